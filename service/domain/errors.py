@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that can go wrong, as one tree.
+
+DokueiError
+├── ConfigurationError          the site's config.yaml: never retried, the node does not start
+├── InputError                  an object or file that a peer sent
+│   ├── DicomStructureError     cannot be parsed, or contradicts itself
+│   └── PixelError              cannot be decoded by the pinned decoder, or claims impossible pixels
+├── PackageError                a model package: rejected at load, the node goes on with the others
+├── WorkerError                 the child process that decodes and infers
+│   ├── WorkerCrashedError      it died (signal, abort, out of memory)
+│   └── WorkerTimeoutError      it passed its deadline and was killed
+├── StorageError                disk or database; the peer is asked to come again (0xA700)
+│   └── OutOfSpaceError         below the configured reserve
+└── DeliveryError               a destination did not take an object
+    ├── DestinationUnreachableError   no association: retried with no maximum age
+    └── ObjectRefusedError      the destination answered with a failure status
+
+`retryable` says whether doing the same thing again later can succeed. Messages name the element or option, the
+value, the rule and the remedy, and never a patient.
+"""
+
+
+class DokueiError(Exception):
+    """Base of every error that Dokuei raises on purpose."""
+
+    retryable = False
+
+
+class ConfigurationError(DokueiError):
+    """config.yaml asks for something that cannot be."""
+
+
+class InputError(DokueiError):
+    """A peer sent something that cannot be used."""
+
+
+class DicomStructureError(InputError):
+    """The data set cannot be parsed, or its parts contradict each other."""
+
+
+class PixelError(InputError):
+    """The pixel data cannot be decoded, or does not fit its description."""
+
+
+class PackageError(DokueiError):
+    """A model package is incomplete, altered, or does not reproduce its golden results."""
+
+
+class WorkerError(DokueiError):
+    """The child process failed; the study is tried again, then set aside."""
+
+    retryable = True
+
+
+class WorkerCrashedError(WorkerError):
+    """The child process died."""
+
+
+class WorkerTimeoutError(WorkerError):
+    """The child process passed its deadline and was killed."""
+
+
+class StorageError(DokueiError):
+    """Disk or database refused a write."""
+
+    retryable = True
+
+
+class OutOfSpaceError(StorageError):
+    """Free space is below the configured reserve."""
+
+
+class DeliveryError(DokueiError):
+    """A destination did not take an object."""
+
+    retryable = True
+
+
+class DestinationUnreachableError(DeliveryError):
+    """No association could be made, or it broke."""
+
+
+class ObjectRefusedError(DeliveryError):
+    """The destination answered a C-STORE with a failure status.
+
+    Parameters
+    ----------
+    status
+        The DIMSE status, for example 0xA900 (PS3.4 Annex B.2.3).
+    """
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What happens in the node, as values: each becomes one log line and the metrics that count it.
+
+Fields never identify a patient: studies appear as `study_key` (see domain.study.study_key), peers and destinations by
+their name in config.yaml ("other" for a stranger), reasons as slugs from closed sets.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Base of all events."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeStarted(Event):
+    """The node is listening."""
+
+    version: str
+    ae_title: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeStopping(Event):
+    """The node drains and will exit."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssociationAccepted(Event):
+    """A peer opened an association."""
+
+    peer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssociationRejected(Event):
+    """An association was refused: unknown AE title, address, called AE title, or draining."""
+
+    peer: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceReceived(Event):
+    """A C-STORE was answered; `outcome` is the StoreOutcome's value, `seconds` from request to response."""
+
+    peer: str
+    modality: str
+    outcome: str
+    size_bytes: int
+    seconds: float
+    study_key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyClosed(Event):
+    """A revision of a study's instance set was frozen; `reason` is "complete", "settled" or "quiet"."""
+
+    study_key: str
+    revision: int
+    reason: str
+    instances: int
+    waited_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyRouted(Event):
+    """Rules were applied; no pipelines means that no rule matched (recorded, counted, not lost)."""
+
+    study_key: str
+    revision: int
+    rules: tuple[str, ...]
+    pipelines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageFinished(Event):
+    """A stage of the flow took `seconds`; stages: close, route, analyse, encode, deliver."""
+
+    stage: str
+    seconds: float
+    study_key: str
+    pipeline: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferenceFinished(Event):
+    """One run of one ONNX graph in the child process."""
+
+    package: str
+    version: str
+    graph: str
+    device: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnalysisRefused(Event):
+    """A study was not analysed, for this reason (a visible result says so too)."""
+
+    study_key: str
+    pipeline: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageFailed(Event):
+    """A stage failed; it is tried again when `retryable`, else the study ends as not analysed."""
+
+    stage: str
+    study_key: str
+    pipeline: str
+    error: str
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultReady(Event):
+    """Result objects are in the outbox."""
+
+    study_key: str
+    pipeline: str
+    outcome: str
+    priority: str
+    package: str
+    package_version: str
+    turnaround_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriorityRaised(Event):
+    """A study's reading priority was raised to urgent."""
+
+    study_key: str
+    pipeline: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectHeld(Event):
+    """The gate before sending held back a result object that failed its checks."""
+
+    study_key: str
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectDelivered(Event):
+    """A destination answered a C-STORE; `status` is "stored", "refused" or "unreachable"."""
+
+    study_key: str
+    destination: str
+    kind: str
+    status: str
+    seconds: float
+    lag_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotificationSent(Event):
+    """A notifier was called; `status` is "sent" or "failed"."""
+
+    notifier: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerRestarted(Event):
+    """The child process was started again; `reason`: crashed, deadline."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobsReconciled(Event):
+    """The reconciler found jobs in the ledger that the engine did not know, and enqueued them again."""
+
+    stage: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageLoaded(Event):
+    """A model package passed all load checks, or was rejected."""
+
+    package: str
+    version: str
+    status: str
+    sha256_8: str
+    error: str = ""

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a pipeline says about a study: a neutral value from which every result object is encoded.
+
+Coordinates are those of the *source image as stored*: columns to the right, rows downwards, the top-left corner of the
+top-left pixel at (0, 0) (PS3.3 C.18.6.1.2), so that a half-open box [x0, x1) maps to x0..x1 unchanged.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.codes import Code
+
+
+class Outcome(StrEnum):
+    """The four states of an analysis, which must never be mistaken for one another."""
+
+    FINDINGS = "findings"
+    NO_FINDINGS = "no_findings"
+    PARTLY_ANALYSED = "partly_analysed"
+    NOT_ANALYSED = "not_analysed"
+
+
+class Priority(StrEnum):
+    """Reading priority; only ever raised."""
+
+    ROUTINE = "routine"
+    URGENT = "urgent"
+
+
+class PackageStatus(StrEnum):
+    """How far a model package has been validated, as its manifest says."""
+
+    DEMONSTRATION = "demonstration"
+    RESEARCH = "research"
+    SITE_VALIDATED = "site-validated"
+    APPROVED = "approved"
+
+
+class Presence(StrEnum):
+    """Whether a finding is there (CID 240)."""
+
+    PRESENT = "present"
+    ABSENT = "absent"
+    UNDETERMINED = "undetermined"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """Why something was refused or flagged: a stable code for metrics and a sentence for people.
+
+    `code` is a snake_case slug from a closed set of the pipeline (it becomes a metric label); `message` names the
+    element or measure, its value, the rule and what to do, and never a patient.
+    """
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """A closed outline on one source image, in (column, row) pixel coordinates of the stored image."""
+
+    sop_instance_uid: str
+    points: tuple[tuple[float, float], ...]
+    frame_number: int | None = None
+
+    @classmethod
+    def box(
+        cls, sop_instance_uid: str, *, x0: float, y0: float, x1: float, y1: float, frame_number: int | None = None
+    ) -> "Region":
+        """Make a rectangle of five points, closed, the form that viewers draw as a box."""
+        points = ((x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0))
+        return cls(sop_instance_uid=sop_instance_uid, points=points, frame_number=frame_number)
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """(x0, y0, x1, y1) of the smallest box around the outline."""
+        columns = [point[0] for point in self.points]
+        rows = [point[1] for point in self.points]
+        return min(columns), min(rows), max(columns), max(rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """A number with a coded name and a UCUM unit, for example (EXT-PCT, 12.5, %)."""
+
+    name: Code
+    value: float
+    unit: Code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """A coded answer to a coded question, for example (Profusion, 1/1)."""
+
+    name: Code
+    value: Code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One finding, anchored to an outline on one source image (results.md, rule 5 of section 0.1).
+
+    `key` is stable and unique within a result ("zone-RU", "mark-1"): tracking identifiers are derived from it.
+    `label` is at most 64 characters, Latin; it is what most viewers print beside the outline.
+    `score` is the model's own score in [0, 1]; it is never called a probability of disease unless `calibrated`.
+    """
+
+    key: str
+    label: str
+    finding: Code
+    presence: Presence
+    region: Region
+    site: Code | None = None
+    laterality: Code | None = None
+    score: float | None = None
+    calibrated: bool = False
+    measurements: tuple[Measurement, ...] = ()
+    evaluations: tuple[Evaluation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """An outline drawn on a heatmap, in pixel coordinates of that heatmap's `base`, with a short Latin caption."""
+
+    points: tuple[tuple[float, float], ...]
+    caption: str = ""
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Heatmap:
+    """A picture to be encoded as colour Secondary Capture: a grey base image and an explanation map over it.
+
+    `base` is uint8 (rows, columns), display grey (0 black, 255 white), upright: head up, and for the chest the
+    patient's left on the picture's right. `overlay` is float32 in [0, 1] of the same shape, 0 where nothing is shown.
+    `patient_orientation` is the base's own ((0020,0020), for example ("L", "F")).
+    `position_mm`, `orientation`, `pixel_spacing_mm` place the base in the patient for CT; None for radiographs
+    (`pixel_spacing_mm` is (row spacing, column spacing) of the base).
+    """
+
+    key: str
+    source_sop_instance_uid: str
+    base: NDArray[np.uint8]
+    overlay: NDArray[np.float32]
+    legend: str
+    patient_orientation: tuple[str, str] | None = None
+    pixel_spacing_mm: tuple[float, float] | None = None
+    position_mm: tuple[float, float, float] | None = None
+    orientation: tuple[float, float, float, float, float, float] | None = None
+    frame_number: int | None = None
+    marks: tuple[Mark, ...] = ()
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageIdentity:
+    """Which model package produced a result."""
+
+    name: str
+    version: str
+    sha256: str
+    status: PackageStatus
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Triage:
+    """The one score that the package's operating point is applied to.
+
+    `above_operating_point` is what the model says; whether it may raise a priority is decided in workflow/triage.
+    """
+
+    score: float
+    operating_point: str
+    threshold: float
+    above_operating_point: bool
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class PipelineResult:
+    """The neutral result of one pipeline on one revision of one study.
+
+    `headline` is the result line: at most 64 Latin characters, self-explanatory, shown wherever one line fits.
+    `input_sop_instance_uids` are the instances that were analysed (or were to be), sorted.
+    `values` keeps every gate value and number of the run for the record; JSON types only.
+    """
+
+    pipeline: str
+    study_instance_uid: str
+    outcome: Outcome
+    headline: str
+    package: PackageIdentity | None
+    input_sop_instance_uids: tuple[str, ...]
+    analysed_at: datetime
+    findings: tuple[Finding, ...] = ()
+    heatmaps: tuple[Heatmap, ...] = ()
+    refusals: tuple[Reason, ...] = ()
+    flags: tuple[Reason, ...] = ()
+    triage: Triage | None = None
+    summary: tuple[str, ...] = ()
+    values: dict[str, Any] = field(default_factory=dict)

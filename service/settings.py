@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: Apache-2.0
+"""config.yaml as frozen types: unknown keys are refused with the known ones listed, nothing is read anywhere else."""
+
+import difflib
+import re
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+MAX_CONFIG_BYTES = 1_000_000
+
+AeTitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[\x21-\x5B\x5D-\x7E]([\x20-\x5B\x5D-\x7E]*[\x21-\x5B\x5D-\x7E])?$")]
+"""Application Entity title: 1 to 16 ASCII characters, no backslash, no blank at either end (PS3.5 section 6.2)."""
+Name = Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[a-z][a-z0-9_-]*$")]
+"""Name of a peer, destination, rule or notifier: it becomes a metric label and a queue name."""
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(ge=0, le=86_400)]
+
+
+class Section(BaseModel):
+    """Base of every section: immutable, and no key that it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class NodeSettings(Section):
+    """How the node is reached over DICOM."""
+
+    ae_title: AeTitle = "DOKUEI"
+    host: str = "0.0.0.0"  # noqa: S104 - a DICOM node serves the hospital network; peers are allow-listed
+    port: Port = 11112
+    max_associations: int = Field(default=16, ge=1, le=256)
+    max_pdu_bytes: int = Field(default=131_072, ge=4_096, le=1_048_576)
+    idle_seconds: Seconds = 60
+
+
+class StorageSettings(Section):
+    """Where studies and the ledger live."""
+
+    folder: Path = Path("dokuei-data")
+    reserve_bytes: int = Field(default=2_000_000_000, ge=0)
+    """Below this much free space the node answers 0xA700 and takes nothing in."""
+
+
+class PeerSettings(Section):
+    """A system that may send studies: AE title and address must both match."""
+
+    name: Name
+    ae_title: AeTitle
+    address: IPv4Network | IPv6Network
+    """One address ("10.0.0.5") or a network ("10.0.0.0/24")."""
+
+    @field_validator("address", mode="before")
+    @classmethod
+    def _plain_address(cls, value: Any) -> Any:  # noqa: ANN401 - pydantic hands over raw YAML
+        return "127.0.0.0/8" if value == "localhost" else value
+
+
+class DestinationSettings(Section):
+    """A system that receives results."""
+
+    name: Name
+    ae_title: AeTitle
+    host: str
+    port: Port
+    objects: tuple[Literal["sr", "heatmap"], ...] = ("sr", "heatmap")
+    retry_first_seconds: Seconds = 5
+    retry_max_seconds: Seconds = 300
+    timeout_seconds: Seconds = 30
+
+
+class Condition(Section):
+    """A condition on DICOM attributes: one comparison, or `all`, `any`, `not` of conditions.
+
+    `attribute` is a DICOM keyword, or sequence and keyword with a dot ("ViewCodeSequence.CodeValue"); a condition on
+    an attribute with several values holds when any value fits. Text compares without regard to case.
+    """
+
+    attribute: str | None = Field(default=None, pattern=r"^[A-Z][A-Za-z0-9]*(\.[A-Z][A-Za-z0-9]*)*$")
+    equals: str | int | float | None = None
+    in_: tuple[str | int | float, ...] | None = Field(default=None, alias="in")
+    regex: str | None = Field(default=None, max_length=200)
+    range: tuple[float, float] | None = None
+    present: bool | None = None
+    all: tuple["Condition", ...] | None = None
+    any: tuple["Condition", ...] | None = None
+    not_: "Condition | None" = Field(default=None, alias="not")
+
+    @field_validator("regex")
+    @classmethod
+    def _compiles(cls, value: str | None) -> str | None:
+        try:
+            re.compile(value or "")
+        except re.error as error:
+            raise ValueError(f"regex {value!r} does not compile: {error}") from None
+        return value
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        comparisons = [self.equals, self.in_, self.regex, self.range, self.present]
+        groups = [self.all, self.any, self.not_]
+        compared = sum(value is not None for value in comparisons)
+        grouped = sum(value is not None for value in groups)
+        if self.attribute is not None and (compared, grouped) == (1, 0):
+            return self
+        if self.attribute is None and (compared, grouped) == (0, 1):
+            return self
+        raise ValueError(
+            "a condition is either 'attribute' with exactly one of equals, in, regex, range, present, "
+            "or exactly one of all, any, not"
+        )
+
+
+class RuleSettings(Section):
+    """Sends a study to pipelines when any of its instances fulfils `when`."""
+
+    name: Name
+    when: Condition
+    pipelines: tuple[Name, ...] = Field(min_length=1)
+    priority: Literal["routine", "urgent"] = "routine"
+
+
+class PipelineSettings(Section):
+    """Which model package a pipeline runs."""
+
+    package: str
+    version: str
+
+
+class CloseSettings(Section):
+    """When a study counts as complete."""
+
+    quiet_seconds: Seconds = 60
+    """With no new image for this long, a study closes whatever it holds."""
+    settle_seconds: Seconds = 5
+    """With no new image for this long, a gap-free CT series closes."""
+
+
+class InferenceSettings(Section):
+    """The child processes that decode and infer."""
+
+    provider: Literal["auto", "cpu", "cuda"] = "auto"
+    workers: int = Field(default=1, ge=1, le=64)
+    threads: int = Field(default=0, ge=0, le=256)
+    """Threads of one ONNX Runtime session; 0 takes the number of cores divided by `workers`."""
+    deadline_seconds: Annotated[float, Field(gt=0, le=86_400)] = 600
+    memory_bytes: int = Field(default=12_000_000_000, ge=1_000_000_000)
+    """Address space that one child may use (CPU provider only: CUDA reserves more than it uses)."""
+    packages_folder: Path | None = None
+    """Folder of model packages; the packages that came with Dokuei when absent."""
+
+
+class TriageSettings(Section):
+    """Which packages may raise a study's priority."""
+
+    allowed_statuses: tuple[Literal["demonstration", "research", "site-validated", "approved"], ...] = (
+        "site-validated",
+        "approved",
+    )
+
+
+class Profile(StrEnum):
+    """How a site uses the node."""
+
+    DEFAULT = "default"
+    DEMO = "demo"
+
+
+class SiteSettings(Section):
+    """What the site has decided about research software."""
+
+    profile: Profile = Profile.DEFAULT
+    """"demo" lets demonstration packages run and raise priorities; never use it with patients."""
+    allow_demonstration: bool = False
+    """Run demonstration packages (every object that they produce says so). They never raise a priority."""
+    institution: str = Field(default="", max_length=64)
+
+
+class WebhookSettings(Section):
+    """A URL that is told of raised priorities (JSON, HTTP POST)."""
+
+    name: Name
+    url: str = Field(pattern=r"^https?://")
+    token_file: Path | None = None
+    timeout_seconds: Seconds = 10
+
+
+class HttpSettings(Section):
+    """The HTTP port of /metrics, /livez and /readyz."""
+
+    host: str = "127.0.0.1"
+    port: Port = 9180
+
+
+class LogSettings(Section):
+    """Logs: one event per line."""
+
+    format: Literal["json", "console"] = "json"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+DEFAULT_RULES: tuple[dict[str, Any], ...] = (
+    {
+        "name": "chest-radiograph",
+        "when": {
+            "all": [
+                {"attribute": "Modality", "in": ["CR", "DX"]},
+                {"any": [
+                    {"attribute": "BodyPartExamined", "regex": "CHEST|THORAX|LUNG"},
+                    {"not": {"attribute": "BodyPartExamined", "present": True}},
+                ]},
+            ]
+        },
+        "pipelines": ["pneumoconiosis"],
+    },
+    {
+        "name": "chest-ct",
+        "when": {
+            "all": [
+                {"attribute": "Modality", "equals": "CT"},
+                {"any": [
+                    {"attribute": "BodyPartExamined", "regex": "CHEST|THORAX|LUNG"},
+                    {"not": {"attribute": "BodyPartExamined", "present": True}},
+                ]},
+            ]
+        },
+        "pipelines": ["diffuse_lung"],
+    },
+    {"name": "mammography", "when": {"attribute": "Modality", "equals": "MG"}, "pipelines": ["mammography"]},
+)
+
+DEFAULT_PIPELINES: dict[str, dict[str, str]] = {
+    "pneumoconiosis": {"package": "pneumoconiosis-demo", "version": "0.1.0"},
+    "diffuse_lung": {"package": "diffuse-lung-demo", "version": "0.1.0"},
+    "mammography": {"package": "mammography-demo", "version": "0.1.0"},
+}
+
+
+class Settings(Section):
+    """The whole of config.yaml."""
+
+    node: NodeSettings = NodeSettings()
+    storage: StorageSettings = StorageSettings()
+    peers: tuple[PeerSettings, ...] = ()
+    destinations: tuple[DestinationSettings, ...] = ()
+    rules: tuple[RuleSettings, ...] = tuple(RuleSettings.model_validate(rule) for rule in DEFAULT_RULES)
+    pipelines: dict[Name, PipelineSettings] = {
+        name: PipelineSettings.model_validate(value) for name, value in DEFAULT_PIPELINES.items()
+    }
+    close: CloseSettings = CloseSettings()
+    inference: InferenceSettings = InferenceSettings()
+    triage: TriageSettings = TriageSettings()
+    site: SiteSettings = SiteSettings()
+    webhooks: tuple[WebhookSettings, ...] = ()
+    http: HttpSettings = HttpSettings()
+    log: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        for section in ("peers", "destinations", "rules", "webhooks"):
+            names = [entry.name for entry in getattr(self, section)]
+            doubled = sorted({name for name in names if names.count(name) > 1})
+            if doubled:
+                raise ValueError(f"{section}: name {doubled[0]!r} is used twice; give each entry its own name")
+        return self
+
+    @model_validator(mode="after")
+    def _rules_name_known_pipelines(self) -> Self:
+        for rule in self.rules:
+            for pipeline in rule.pipelines:
+                if pipeline not in self.pipelines:
+                    known = ", ".join(sorted(self.pipelines))
+                    raise ValueError(f"rules: {rule.name!r} names pipeline {pipeline!r}, which 'pipelines' does not "
+                                     f"list; known: {known}")
+        return self
