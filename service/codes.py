@@ -32,7 +32,7 @@ class CodeEntry:
 @cache
 def table() -> dict[tuple[str, str], CodeEntry]:
     """Return all rows of codes.csv by (scheme, value)."""
-    with files("service").joinpath("codes.csv").open(encoding="utf-8", newline="") as stream:
+    with files("service").joinpath("codes.csv").open(encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     return {(row["scheme"], row["value"]): _entry(row) for row in rows}
 

@@ -1,21 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""config.yaml as frozen types: unknown keys are refused with the known ones listed, nothing is read anywhere else."""
+"""The sections of config.yaml as frozen types; unknown keys are refused."""
 
-import difflib
 import re
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-MAX_CONFIG_BYTES = 1_000_000
+AE_TITLE = re.compile(r"[\x21-\x5B\x5D-\x7E]([\x20-\x5B\x5D-\x7E]{0,14}[\x21-\x5B\x5D-\x7E])?")
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
-AeTitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[\x21-\x5B\x5D-\x7E]([\x20-\x5B\x5D-\x7E]*[\x21-\x5B\x5D-\x7E])?$")]
-"""Application Entity title: 1 to 16 ASCII characters, no backslash, no blank at either end (PS3.5 section 6.2)."""
-Name = Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[a-z][a-z0-9_-]*$")]
+
+def _check_ae_title(value: str) -> str:
+    if not AE_TITLE.fullmatch(value):
+        raise ValueError("an AE title has 1 to 16 ASCII characters, no backslash, no blank at either end (PS3.5 6.2)")
+    return value
+
+
+def _check_name(value: str) -> str:
+    if not NAME.fullmatch(value):
+        raise ValueError("a name has 1 to 32 of a-z 0-9 _ - and begins with a letter")
+    return value
+
+
+AeTitle = Annotated[str, AfterValidator(_check_ae_title)]
+"""Application Entity title (PS3.5 section 6.2)."""
+Name = Annotated[str, AfterValidator(_check_name)]
 """Name of a peer, destination, rule or notifier: it becomes a metric label and a queue name."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
@@ -56,7 +68,7 @@ class PeerSettings(Section):
 
     @field_validator("address", mode="before")
     @classmethod
-    def _plain_address(cls, value: Any) -> Any:  # noqa: ANN401 - pydantic hands over raw YAML
+    def _plain_address(cls, value: Any) -> Any:
         return "127.0.0.0/8" if value == "localhost" else value
 
 
@@ -209,10 +221,12 @@ DEFAULT_RULES: tuple[dict[str, Any], ...] = (
         "when": {
             "all": [
                 {"attribute": "Modality", "in": ["CR", "DX"]},
-                {"any": [
-                    {"attribute": "BodyPartExamined", "regex": "CHEST|THORAX|LUNG"},
-                    {"not": {"attribute": "BodyPartExamined", "present": True}},
-                ]},
+                {
+                    "any": [
+                        {"attribute": "BodyPartExamined", "regex": "CHEST|THORAX|LUNG"},
+                        {"not": {"attribute": "BodyPartExamined", "present": True}},
+                    ]
+                },
             ]
         },
         "pipelines": ["pneumoconiosis"],
@@ -222,10 +236,12 @@ DEFAULT_RULES: tuple[dict[str, Any], ...] = (
         "when": {
             "all": [
                 {"attribute": "Modality", "equals": "CT"},
-                {"any": [
-                    {"attribute": "BodyPartExamined", "regex": "CHEST|THORAX|LUNG"},
-                    {"not": {"attribute": "BodyPartExamined", "present": True}},
-                ]},
+                {
+                    "any": [
+                        {"attribute": "BodyPartExamined", "regex": "CHEST|THORAX|LUNG"},
+                        {"not": {"attribute": "BodyPartExamined", "present": True}},
+                    ]
+                },
             ]
         },
         "pipelines": ["diffuse_lung"],
@@ -274,6 +290,8 @@ class Settings(Section):
             for pipeline in rule.pipelines:
                 if pipeline not in self.pipelines:
                     known = ", ".join(sorted(self.pipelines))
-                    raise ValueError(f"rules: {rule.name!r} names pipeline {pipeline!r}, which 'pipelines' does not "
-                                     f"list; known: {known}")
+                    raise ValueError(
+                        f"rules: {rule.name!r} names pipeline {pipeline!r}, which 'pipelines' does not "
+                        f"list; known: {known}"
+                    )
         return self

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads config.yaml: every problem at once, each with its line, the key, the value, the rule and the remedy."""
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from service.settings.schema import Settings
+
+MAX_CONFIG_BYTES = 1_000_000
+SHOWN_VALUE_LENGTH = 60
+
+Location = tuple[int | str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing that is wrong in config.yaml; `line` counts from 1 and is 0 when no line can be named."""
+
+    line: int
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        """Return "line 7: node.port: ...", the form that editors can jump to."""
+        place = f"line {self.line}: " if self.line else ""
+        return f"{place}{self.key}: {self.message}" if self.key else f"{place}{self.message}"
+
+
+class SettingsError(ValueError):
+    """config.yaml cannot be used; `problems` holds every reason."""
+
+    def __init__(self, source: str, problems: tuple[Problem, ...]) -> None:
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        super().__init__(f"{source} has {len(problems)} problem(s):\n{lines}")
+        self.problems = problems
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that refuses aliases (YAML bombs) and duplicate keys."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(
+                problem="aliases (*name) are not accepted; write the value out", problem_mark=mark
+            )
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"key '{key.value}' is given twice", problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def load_settings(path: Path) -> Settings:
+    """Read and check a configuration file.
+
+    Raises
+    ------
+    SettingsError
+        With every problem of the file, or the one reason why it cannot be read.
+    """
+    try:
+        if path.stat().st_size > MAX_CONFIG_BYTES:
+            raise SettingsError(
+                str(path), (_problem(f"file is larger than {MAX_CONFIG_BYTES} bytes; is it the right one?"),)
+            )
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SettingsError(str(path), (_problem(f"cannot be read: {reason}"),)) from error
+    return parse_settings(text, source=str(path))
+
+
+def parse_settings(text: str, *, source: str = "config.yaml") -> Settings:
+    """Check configuration text; see `load_settings`."""
+    node, data = _parse_yaml(text, source)
+    try:
+        return Settings.model_validate(data)
+    except ValidationError as error:
+        problems = tuple(_explain(detail, node) for detail in error.errors(include_url=False, include_context=True))
+        raise SettingsError(source, tuple(sorted(problems, key=lambda problem: problem.line))) from None
+
+
+def _problem(message: str) -> Problem:
+    return Problem(line=0, key="", message=message)
+
+
+def _parse_yaml(text: str, source: str) -> tuple[yaml.Node | None, dict[str, Any]]:
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        data = loader.construct_document(node) if node is not None else {}
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        message = f"not valid YAML: {getattr(error, 'problem', None) or error}"
+        raise SettingsError(source, (Problem(line=mark.line + 1 if mark else 0, key="", message=message),)) from None
+    finally:
+        loader.dispose()
+    if not isinstance(data, dict):
+        raise SettingsError(source, (Problem(line=1, key="", message="the top level must be 'key: value' sections"),))
+    return node, data
+
+
+def _explain(detail: ErrorDetails, node: yaml.Node | None) -> Problem:
+    location = detail["loc"]
+    return Problem(line=_line_of(node, location), key=_key(location), message=_message(detail))
+
+
+def _key(location: Location) -> str:
+    parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in location]
+    return "".join(parts).removeprefix(".")
+
+
+def _message(detail: ErrorDetails) -> str:
+    if detail["type"] == "extra_forbidden":
+        return _unknown_key(detail["loc"])
+    if detail["type"] == "missing":
+        return "is missing; add it"
+    rule = detail["msg"].removeprefix("Value error, ")
+    value = detail["input"]
+    if isinstance(value, dict | list | tuple | BaseModel):
+        return rule
+    return f"value {_shown(value)} is not accepted: {rule}"
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN_VALUE_LENGTH else text[:SHOWN_VALUE_LENGTH] + "..."
+
+
+def _unknown_key(location: Location) -> str:
+    known = sorted(_known_keys(location[:-1]))
+    close = difflib.get_close_matches(str(location[-1]), known, n=1)
+    hint = f"did you mean '{close[0]}'? " if close else ""
+    return f"unknown key; {hint}known here: {', '.join(known)}"
+
+
+def _known_keys(section: Location) -> set[str]:
+    model: type[BaseModel] = Settings
+    for part in section:
+        found = _model_below(model, part) if isinstance(part, str) else model
+        model = found or model
+    return {field.alias or name for name, field in model.model_fields.items()}
+
+
+def _model_below(model: type[BaseModel], key: str) -> type[BaseModel] | None:
+    for name, field in model.model_fields.items():
+        if key in (name, field.alias):
+            return next(_models_in(field.annotation), None)
+    return None
+
+
+def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in getattr(annotation, "__args__", ()):
+        yield from _models_in(argument)
+
+
+def _line_of(node: yaml.Node | None, location: Location) -> int:
+    """Return the line of the deepest part of the location that the file holds."""
+    line = 0
+    for part in location:
+        below = _child(node, part)
+        if below is None:
+            break
+        line, node = below
+    return line
+
+
+def _child(node: yaml.Node | None, part: int | str) -> tuple[int, yaml.Node] | None:
+    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+        child = node.value[part]
+        return child.start_mark.line + 1, child
+    if isinstance(node, yaml.MappingNode):
+        return next(((key.start_mark.line + 1, value) for key, value in node.value if key.value == str(part)), None)
+    return None

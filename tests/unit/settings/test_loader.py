@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""config.yaml: what is accepted, and how well the rest is explained."""
+
+from pathlib import Path
+
+import pytest
+
+from service.settings import SettingsError, load_settings, parse_settings
+
+ROOT = Path(__file__).parents[3]
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        parse_settings(text)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_the_shipped_configuration_is_valid_and_ten_lines_long() -> None:
+    settings = load_settings(ROOT / "config.yaml")
+    lines = [line for line in (ROOT / "config.yaml").read_text().splitlines() if line and not line.startswith("#")]
+    assert settings.destinations[0].ae_title == "ORTHANC"
+    assert len(lines) <= 10
+
+
+def test_an_empty_file_gives_the_defaults() -> None:
+    settings = parse_settings("")
+    assert settings.node.ae_title == "DOKUEI"
+    assert not settings.site.allow_demonstration
+    assert settings.triage.allowed_statuses == ("site-validated", "approved")
+
+
+def test_an_unknown_key_is_refused_with_the_known_ones_and_a_guess() -> None:
+    (problem,) = problems("node:\n  ae_titel: X\n")
+    assert problem.startswith("line 2: node.ae_titel: unknown key; did you mean 'ae_title'? known here: ae_title, host")
+
+
+def test_every_problem_is_told_at_once_in_the_order_of_the_lines() -> None:
+    text = "node:\n  port: 99999\nlog: {level: loud}\ndestinations:\n  - {name: A, ae_title: X, host: h, port: 1}\n"
+    found = problems(text)
+    assert [problem.split(":")[0] for problem in found] == ["line 2", "line 3", "line 5"]
+    assert "99999" in found[0]
+    assert "'debug', 'info', 'warning' or 'error'" in found[1]
+    assert "begins with a letter" in found[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a: &x 1\nb: *x\n", "line 2: not valid YAML: aliases"),
+        ("node: {}\nnode: {}\n", "line 2: not valid YAML: key 'node' is given twice"),
+        ("- 1\n", "line 1: the top level must be"),
+        ("node: [\n", "not valid YAML"),
+        ("node: !!python/object/apply:os.getcwd []\n", "not valid YAML"),
+        ("peers:\n  - {name: a, address: 10.0.0.1}\n", "line 2: peers[0].ae_title: is missing"),
+        ("peers:\n  - {name: a, ae_title: A, address: 10.0.0.300}\n", "10.0.0.300"),
+        ("peers:\n  - {name: a, ae_title: 'A\\B', address: 10.0.0.1}\n", "no backslash"),
+        ("rules:\n  - {name: r, when: {attribute: Modality}, pipelines: [mammography]}\n", "a condition is either"),
+        ("rules:\n  - {name: r, when: {attribute: X, regex: '('}, pipelines: [mammography]}\n", "does not compile"),
+        ("rules:\n  - {name: r, when: {attribute: X, equals: 1}, pipelines: [heart]}\n", "names pipeline 'heart'"),
+        (
+            "destinations:\n  - {name: a, ae_title: A, host: h, port: 1}\n  - {name: a, ae_title: B, host: h, port: 2}\n",
+            "'a' is used twice",
+        ),
+    ],
+)
+def test_bad_configuration_is_explained(text: str, expected: str) -> None:
+    assert expected in "\n".join(problems(text))
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="absent.yaml has 1 problem.*\n.*No such file"):
+        load_settings(tmp_path / "absent.yaml")
+
+
+def test_a_file_that_is_too_large_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "big.yaml"
+    path.write_bytes(b"#" * 1_000_001)
+    with pytest.raises(SettingsError, match="larger than 1000000 bytes"):
+        load_settings(path)
