@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a model package says about itself: manifest.yaml as strict, frozen types.
+
+A package is a folder `<name>/<version>/`; the manifest lists every other file in it with its SHA-256. Preprocessing,
+post-processing and acceptance are data for the pipeline, free mappings of JSON types; everything else is checked here.
+"""
+
+import re
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from service.codes import code
+from service.domain.errors import PackageError
+from service.domain.result import PackageStatus
+from service.inference.strict_yaml import read_yaml
+
+MANIFEST_NAME: Final = "manifest.yaml"
+MANIFEST_MAX_BYTES: Final = 1 << 20
+_SEMVER: Final = r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?$"
+_SHOWN_ERRORS: Final = 5
+
+
+def _safe_path(path: str) -> str:
+    parts = PurePosixPath(path).parts
+    if path.startswith("/") or not parts or ".." in parts or str(PurePosixPath(path)) != path:
+        raise ValueError("a file is named relative to the package folder, with / and without . or ..")
+    if not re.fullmatch(r"[A-Za-z0-9._/-]+", path):
+        raise ValueError("a file name has only letters, digits and . _ - /")
+    return path
+
+
+def _dynamic_as_none(value: Any) -> Any:
+    return None if value == -1 else value
+
+
+def _positive_size(value: int | str | None) -> int | str | None:
+    if isinstance(value, int) and value < 1:
+        raise ValueError("a dimension is a size of at least 1, a symbol such as batch, or -1 or null for any size")
+    return value
+
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=4000, strip_whitespace=True)]
+Version = Annotated[str, StringConstraints(pattern=_SEMVER, max_length=64)]
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+RelativePath = Annotated[str, AfterValidator(_safe_path)]
+Dimension = Annotated[int | str | None, BeforeValidator(_dynamic_as_none), AfterValidator(_positive_size)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class ClinicalUse(StrEnum):
+    """What the package may be used for."""
+
+    PROHIBITED = "prohibited"
+    RESEARCH_ONLY = "research-only"
+    PERMITTED = "permitted"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Tensor(_Strict):
+    """The contract of one tensor.
+
+    A dimension is a size, a symbol (the same size wherever the symbol appears in the graph's inputs), or null (any).
+    `channels` says what each index of axis 1 means; `value_range` is (lowest, highest) of a valid value.
+    """
+
+    dtype: Literal["float16", "float32", "float64", "int8", "uint8", "int16", "int32", "int64", "bool"]
+    shape: tuple[Dimension, ...]
+    channels: tuple[Text, ...] = ()
+    value_range: tuple[float, float] | None = None
+    description: str = ""
+
+    @model_validator(mode="after")
+    def _channels_fit(self) -> Self:
+        size = self.shape[1] if len(self.shape) > 1 else None
+        if self.channels and isinstance(size, int) and size != len(self.channels):
+            raise ValueError(f"names {len(self.channels)} channels, but axis 1 of the shape has size {size}")
+        if self.value_range and self.value_range[0] >= self.value_range[1]:
+            raise ValueError("value_range is [lowest, highest]")
+        return self
+
+
+class Graph(_Strict):
+    """One ONNX file and its contract."""
+
+    file: RelativePath
+    inputs: Annotated[dict[str, Tensor], Field(min_length=1)]
+    outputs: Annotated[dict[str, Tensor], Field(min_length=1)]
+
+
+class CodeReference(_Strict):
+    """A code of service/codes.csv."""
+
+    value: str
+    scheme: str
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        try:
+            code(self.scheme, self.value)
+        except KeyError as error:
+            raise ValueError(str(error.args[0])) from None
+        return self
+
+
+class ClassLabel(_Strict):
+    """One class that the model tells apart, in the order of the output's channels; `parameters` is free."""
+
+    name: Slug
+    code: CodeReference | None = None
+    title: str = ""
+    parameters: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class OperatingPoint(_Strict):
+    """A threshold on the package's triage or decision score, and what it did on which data."""
+
+    threshold: float
+    sensitivity: Fraction | None = None
+    specificity: Fraction | None = None
+    measured_on: Text
+
+
+class Metric(_Strict):
+    """One number of the evaluation; `condition` says on what: "scanner-shift", "in-domain" or another slug."""
+
+    name: Text
+    condition: Slug
+    value: float
+    cases: Annotated[int, Field(ge=1)] | None = None
+    note: str = ""
+
+
+class Training(_Strict):
+    """How the package came to be; the first metric is the one under scanner shift, because patients are a shift."""
+
+    recipe: Text
+    seed: int
+    data: Text
+    metrics: Annotated[tuple[Metric, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _shift_first(self) -> Self:
+        if self.metrics[0].condition != "scanner-shift":
+            raise ValueError("the first of metrics has condition scanner-shift; in-domain figures come after it")
+        return self
+
+
+class Golden(_Strict):
+    """Inputs and outputs that this graph must reproduce; `tolerance` is the largest absolute difference."""
+
+    graph: Slug
+    file: RelativePath
+    tolerance: Annotated[float, Field(gt=0, le=0.1)]
+
+    @model_validator(mode="after")
+    def _in_its_folder(self) -> Self:
+        if not re.fullmatch(r"golden/[^/]+\.npz", self.file):
+            raise ValueError("golden tensors are named golden/<name>.npz")
+        return self
+
+
+class Manifest(_Strict):
+    """manifest.yaml of a model package."""
+
+    schema_version: Literal[1]
+    name: Slug
+    version: Version
+    title: Annotated[Text, StringConstraints(max_length=64)]
+    pipeline: Slug
+    status: PackageStatus
+    clinical_use: ClinicalUse
+    intended_use: Text
+    trained_on: Text
+    licence: Text
+    contact: Text
+    graphs: Annotated[dict[Slug, Graph], Field(min_length=1)]
+    classes: tuple[ClassLabel, ...] = ()
+    operating_points: Annotated[dict[Slug, OperatingPoint], Field(min_length=1)]
+    triage_operating_point: Slug
+    parameters: dict[str, JsonValue]
+    acceptance: dict[str, JsonValue]
+    training: Training
+    golden: tuple[Golden, ...]
+    files: Annotated[dict[RelativePath, Digest], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _use_fits_status(self) -> Self:
+        demonstration = self.status is PackageStatus.DEMONSTRATION
+        if demonstration and self.clinical_use is not ClinicalUse.PROHIBITED:
+            raise ValueError("status demonstration requires clinical_use prohibited")
+        if self.clinical_use is ClinicalUse.PERMITTED and self.status is not PackageStatus.APPROVED:
+            raise ValueError("clinical_use permitted requires status approved")
+        return self
+
+    @model_validator(mode="after")
+    def _references_exist(self) -> Self:
+        _known("triage_operating_point", {self.triage_operating_point}, self.operating_points)
+        _known("golden", {golden.graph for golden in self.golden}, self.graphs)
+        _known("files must list each graph:", {graph.file for graph in self.graphs.values()}, self.files)
+        _known("files must list each golden file:", {golden.file for golden in self.golden}, self.files)
+        _known("files must list", {"LICENSE", "MODEL_CARD.md"}, self.files)
+        if MANIFEST_NAME in self.files:
+            raise ValueError(f"files lists every file but {MANIFEST_NAME} itself")
+        return self
+
+    @model_validator(mode="after")
+    def _every_graph_is_golden(self) -> Self:
+        _known("each graph needs golden tensors:", self.graphs, {golden.graph for golden in self.golden})
+        return self
+
+
+def _known(key: str, used: Iterable[str], known: Iterable[str]) -> None:
+    missing = sorted(set(used) - set(known))
+    if missing:
+        raise ValueError(f"{key} {', '.join(missing)} is not among {', '.join(sorted(known)) or 'nothing'}")
+
+
+def load_manifest(folder: Path) -> Manifest:
+    """Read manifest.yaml of a package folder `<name>/<version>` and check it against its own folder.
+
+    Raises
+    ------
+    PackageError
+        The file is missing, too large, not plain YAML, breaks the schema, or belongs to another folder.
+    """
+    path = folder / MANIFEST_NAME
+    manifest = parse_manifest(read_yaml(path, max_bytes=MANIFEST_MAX_BYTES), where=str(path))
+    stated, actual = (manifest.name, manifest.version), (folder.parent.name, folder.name)
+    if stated != actual:
+        raise PackageError(
+            f"{path}: name and version {'/'.join(stated)} differ from the folder's {'/'.join(actual)}; "
+            "rename the folder or correct the manifest"
+        )
+    return manifest
+
+
+def parse_manifest(json_text: str, *, where: str) -> Manifest:
+    """Check a manifest given as JSON; `where` names it in errors."""
+    try:
+        return Manifest.model_validate_json(json_text)
+    except ValidationError as error:
+        raise PackageError(f"{where}: {_explain(error)}; correct the manifest") from None
+
+
+def _explain(error: ValidationError) -> str:
+    problems = error.errors(include_url=False, include_context=False)
+    shown = [_explain_one(problem["loc"], problem["msg"], problem["input"]) for problem in problems]
+    hidden = len(shown) - _SHOWN_ERRORS
+    return "; ".join(shown[:_SHOWN_ERRORS]) + (f"; and {hidden} more" if hidden > 0 else "")
+
+
+def _explain_one(location: tuple[int | str, ...], rule: str, value: Any) -> str:
+    key = ".".join(str(part) for part in location) or "the manifest"
+    rule = rule.removeprefix("Value error, ")
+    if isinstance(value, dict | list):
+        return f"key {key}: {rule}"
+    return f"key {key} value {_shorten(value)}: {rule}"
+
+
+def _shorten(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
