@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes model packages: the same input gives the same bytes, so that a package's digest can be reproduced."""
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import yaml
+from numpy.typing import NDArray
+
+from service.inference.manifest import MANIFEST_NAME, load_manifest
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphSource:
+    """One graph to be packaged.
+
+    `golden` holds (inputs, outputs) by tensor name, as `models.export.export_onnx` returns them. `tensors` adds, by
+    tensor name, what ONNX cannot say: `channels`, `value_range`, `description`. Names, dtypes and shapes come from
+    the ONNX file itself.
+    """
+
+    path: Path
+    golden: Sequence[tuple[Arrays, Arrays]]
+    tolerance: float = 1e-4
+    tensors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def write_package(
+    packages_folder: Path,
+    about: Mapping[str, Any],
+    *,
+    graphs: Mapping[str, GraphSource],
+    licence_text: str,
+    model_card: str,
+) -> Path:
+    """Write `<packages_folder>/<name>/<version>/`, replacing an earlier one, and return that folder.
+
+    Parameters
+    ----------
+    about
+        Every manifest key but `schema_version`, `graphs`, `golden` and `files`; JSON types.
+
+    Raises
+    ------
+    PackageError
+        The result would not be accepted by the node, and why.
+    """
+    folder = packages_folder / str(about["name"]) / str(about["version"])
+    packages_folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=packages_folder, prefix=".writing-") as scratch:
+        draft = Path(scratch) / folder.parent.name / folder.name
+        _write_files(draft, graphs, licence_text=licence_text, model_card=model_card)
+        _write_manifest(draft, about, graphs=graphs)
+        load_manifest(draft)
+        _replace(folder, draft)
+    return folder
+
+
+def _write_files(draft: Path, graphs: Mapping[str, GraphSource], *, licence_text: str, model_card: str) -> None:
+    (draft / "graphs").mkdir(parents=True)
+    (draft / "golden").mkdir()
+    (draft / "LICENSE").write_text(licence_text, encoding="utf-8")
+    (draft / "MODEL_CARD.md").write_text(model_card, encoding="utf-8")
+    for name, source in sorted(graphs.items()):
+        shutil.copyfile(source.path, draft / _graph_file(name))
+        for index, (inputs, outputs) in enumerate(source.golden):
+            _write_golden(draft / _golden_file(name, index), inputs, outputs=outputs)
+
+
+def _graph_file(name: str) -> str:
+    return f"graphs/{name}.onnx"
+
+
+def _golden_file(name: str, index: int) -> str:
+    return f"golden/{name}-{index:02d}.npz"
+
+
+def _write_golden(path: Path, inputs: Arrays, *, outputs: Arrays) -> None:
+    """Write one golden pair; numpy's stored (not deflated) zip has fixed dates, so the bytes repeat."""
+    members = {f"inputs/{name}": np.ascontiguousarray(inputs[name]) for name in sorted(inputs)}
+    members |= {f"outputs/{name}": np.ascontiguousarray(outputs[name]) for name in sorted(outputs)}
+    np.savez(path, allow_pickle=False, **members)
+
+
+def _write_manifest(draft: Path, about: Mapping[str, Any], *, graphs: Mapping[str, GraphSource]) -> None:
+    manifest = {
+        "schema_version": 1,
+        **about,
+        "graphs": {name: _graph_entry(name, source) for name, source in sorted(graphs.items())},
+        "golden": [entry for name, source in sorted(graphs.items()) for entry in _golden_entries(name, source)],
+        "files": {path: _digest(draft / path) for path in _list_files(draft)},
+    }
+    text = yaml.dump(manifest, Dumper=_NoAliases, sort_keys=False, allow_unicode=True, width=110)
+    (draft / MANIFEST_NAME).write_text(text, encoding="utf-8")
+
+
+class _NoAliases(yaml.SafeDumper):
+    """Writes a list that is used twice out twice: the node's reader refuses aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+        return True
+
+
+def _graph_entry(name: str, source: GraphSource) -> dict[str, Any]:
+    session = onnxruntime.InferenceSession(str(source.path), providers=["CPUExecutionProvider"])
+    tensors = (*session.get_inputs(), *session.get_outputs())
+    unknown = sorted(set(source.tensors) - {tensor.name for tensor in tensors})
+    if unknown:
+        raise ValueError(f"graph {name} has no tensor {', '.join(unknown)}; correct the names in `tensors`")
+    return {
+        "file": _graph_file(name),
+        "inputs": {tensor.name: _tensor_entry(tensor, source) for tensor in session.get_inputs()},
+        "outputs": {tensor.name: _tensor_entry(tensor, source) for tensor in session.get_outputs()},
+    }
+
+
+_DTYPES = {"tensor(float)": "float32", "tensor(double)": "float64"}
+
+
+def _tensor_entry(tensor: Any, source: GraphSource) -> dict[str, Any]:
+    dtype = _DTYPES.get(tensor.type, tensor.type.removeprefix("tensor(").removesuffix(")"))
+    return {"dtype": dtype, "shape": list(tensor.shape), **source.tensors.get(tensor.name, {})}
+
+
+def _golden_entries(name: str, source: GraphSource) -> list[dict[str, Any]]:
+    return [
+        {"graph": name, "file": _golden_file(name, index), "tolerance": source.tolerance}
+        for index in range(len(source.golden))
+    ]
+
+
+def _list_files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _replace(folder: Path, draft: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft.rename(folder)
