@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The seam to the child processes that decode, infer and encode."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from service.domain.instance import Instance
+from service.domain.result import Outcome, PackageIdentity, Priority, Reason, Triage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstalledPackage:
+    """A model package that passed its checks, as far as deciding about studies needs it."""
+
+    identity: PackageIdentity
+    acceptance: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnalysisRequest:
+    """What is to be analysed: `instances` in the order of the pipeline's selection.
+
+    `folder` is the job's own: the neutral result and every result object go there. `analysed_at` is fixed per job, so
+    that doing it again gives the same bytes.
+    """
+
+    job_key: str
+    pipeline: str
+    package: PackageIdentity | None
+    study_instance_uid: str
+    instances: tuple[Instance, ...]
+    flags: tuple[Reason, ...]
+    folder: Path
+    analysed_at: datetime
+    priority: Priority
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnalysisSummary:
+    """The part of a result that decides what happens next; the whole result lies in the job's folder."""
+
+    outcome: Outcome
+    headline: str
+    refusals: tuple[Reason, ...] = ()
+    flags: tuple[Reason, ...] = ()
+    triage: Triage | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultObject:
+    """A result object as the ledger keeps it."""
+
+    kind: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodeRequest:
+    """What the encoders need beside the neutral result in the job's folder."""
+
+    analysis: AnalysisRequest
+    revision: int
+    predecessor_sop_instance_uids: tuple[str, ...]
+    kinds: tuple[str, ...]
+
+
+class Analyst(Protocol):
+    """Decodes, infers and encodes in child processes. Every call may be made twice and then gives the same."""
+
+    def analyse(self, request: AnalysisRequest) -> AnalysisSummary:
+        """Run the pipeline and keep the neutral result in the job's folder.
+
+        Raises
+        ------
+        WorkerCrashedError, WorkerTimeoutError
+            The child process died on it.
+        InputError, PackageError
+            It cannot be analysed, and trying again does not help.
+        """
+
+    def refuse(self, request: AnalysisRequest, reasons: Sequence[Reason]) -> AnalysisSummary:
+        """Keep a not-analysed result with these reasons in the job's folder, without running anything."""
+
+    def encode(self, request: EncodeRequest) -> tuple[ResultObject, ...]:
+        """Write the result objects of these kinds into the job's folder."""

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The seam to the ledger, the truth about every instance that was acknowledged."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from service.domain.instance import Instance
+from service.domain.record import (
+    DeliveryRecord,
+    DeliveryState,
+    JobRecord,
+    JobState,
+    NewJob,
+    NotificationRecord,
+    NotificationState,
+    RevisionRecord,
+    Stranded,
+    StudyRecord,
+)
+from service.domain.result import Priority, Reason
+from service.ports.analyst import AnalysisSummary, ResultObject
+from service.ports.engine import Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownInstance:
+    """What a second copy of an instance is compared with."""
+
+    study_id: int
+    study_instance_uid: str
+    sha256: str
+
+
+class StudyLedger(Protocol):
+    """Studies, their instances and revisions, within one transaction."""
+
+    def find_instance(self, sop_instance_uid: str) -> KnownInstance | None:
+        """Return the stored instance with this UID."""
+
+    def add_instance(self, instance: Instance, *, peer: str, at: float) -> StudyRecord:
+        """Insert the instance, create or touch its study, and return the study as it is now."""
+
+    def add_conflict(self, instance: Instance, *, peer: str, at: float) -> bool:
+        """Record other bytes under a known UID; False when these very bytes were recorded before."""
+
+    def study(self, study_id: int) -> StudyRecord:
+        """Return a study."""
+
+    def instances(self, study_id: int) -> tuple[Instance, ...]:
+        """Return all instances of a study, in order of arrival."""
+
+    def instances_of_revision(self, revision_id: int) -> tuple[Instance, ...]:
+        """Return the instances that a revision froze, in order of arrival."""
+
+    def arm(self, study_id: int, *, task_id: str, evaluate_at: float) -> None:
+        """Note which task looks at the study next, and when; the study's generation goes up by one."""
+
+    def evaluated(self, study_id: int, *, at: float) -> None:
+        """Note that a closer looked at the study."""
+
+    def freeze(self, study_id: int, *, reason: str, task_id: Callable[[int], str], at: float) -> RevisionRecord:
+        """Freeze the next revision of the study's instance set; `task_id` names its routing task by revision row."""
+
+    def revision(self, revision_id: int) -> RevisionRecord:
+        """Return a revision."""
+
+    def routed(self, revision_id: int, *, rules: Sequence[str], pipelines: Sequence[str], at: float) -> None:
+        """Note which rules matched a revision; none at all is recorded too."""
+
+
+class JobLedger(Protocol):
+    """Jobs within one transaction."""
+
+    def add(self, job: NewJob, *, task_id: Callable[[int], str], at: float) -> JobRecord | None:
+        """Insert the job and supersede unfinished earlier ones; None when the same work is known already."""
+
+    def get(self, job_id: int) -> JobRecord:
+        """Return a job."""
+
+    def instances(self, job_id: int) -> tuple[Instance, ...]:
+        """Return the job's input instances in the order of its selection."""
+
+    def count_start(self, job_id: int) -> None:
+        """Count that the analysis begins."""
+
+    def count_crash(self, job_id: int) -> None:
+        """Count a death of the child process."""
+
+    def count_encode_start(self, job_id: int) -> None:
+        """Count that encoding begins."""
+
+    def refuse(self, job_id: int, reasons: Sequence[Reason]) -> None:
+        """Note that the job ends as not analysed, and why."""
+
+    def analysed(self, job_id: int, summary: AnalysisSummary, *, priority: Priority, task_id: str, at: float) -> None:
+        """Keep the outcome and the raised priority, and name the encoding task."""
+
+    def encoded(
+        self, job_id: int, objects: Sequence[ResultObject], *, destinations: Mapping[str, Collection[str]], at: float
+    ) -> None:
+        """Keep the result objects and make one pending delivery for each destination that wants their kind."""
+
+    def end(self, job_id: int, state: JobState, *, at: float) -> None:
+        """Note the job's final state."""
+
+
+class DeliveryLedger(Protocol):
+    """Deliveries and notifications within one transaction."""
+
+    def pending(self, job_id: int, destination: str) -> tuple[DeliveryRecord, ...]:
+        """Return what a destination has yet to take of a job."""
+
+    def get(self, delivery_id: int) -> DeliveryRecord:
+        """Return a delivery."""
+
+    def settle(
+        self, delivery_id: int, state: DeliveryState, *, status: int | None, error: str, permanent: bool, at: float
+    ) -> None:
+        """Note the outcome of one attempt."""
+
+    def assign(self, job_id: int, destination: str, *, task_id: str, next_attempt_at: float) -> None:
+        """Name the task that makes the next attempt at everything pending of a job with a destination."""
+
+    def open_count(self, job_id: int) -> int:
+        """Return how many deliveries of a job are still pending."""
+
+    def reopen(self, destination: str | None = None) -> int:
+        """Make refused deliveries pending again, for one destination or for all; the reconciler picks them up."""
+
+    def add_notification(
+        self, job_id: int, notifier: str, *, task_id: Callable[[int], str], at: float
+    ) -> NotificationRecord:
+        """Insert a notification."""
+
+    def notification(self, notification_id: int) -> NotificationRecord:
+        """Return a notification."""
+
+    def settle_notification(self, notification_id: int, state: NotificationState, *, task_id: str, at: float) -> None:
+        """Note the outcome of one attempt and the task that makes the next."""
+
+
+class LedgerTransaction(Protocol):
+    """One transaction: everything in it happens, or nothing does, enqueued tasks included."""
+
+    @property
+    def studies(self) -> StudyLedger:
+        """Studies, instances and revisions."""
+
+    @property
+    def jobs(self) -> JobLedger:
+        """Jobs."""
+
+    @property
+    def deliveries(self) -> DeliveryLedger:
+        """Deliveries and notifications."""
+
+    def enqueue(self, task: Task) -> None:
+        """Enqueue a task together with what this transaction writes."""
+
+    def unfinished(self) -> tuple[Stranded, ...]:
+        """Return every non-terminal row with the task that should be driving it."""
+
+    def reassign(self, row: Stranded, *, task_id: str) -> bool:
+        """Give the row to another task, unless it has moved on since it was read; False then."""
+
+
+class Ledger(Protocol):
+    """The truth about every instance that was acknowledged."""
+
+    def transaction(self) -> AbstractContextManager[LedgerTransaction]:
+        """Open a transaction that commits at the end of the block and rolls back when it raises.
+
+        Raises
+        ------
+        StorageError
+            The database refused; nothing of the block happened.
+        """

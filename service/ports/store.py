@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The seam to the files of instances and results."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrivedFile:
+    """A data set on stable storage under a temporary name, not yet in the ledger."""
+
+    path: Path
+    sha256: str
+    size_bytes: int
+
+
+class InstanceStore(Protocol):
+    """Files of instances: complete and flushed under their final name, or not there at all."""
+
+    def write(
+        self,
+        *,
+        sop_class_uid: str,
+        sop_instance_uid: str,
+        transfer_syntax_uid: str,
+        dataset: Iterable[bytes | memoryview],
+    ) -> ArrivedFile:
+        """Stream a data set to a temporary DICOM file and flush it.
+
+        Raises
+        ------
+        OutOfSpaceError
+            Free space is below the reserve, or ran out on the way; nothing is left behind.
+        StorageError
+            The disk refused.
+        """
+
+    def keep(self, arrived: ArrivedFile) -> Path:
+        """Give the file its final name, durably."""
+
+    def set_aside(self, arrived: ArrivedFile) -> Path:
+        """Move the file to the conflicts, durably."""
+
+    def discard(self, arrived: ArrivedFile) -> None:
+        """Delete the file."""
+
+    def result_folder(self, job_key: str) -> Path:
+        """Return the folder of a job's results; made when it is missing."""
+
+    def remove_partial(self) -> int:
+        """Delete what interrupted writes left behind; return the number of files. Only while nothing is received."""
