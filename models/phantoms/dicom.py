@@ -76,7 +76,7 @@ def new_image(
         dataset.SpecificCharacterSet = list(study.character_set)
     dataset.SOPClassUID = UID(sop_class_uid)
     dataset.SOPInstanceUID = study.uid(series, "instance", instance)
-    meta.MediaStorageSOPClassUID = sop_class_uid
+    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     _set_patient_and_study(dataset, study)
     _set_series_and_equipment(dataset, study, modality=modality, series=series, number=series_number)
