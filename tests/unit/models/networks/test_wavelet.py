@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The wavelet front end equals PyWavelets, on even and odd sizes, in torch and in ONNX Runtime."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the optional extra `train`")
+pywt = pytest.importorskip("pywt")
+
+from models.networks.wavelet import BANDS, WAVELETS, WaveletFrontEnd  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore:You are using the legacy TorchScript:DeprecationWarning")
+
+
+def _noise(*shape: int) -> Any:
+    return np.random.default_rng(7).normal(size=shape).astype(np.float32)
+
+
+def _reference(image: Any, wavelet: str, mode: str) -> Any:
+    approximation, details = pywt.dwt2(image.astype(np.float64), wavelet, mode=mode)
+    return np.stack([approximation, *details])
+
+
+@pytest.mark.parametrize("size", [(32, 32), (33, 40), (40, 33), (255, 241)])
+@pytest.mark.parametrize("mode", ["symmetric", "reflect"])
+@pytest.mark.parametrize("wavelet", WAVELETS)
+def test_equals_pywavelets(wavelet: str, mode: Any, size: tuple[int, int]) -> None:
+    image = _noise(*size)
+    bands = WaveletFrontEnd(wavelet, mode)(torch.from_numpy(image)[None, None]).numpy()[0]
+    np.testing.assert_allclose(bands, _reference(image, wavelet, mode), atol=1e-5)
+
+
+def test_chosen_bands_keep_their_order_and_channels_stay_apart() -> None:
+    image = _noise(3, 2, 20, 21)
+    bands = WaveletFrontEnd("db2", bands=("cD", "cA"), channels=2)(torch.from_numpy(image)).numpy()
+    for channel in range(2):
+        expected = _reference(image[1, channel], "db2", "symmetric")
+        np.testing.assert_allclose(bands[1, 2 * channel], expected[BANDS.index("cD")], atol=1e-5)
+        np.testing.assert_allclose(bands[1, 2 * channel + 1], expected[BANDS.index("cA")], atol=1e-5)
+
+
+def test_refuses_what_it_cannot_do() -> None:
+    with pytest.raises(ValueError, match="wavelet 'bior' is unknown; known are haar"):
+        WaveletFrontEnd("bior")
+    with pytest.raises(ValueError, match="mode 'zero' is unknown"):
+        WaveletFrontEnd("haar", "zero")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"image \(6, 32\) is smaller than 7"):
+        WaveletFrontEnd("db4")(torch.zeros(1, 1, 6, 32))
