@@ -25,8 +25,8 @@ class Scanner:
     blur_mm: float = 0.08
     equalisation: float = 0.85
     gamma: float = 1.0
-    gain: float = 0.62
-    fat_level: float = 0.26
+    gain: float = 0.95
+    fat_level: float = 0.22
     sharpening: float = 0.4
 
 
@@ -37,8 +37,8 @@ def random_scanner(rng: np.random.Generator, *, shift: float = 1.0) -> Scanner:
         blur_mm=0.08 + rng.uniform(0, 0.18) * shift,
         equalisation=rng.uniform(0.65, 0.95),
         gamma=float(np.exp(rng.uniform(-0.3, 0.3) * shift)),
-        gain=0.62 * float(np.exp(rng.uniform(-0.3, 0.3) * shift)),
-        fat_level=rng.uniform(0.15, 0.34),
+        gain=0.95 * float(np.exp(rng.uniform(-0.3, 0.3) * shift)),
+        fat_level=rng.uniform(0.12, 0.32),
         sharpening=rng.uniform(0, 0.8),
     )
 

@@ -85,18 +85,19 @@ def projected_mm(lesion: Lesion, view: ViewName, frame: Frame) -> tuple[float, f
 
 
 def random_breast(side: Side, seed: int) -> Breast:
-    """Draw a breast without lesions."""
-    rng = np.random.default_rng([seed, SIDES.index(side), 11])
-    depth = rng.uniform(70, 125)
+    """Draw a breast without lesions; both breasts of one seed are alike, but not the same."""
+    both = np.random.default_rng([seed, 11])
+    own = np.random.default_rng([seed, SIDES.index(side), 12])
+    depth = both.uniform(70, 125) * own.uniform(0.95, 1.05)
     return Breast(
         side=side,
-        seed=int(rng.integers(2**31)),
+        seed=int(own.integers(2**31)),
         depth_mm=depth,
-        half_width_mm=rng.uniform(0.72, 0.92) * min(depth, 110) + 8,
-        half_height_mm=rng.uniform(0.75, 0.95) * min(depth, 105) + 5,
-        thickness_mm=rng.uniform(35, 70),
-        gland=rng.beta(1.6, 2.0),
-        distractors=int(rng.integers(0, 5)),
+        half_width_mm=both.uniform(0.72, 0.92) * min(depth, 110) + 8,
+        half_height_mm=both.uniform(0.75, 0.95) * min(depth, 105) + 5,
+        thickness_mm=both.uniform(35, 70),
+        gland=float(np.clip(both.beta(1.6, 2.0) + own.normal(0, 0.04), 0, 1)),
+        distractors=int(own.integers(0, 5)),
     )
 
 

@@ -15,10 +15,16 @@ def edge_mm(breast: Breast, view: ViewName, frame: Frame) -> Field:
     half = breast.half_width_mm if view == "CC" else breast.half_height_mm
     upper = half * (1.0 if view == "CC" else 1.25)
     ratio = np.where(above > 0, above / upper, -above / half)
-    body = breast.depth_mm * np.clip(1 - np.abs(ratio) ** 2.1, 0, None) ** rng.uniform(0.5, 0.62)
+    body = breast.depth_mm * np.clip(1 - np.abs(ratio) ** rng.uniform(1.8, 2.2), 0, None) ** rng.uniform(0.5, 0.8)
     nipple = rng.uniform(3, 6) * np.exp(-((above / 5.0) ** 4))
     wave = 0.8 * np.sin(above / rng.uniform(14, 25) + rng.uniform(0, 6))
-    return np.asarray(np.maximum(body, _axilla_mm(breast, view, above)) + (nipple + wave) * (body > 5), np.float32)
+    outline = _joined(body, _axilla_mm(breast, view, above))
+    return np.asarray(outline + (nipple + wave) * np.clip(body / 10, 0, 1), np.float32)
+
+
+def _joined(body: Field, axilla: Field) -> Field:
+    """The larger of both, with the corner between them rounded over about 12 mm."""
+    return np.asarray(0.5 * (body + axilla + np.sqrt((body - axilla) ** 2 + 144.0 * np.clip(axilla / 20, 0, 1) ** 2)), dtype=np.float32)
 
 
 def _axilla_mm(breast: Breast, view: ViewName, above: Field) -> Field:
@@ -26,16 +32,20 @@ def _axilla_mm(breast: Breast, view: ViewName, above: Field) -> Field:
     if view == "CC":
         return np.zeros_like(above)
     start, width = 0.55 * breast.half_height_mm, 0.52 * breast.depth_mm
-    return width * soft_step(above - start, 50.0) * np.clip(1 - (above - start) / 400, 0.4, 1)
+    return width * soft_step(above - start, 70.0) * np.clip(1 - (above - start) / 400, 0.4, 1)
 
 
 def skin_distance_mm(breast: Breast, view: ViewName, frame: Frame) -> Field:
-    """Return the distance to the air, in mm, 0 in the air; the chest wall is no edge."""
+    """Return the distance to the air, in mm, 0 in the air; the chest wall is no edge.
+
+    Near the outline the distance is measured along the outline's slope, so that it is smooth below the pixel pitch.
+    """
     edge = edge_mm(breast, view, frame)
-    inside = grid_mm(frame.shape, frame.pitch_mm)[0] < edge[:, None]
-    padded = np.pad(inside, ((1, 1), (0, 1)), mode="edge")
-    distance = ndimage.distance_transform_edt(padded)[1:-1, :-1] * frame.pitch_mm
-    return np.asarray(distance, dtype=np.float32)
+    columns = grid_mm(frame.shape, frame.pitch_mm)[0]
+    slope = np.gradient(edge, frame.pitch_mm)
+    direct = np.clip(edge[:, None] - columns, 0, None) / np.sqrt(1 + slope[:, None] ** 2)
+    whole = ndimage.distance_transform_edt(direct > 0) * frame.pitch_mm
+    return np.asarray(np.where(whole > 3, whole, np.minimum(direct, whole)), dtype=np.float32)
 
 
 def thickness_cm(distance_mm: Field, breast: Breast) -> Field:

@@ -20,9 +20,9 @@ def gland_cm(breast: Breast, view: ViewName, frame: Frame, *, distance_mm: Field
     envelope = _envelope(breast, coarse, rng)
     lumps = envelope * (0.35 + 0.65 * _lumpy(breast, coarse, rng=rng, envelope=envelope))
     strands = _radial_strands(breast, coarse, rng=rng)
-    share = np.clip(lumps * (1 + 0.35 * strands), 0, None)
+    share = np.clip(lumps * (1 + 0.2 * strands), 0, None)
     fine = power_law_noise(rng, frame.shape, pitch_mm=frame.pitch_mm)
-    field = resized(share, frame.shape) * (1 + 0.18 * fine) + 0.018 * (1 + fine)
+    field = resized(share, frame.shape) * (1 + 0.2 * fine) + 0.02 * (1 + fine)
     inner = soft_step(distance_mm - 5.0, 6.0)
     return np.asarray(np.clip(field, 0, 1.2) * inner * thickness * (0.25 + 0.5 * breast.gland), dtype=np.float32)
 
@@ -60,7 +60,7 @@ def _add_blob(
     if not (reach <= row < frame.rows - reach and reach <= column < frame.columns - reach):
         return
     towards = np.arctan2(frame.nipple_row_mm / COARSE_MM - row, breast.depth_mm / COARSE_MM - column)
-    angle = towards + rng.normal(0, 0.45)
+    angle = towards + rng.normal(0, 0.8)
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     along, across = x * np.cos(angle) + y * np.sin(angle), -x * np.sin(angle) + y * np.cos(angle)
     long, short = rng.uniform(2.5, 5.0), rng.uniform(0.8, 1.9)
@@ -73,8 +73,8 @@ def _radial_strands(breast: Breast, frame: Frame, *, rng: np.random.Generator) -
     columns, rows = grid_mm(frame.shape, frame.pitch_mm)
     angle = np.arctan2(rows - frame.nipple_row_mm, breast.depth_mm + 6 - columns)
     radius = np.hypot(rows - frame.nipple_row_mm, breast.depth_mm + 6 - columns)
-    polar = power_law_noise(rng, (512, 128), pitch_mm=1.0, beta=1.8)
-    at = [(angle / np.pi + 0.5) * 511, np.broadcast_to(radius / 2.2, angle.shape)]
+    polar = power_law_noise(rng, (512, 128), pitch_mm=1.0, beta=2.2)
+    at = [(angle / np.pi + 0.5) * 511, np.broadcast_to(radius / 1.6, angle.shape)]
     return np.asarray(ndimage.map_coordinates(polar, at, order=1, mode="wrap"), dtype=np.float32)
 
 
@@ -121,4 +121,4 @@ def _arc_points(breast: Breast, frame: Frame, *, rng: np.random.Generator, lengt
 
 def skin_cm(distance_mm: Field) -> Field:
     """Return the skin, 1.5 mm thick and seen edge-on, as cm of gland."""
-    return np.asarray(0.55 * np.exp(-((distance_mm / 1.3) ** 2)) * (distance_mm > 0), dtype=np.float32)
+    return np.asarray(0.7 * np.exp(-((distance_mm / 1.3) ** 2)) * (distance_mm > 0), dtype=np.float32)

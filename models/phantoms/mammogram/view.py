@@ -12,6 +12,9 @@ from models.phantoms.mammogram.lesion import add_distractors, add_lesion
 from models.phantoms.mammogram.shape import pectoral, skin_distance_mm, thickness_cm
 from models.phantoms.mammogram.tissue import GLAND_PER_CM, gland_cm, lines_cm, skin_cm
 
+MUSCLE = 0.42
+"""Attenuation of the pectoral muscle as a share of gland's; part of the thickness below it is fat."""
+
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class PhantomView:
@@ -53,7 +56,7 @@ def _attenuation(breast: Breast, view: ViewName, frame: Frame, *, distance: Fiel
     muscle = pectoral(breast, view, frame)
     gland = gland_cm(breast, view, frame, distance_mm=distance, thickness=thickness) * (1 - 0.8 * muscle)
     gland += lines_cm(breast, view, frame, distance_mm=distance) + skin_cm(distance)
-    gland += 0.62 * muscle * thickness
+    gland += MUSCLE * muscle * thickness
     attenuation = FAT_PER_CM * thickness + GLAND_PER_CM * gland
     add_distractors(attenuation, breast, view, frame=frame)
     for lesion in breast.lesions:
