@@ -103,6 +103,7 @@ class WaveletFrontEnd(nn.Module):
         if mode not in get_args(PaddingMode):
             raise ValueError(f"mode {mode!r} is unknown; known are {', '.join(get_args(PaddingMode))}")
         self.mode, self.bands, self.channels = mode, bands, channels
+        self.length = len(_LOW_PASS[wavelet])
         self.register_buffer("kernel", _kernels(wavelet, bands).repeat(channels, 1, 1, 1), persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -113,7 +114,7 @@ class WaveletFrontEnd(nn.Module):
         ValueError
             The image is smaller than the mirrored border.
         """
-        length = self.kernel.shape[-1]
+        length = self.length
         skip = 0 if self.mode == "symmetric" else 1
         if not torch.onnx.is_in_onnx_export() and min(image.shape[2:]) < length - 1 + skip:
             raise ValueError(f"image {tuple(image.shape[2:])} is smaller than {length - 1 + skip} in one axis")
