@@ -1,174 +1,120 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the ledger remembers of a study on its way: one immutable record per row that the workflow reads."""
+"""Keeps a PipelineResult between the analyse and encode steps: JSON that people can read, arrays beside it."""
 
-from dataclasses import dataclass
-from enum import StrEnum
+import io
+import json
+import os
+import types
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from datetime import datetime
+from enum import Enum
 from pathlib import Path
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from service.domain.result import PackageIdentity, Priority, Reason
+import numpy as np
 
+from service.domain.errors import StorageError
+from service.domain.result import PipelineResult
 
-class JobState(StrEnum):
-    """Where an analysis stands; `SUPERSEDED` and `FINISHED` and `FAILED` are final."""
+RESULT_FILE = "result.json"
+ARRAYS_FILE = "arrays.npz"
+FORMAT = 1
+"""Written into every record; a reader refuses a number that it does not know."""
 
-    QUEUED = "queued"
-    ANALYSED = "analysed"
-    ENCODED = "encoded"
-    FINISHED = "finished"
-    """Every object reached every destination, or was refused for good."""
-    SUPERSEDED = "superseded"
-    """A later revision took over before this one had produced anything."""
-    FAILED = "failed"
-    """Not even the not-analysed result could be written: held for a person."""
+Arrays = dict[str, Any]
 
 
-class DeliveryState(StrEnum):
-    """Where one object stands with one destination."""
-
-    PENDING = "pending"
-    DELIVERED = "delivered"
-    REFUSED = "refused"
-    """Refused for good by the destination: held and visible, and `retry` tries it again."""
-
-
-class NotificationState(StrEnum):
-    """Where one notification stands with one notifier."""
-
-    PENDING = "pending"
-    SENT = "sent"
-    FAILED = "failed"
+def save_result(result: PipelineResult, folder: Path) -> None:
+    """Write the result into `folder` (made when absent), replacing an older one; `result.json` appears last."""
+    arrays: Arrays = {}
+    document = {"format": FORMAT, "result": _plain(result, arrays=arrays, path="result")}
+    text = json.dumps(document, indent=2, ensure_ascii=False, default=_scalar)
+    packed = io.BytesIO()
+    np.savez_compressed(packed, **arrays)
+    folder.mkdir(parents=True, exist_ok=True)
+    _replace(folder / ARRAYS_FILE, packed.getvalue())
+    _replace(folder / RESULT_FILE, f"{text}\n".encode())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StudyRecord:
-    """A study; all times are seconds since the epoch.
+def load_result(folder: Path) -> PipelineResult:
+    """Read back what `save_result` wrote, equal field by field.
 
-    `revision` is the last frozen revision of its instance set (0: none yet), `unclosed` the number of instances that
-    came after it. `closer_task_id` names the task that will look at the study next; "" when nothing is due.
+    Raises
+    ------
+    StorageError
+        The record is of an unknown format.
     """
-
-    id: int
-    study_instance_uid: str
-    first_seen_at: float
-    last_seen_at: float
-    evaluated_at: float
-    evaluate_at: float | None
-    revision: int
-    unclosed: int
-    closer_task_id: str
-    generation: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RevisionRecord:
-    """A frozen instance set of a study; `routed_at` is None until the rules were applied."""
-
-    id: int
-    study_id: int
-    study_instance_uid: str
-    number: int
-    reason: str
-    instance_count: int
-    closed_at: float
-    routed_at: float | None
-    attempt: int
-    task_id: str
+    document = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
+    if document.get("format") != FORMAT:
+        raise StorageError(
+            f"{RESULT_FILE}: 'format' value {document.get('format')!r} is not supported, this version reads {FORMAT}; "
+            "analyse the study again"
+        )
+    with np.load(folder / ARRAYS_FILE, allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    result: PipelineResult = _typed(document["result"], PipelineResult, arrays=arrays)
+    return result
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewJob:
-    """A job as routing creates it.
-
-    `key` is the identity of the work: study, pipeline, package and the selected instances, or for a refusal the
-    instances and reasons. The same work is never done twice.
-    """
-
-    key: str
-    revision_id: int
-    study_id: int
-    pipeline: str
-    package: PackageIdentity | None
-    priority: Priority
-    input_sop_instance_uids: tuple[str, ...]
-    flags: tuple[Reason, ...] = ()
-    refusals: tuple[Reason, ...] = ()
+def _replace(path: Path, content: bytes) -> None:
+    """Put the whole content on stable storage under this name, or leave what was there."""
+    partial = path.with_name(f"{path.name}.partial")
+    with partial.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    partial.replace(path)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobRecord:
-    """An analysis of one revision of a study by one pipeline.
-
-    `crashes` counts deaths of the child process, `starts` how often the analysis was begun, `encode_starts` the same
-    of encoding. `result_revision` is 1 for the first result of this pipeline on this study.
-    `predecessor_sop_instance_uids` are the SR instances that this job's results supersede.
-    """
-
-    id: int
-    key: str
-    study_id: int
-    study_instance_uid: str
-    revision_id: int
-    result_revision: int
-    pipeline: str
-    package: PackageIdentity | None
-    priority: Priority
-    state: JobState
-    input_sop_instance_uids: tuple[str, ...]
-    flags: tuple[Reason, ...]
-    refusals: tuple[Reason, ...]
-    predecessor_sop_instance_uids: tuple[str, ...]
-    crashes: int
-    starts: int
-    encode_starts: int
-    outcome: str
-    headline: str
-    received_at: float
-    created_at: float
-    attempt: int
-    task_id: str
+def _plain(value: Any, *, arrays: Arrays, path: str) -> Any:
+    """Turn a domain value into JSON types; arrays go into `arrays` under their path."""
+    if isinstance(value, np.ndarray):
+        arrays[path] = value
+        return {"array": path, "shape": list(value.shape), "dtype": str(value.dtype)}
+    if is_dataclass(value):
+        names = [field.name for field in fields(value)]
+        return {name: _plain(getattr(value, name), arrays=arrays, path=f"{path}.{name}") for name in names}
+    if isinstance(value, tuple):
+        return [_plain(entry, arrays=arrays, path=f"{path}.{index}") for index, entry in enumerate(value)]
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value.value if isinstance(value, Enum) else value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryRecord:
-    """One result object on its way to one destination; `permanent_refusals` counts answers that a retry cannot mend."""
-
-    id: int
-    job_id: int
-    destination: str
-    kind: str
-    sop_class_uid: str
-    sop_instance_uid: str
-    path: Path
-    state: DeliveryState
-    attempts: int
-    permanent_refusals: int
-    created_at: float
-    task_id: str
+def _scalar(value: Any) -> Any:
+    """Let numpy's scalars through as numbers; anything else in `values` breaks the contract."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"a result holds a {type(value).__name__}; 'values' takes JSON types only, convert it first")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotificationRecord:
-    """A raised priority on its way to one notifier."""
+def _typed(value: Any, hint: Any, *, arrays: Mapping[str, Any]) -> Any:
+    """Turn JSON types back into the value that the type hint asks for."""
+    origin = get_origin(hint)
+    if origin in {types.UnionType, Union}:
+        return _optional(value, hint, arrays=arrays)
+    if origin is tuple:
+        return _tuple(value, get_args(hint), arrays=arrays)
+    if origin is np.ndarray:
+        return arrays[value["array"]]
+    if isinstance(hint, type) and is_dataclass(hint):
+        hints = get_type_hints(hint)
+        return hint(**{name: _typed(entry, hints[name], arrays=arrays) for name, entry in value.items()})
+    if hint is datetime:
+        return datetime.fromisoformat(value)
+    return hint(value) if hint is float or (isinstance(hint, type) and issubclass(hint, Enum)) else value
 
-    id: int
-    job_id: int
-    notifier: str
-    state: NotificationState
-    attempts: int
-    task_id: str
+
+def _optional(value: Any, hint: Any, *, arrays: Mapping[str, Any]) -> Any:
+    """Read `X | None`, the only union that domain values use."""
+    if value is None:
+        return None
+    (inner,) = (argument for argument in get_args(hint) if argument is not types.NoneType)
+    return _typed(value, inner, arrays=arrays)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stranded:
-    """A non-terminal row of the ledger, with the task that should be driving it.
-
-    `stage` is the name of the handler that continues it and `row_id` what that handler is given.
-    """
-
-    stage: str
-    row_id: int
-    task_id: str
-    queue: str
-    priority: Priority
-    attempt: int
-    due_at: float
+def _tuple(values: list[Any], hints: tuple[Any, ...], *, arrays: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Read a tuple of one type (`tuple[X, ...]`) or of fixed length."""
+    each = hints[:1] * len(values) if hints[-1] is Ellipsis else hints
+    return tuple(_typed(value, hint, arrays=arrays) for value, hint in zip(values, each, strict=True))
