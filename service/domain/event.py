@@ -45,6 +45,13 @@ class AssociationRejected(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionDropped(Event):
+    """A connection was ended because the peer passed a limit or broke the protocol; `reason` is a slug."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceReceived(Event):
     """A C-STORE was answered; `outcome` is the StoreOutcome's value, `seconds` from request to response."""
 

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The SOP classes that the node takes in (PS3.4 B.5)."""
+
+from collections.abc import Iterable, Sequence
+
+from pydicom.uid import (
+    BreastTomosynthesisImageStorage,
+    ComputedRadiographyImageStorage,
+    CTImageStorage,
+    DigitalMammographyXRayImageStorageForPresentation,
+    DigitalMammographyXRayImageStorageForProcessing,
+    DigitalXRayImageStorageForPresentation,
+    DigitalXRayImageStorageForProcessing,
+    EnhancedCTImageStorage,
+    MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
+    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
+    SecondaryCaptureImageStorage,
+)
+from pynetdicom.presentation import PresentationContext, build_context
+
+VERIFICATION = "1.2.840.10008.1.1"
+EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
+IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2"
+"""The transfer syntax that every peer must support (PS3.5 10.1)."""
+
+INPUT_SOP_CLASSES: tuple[str, ...] = tuple(
+    str(uid)
+    for uid in (
+        ComputedRadiographyImageStorage,
+        DigitalXRayImageStorageForPresentation,
+        DigitalXRayImageStorageForProcessing,
+        DigitalMammographyXRayImageStorageForPresentation,
+        DigitalMammographyXRayImageStorageForProcessing,
+        CTImageStorage,
+        EnhancedCTImageStorage,
+        BreastTomosynthesisImageStorage,
+        SecondaryCaptureImageStorage,
+        MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
+        MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
+        MultiFrameTrueColorSecondaryCaptureImageStorage,
+    )
+)
+
+
+def accepted_contexts(sop_classes: Iterable[str], transfer_syntaxes: Sequence[str]) -> list[PresentationContext]:
+    """Return the presentation contexts that a storage SCP with C-ECHO accepts."""
+    verification = build_context(VERIFICATION, [IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN])
+    return [verification, *(build_context(uid, list(transfer_syntaxes)) for uid in sop_classes)]
