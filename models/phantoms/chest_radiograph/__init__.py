@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Procedural chest radiographs: anatomy, bones, what lies inside the lungs, exposure and display."""
