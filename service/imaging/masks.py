@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Masks of breast and lungs by threshold and morphology, and the cutting of lungs into zones; 2-D and 3-D."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Mask = NDArray[np.bool_]
+_BINS = 256
+
+
+def otsu(values: NDArray[Any]) -> float:
+    """Return the threshold that separates the values best into two classes (Otsu 1979, 256 bins)."""
+    counts, edges = np.histogram(values, bins=_BINS)
+    middles = (edges[:-1] + edges[1:]) / 2
+    below = np.cumsum(counts)
+    above = below[-1] - below
+    total = np.cumsum(counts * middles)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        between = below * above * (total / below - (total[-1] - total) / above) ** 2
+    best = np.nan_to_num(between)
+    # Between two well separated classes every threshold is equally good: take the middle of them.
+    return float(middles[np.flatnonzero(best >= best.max() * (1 - 1e-12))].mean())
+
+
+def largest_components(mask: Mask, count: int = 1) -> Mask:
+    """Keep the `count` largest connected components (faces touch)."""
+    labels, found = ndimage.label(mask)
+    if found <= count:
+        return mask.copy()
+    sizes = np.bincount(labels.ravel())[1:]
+    keep = np.zeros(found + 1, dtype=np.bool_)
+    keep[1 + np.argsort(sizes, kind="stable")[::-1][:count]] = True
+    kept: Mask = keep[labels]
+    return kept
+
+
+def fill_holes(mask: Mask) -> Mask:
+    """Fill what is enclosed; in a stack, slice by slice, because a bronchus links 3-D holes to the outside."""
+    if mask.ndim == 2:
+        filled: Mask = ndimage.binary_fill_holes(mask)
+        return filled
+    return np.stack([fill_holes(plane) for plane in mask])
+
+
+def close_gaps(mask: Mask, radius: int) -> Mask:
+    """Close gaps up to twice the radius (pixels), in-plane, without shrinking at the picture's edge."""
+    if radius < 1:
+        return mask.copy()
+    padded = np.pad(mask, [(0, 0)] * (mask.ndim - 2) + [(radius, radius)] * 2, mode="edge")
+    # Distances instead of a large structuring element: linear time for any radius.
+    inner = (slice(None),) * (mask.ndim - 2) + (slice(radius, -radius),) * 2
+    closed: Mask = _in_planes(padded, radius)[inner]
+    return closed | mask
+
+
+def _in_planes(mask: Mask, radius: int) -> Mask:
+    if mask.ndim == 3:
+        return np.stack([_in_planes(plane, radius) for plane in mask])
+    if not mask.any():
+        return mask
+    grown = ndimage.distance_transform_edt(~mask) <= radius
+    if grown.all():
+        return grown
+    shrunk: Mask = ndimage.distance_transform_edt(grown) > radius
+    return shrunk
+
+
+def breast_mask(pixels: NDArray[np.float32]) -> Mask:
+    """Return the breast on a presentation mammogram (0 black air): Otsu on the smoothed picture, one component.
+
+    The threshold is found on the logarithm-like square root, because skin and fat are much darker than glands.
+    """
+    smooth = ndimage.gaussian_filter(np.sqrt(np.clip(pixels, 0, 1)), sigma=max(pixels.shape) / 256)
+    return fill_holes(largest_components(smooth > otsu(smooth)))
+
+
+def lung_mask_ct(hounsfield: NDArray[np.float32], *, threshold: float = -400.0, closing_px: int = 6) -> Mask:
+    """Return the lungs of an axial slice (rows, columns) or stack (slices, rows, columns) in Hounsfield units.
+
+    Air that touches the border of a slice is outside the body; of the rest the two largest pieces stay, each at least
+    a fifth of the largest. Vessels and small consolidations are closed and filled. Dense lung at the pleura is missed:
+    the package's network is there for that.
+    """
+    air = hounsfield < threshold
+    inside = air & ~_touching_border(air)
+    pieces = _big_pieces(largest_components(inside, 2), share=0.2)
+    return fill_holes(close_gaps(pieces, closing_px))
+
+
+def _touching_border(mask: Mask) -> Mask:
+    if mask.ndim == 3:
+        return np.stack([_touching_border(plane) for plane in mask])
+    seeds = np.zeros_like(mask)
+    seeds[[0, -1], :] = mask[[0, -1], :]
+    seeds[:, [0, -1]] = mask[:, [0, -1]]
+    touching: Mask = ndimage.binary_propagation(seeds, mask=mask)
+    return touching
+
+
+def _big_pieces(mask: Mask, *, share: float) -> Mask:
+    labels, found = ndimage.label(mask)
+    if found < 2:
+        return mask
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    kept: Mask = (sizes >= share * sizes.max())[labels] & mask
+    return kept
+
+
+def split_left_right(mask: Mask) -> tuple[Mask, Mask]:
+    """Split a lung mask at the middle of its columns into picture-left and picture-right part.
+
+    On a picture oriented ("L", "F") or ("L", "P") the first is the patient's right lung.
+    """
+    occupied = np.flatnonzero(mask.any(axis=tuple(range(mask.ndim - 1))))
+    middle = mask.shape[-1] // 2 if occupied.size == 0 else _emptiest_column(mask, occupied)
+    left, right = mask.copy(), mask.copy()
+    left[..., middle:] = False
+    right[..., :middle] = False
+    return left, right
+
+
+def _emptiest_column(mask: Mask, occupied: NDArray[np.intp]) -> int:
+    """Return the column of fewest pixels in the middle third of the mask; of equals, the most central."""
+    first, last = int(occupied[0]), int(occupied[-1]) + 1
+    third = (last - first) // 3
+    profile = mask.sum(axis=tuple(range(mask.ndim - 1)))[first + third : last - third]
+    if profile.size == 0:
+        return (first + last) // 2
+    lowest = np.flatnonzero(profile == profile.min())
+    return first + third + int(lowest[len(lowest) // 2])
+
+
+def thirds(mask: Mask, axis: int = 0) -> tuple[Mask, Mask, Mask]:
+    """Cut a lung into three zones of equal height along an axis, first to last (upper, middle, lower).
+
+    For a stack sorted from feet to head, axis 0 gives lower, middle, upper.
+    """
+    others = tuple(index for index in range(mask.ndim) if index != axis)
+    occupied = np.flatnonzero(mask.any(axis=others))
+    first, last = (int(occupied[0]), int(occupied[-1]) + 1) if occupied.size else (0, mask.shape[axis])
+    cuts = [first + round((last - first) * part / 3) for part in range(4)]
+    zones = [_band(mask, axis, start=start, stop=stop) for start, stop in zip(cuts, cuts[1:], strict=False)]
+    return zones[0], zones[1], zones[2]
+
+
+def _band(mask: Mask, axis: int, *, start: int, stop: int) -> Mask:
+    band = np.zeros_like(mask)
+    where = (slice(None),) * axis + (slice(start, stop),)
+    band[where] = mask[where]
+    return band
+
+
+def bounding_box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int] | None:
+    """Return the half-open (x0, y0, x1, y1) of a 2-D mask, None when it is empty."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if rows.size == 0:
+        return None
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def area_cm2(mask: NDArray[np.bool_], spacing_mm: tuple[float, float]) -> float:
+    """Return the area of a 2-D mask in square centimetres."""
+    return float(np.count_nonzero(mask)) * spacing_mm[0] * spacing_mm[1] / 100
