@@ -14,7 +14,8 @@ import onnxruntime
 import yaml
 from numpy.typing import NDArray
 
-from service.inference.manifest import MANIFEST_NAME, load_manifest
+from service.inference.manifest import MANIFEST_NAME
+from service.inference.package import load_package
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -60,7 +61,7 @@ def write_package(
         draft = Path(scratch) / folder.parent.name / folder.name
         _write_files(draft, graphs, licence_text=licence_text, model_card=model_card)
         _write_manifest(draft, about, graphs=graphs)
-        load_manifest(draft)
+        load_package(draft, provider="cpu")
         _replace(folder, draft)
     return folder
 

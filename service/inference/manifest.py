@@ -26,7 +26,8 @@ from pydantic import (
 from service.codes import code
 from service.domain.errors import PackageError
 from service.domain.result import PackageStatus
-from service.inference.strict_yaml import read_yaml
+from service.inference.plain_file import read_file
+from service.inference.strict_yaml import yaml_to_json
 
 MANIFEST_NAME: Final = "manifest.yaml"
 MANIFEST_MAX_BYTES: Final = 1 << 20
@@ -234,30 +235,30 @@ def _known(key: str, used: Iterable[str], known: Iterable[str]) -> None:
 
 
 def load_manifest(folder: Path) -> Manifest:
-    """Read manifest.yaml of a package folder `<name>/<version>` and check it against its own folder.
+    """Read manifest.yaml of a package folder `<name>/<version>`; see `parse_manifest`."""
+    return parse_manifest(read_file(folder / MANIFEST_NAME, max_bytes=MANIFEST_MAX_BYTES), folder=folder)
+
+
+def parse_manifest(data: bytes, *, folder: Path) -> Manifest:
+    """Check a manifest's content against the schema and against the folder that it lies in.
 
     Raises
     ------
     PackageError
-        The file is missing, too large, not plain YAML, breaks the schema, or belongs to another folder.
+        It is not plain YAML, breaks the schema, or belongs to another folder.
     """
-    path = folder / MANIFEST_NAME
-    manifest = parse_manifest(read_yaml(path, max_bytes=MANIFEST_MAX_BYTES), where=str(path))
+    where = str(folder / MANIFEST_NAME)
+    try:
+        manifest = Manifest.model_validate_json(yaml_to_json(data, where=where))
+    except ValidationError as error:
+        raise PackageError(f"{where}: {_explain(error)}; correct the manifest") from None
     stated, actual = (manifest.name, manifest.version), (folder.parent.name, folder.name)
     if stated != actual:
         raise PackageError(
-            f"{path}: name and version {'/'.join(stated)} differ from the folder's {'/'.join(actual)}; "
+            f"{where}: name and version {'/'.join(stated)} differ from the folder's {'/'.join(actual)}; "
             "rename the folder or correct the manifest"
         )
     return manifest
-
-
-def parse_manifest(json_text: str, *, where: str) -> Manifest:
-    """Check a manifest given as JSON; `where` names it in errors."""
-    try:
-        return Manifest.model_validate_json(json_text)
-    except ValidationError as error:
-        raise PackageError(f"{where}: {_explain(error)}; correct the manifest") from None
 
 
 def _explain(error: ValidationError) -> str:

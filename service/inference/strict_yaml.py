@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""YAML as plain data only: size cap, no aliases, no repeated keys, no types that JSON lacks."""
+"""YAML as plain data only: no aliases, no repeated keys, no types that JSON lacks."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -31,28 +30,16 @@ class _PlainLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
-def read_yaml(path: Path, *, max_bytes: int) -> str:
-    """Return the file's content as JSON text.
+def yaml_to_json(data: bytes, *, where: str) -> str:
+    """Return a YAML document as JSON text; `where` names it in errors.
 
     Raises
     ------
     PackageError
-        The file is missing, larger than `max_bytes`, or not plain YAML.
+        It is not plain YAML in UTF-8.
     """
-    text = _read_capped(path, max_bytes=max_bytes)
     try:
         # Safe: _PlainLoader is a SafeLoader with more refusals.
-        return json.dumps(yaml.load(text, Loader=_PlainLoader), allow_nan=False)  # noqa: S506
+        return json.dumps(yaml.load(data.decode("utf-8"), Loader=_PlainLoader), allow_nan=False)  # noqa: S506
     except (yaml.YAMLError, RecursionError, TypeError, ValueError) as error:
-        raise PackageError(f"{path}: not plain YAML ({error}); correct or re-install the package") from None
-
-
-def _read_capped(path: Path, *, max_bytes: int) -> str:
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(max_bytes + 1)
-        if len(data) > max_bytes:
-            raise PackageError(f"{path}: larger than {max_bytes} bytes; a manifest holds no data")
-        return data.decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PackageError(f"{path}: cannot be read as UTF-8 text ({error}); re-install the package") from None
+        raise PackageError(f"{where}: not plain YAML ({error}); correct or re-install the package") from None

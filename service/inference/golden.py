@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Golden tensors: inputs and the outputs that a graph must give for them on this machine too."""
+
+import io
+import zipfile
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.domain.errors import PackageError
+from service.inference.session import Arrays, Session
+
+MAX_UNPACKED_BYTES: Final = 1 << 28
+_INPUTS: Final = "inputs/"
+_OUTPUTS: Final = "outputs/"
+
+
+def check_golden(session: Session, data: bytes, *, tolerance: float, where: str) -> float:
+    """Run the golden inputs and return the largest absolute difference from the golden outputs.
+
+    Raises
+    ------
+    PackageError
+        The file is damaged, does not fit the graph, or an output differs by more than `tolerance`.
+    """
+    arrays = _unpack(data, where=where)
+    outputs = session.run(_select(arrays, _INPUTS))
+    difference = _largest_difference(outputs, _select(arrays, _OUTPUTS), where=where)
+    if not difference <= tolerance:
+        raise PackageError(
+            f"{where}: this machine's outputs differ from the golden ones by {difference:.3g}; at most "
+            f"{tolerance:.3g} is allowed: the graph or this ONNX Runtime is not the validated one"
+        )
+    return difference
+
+
+def _unpack(data: bytes, *, where: str) -> dict[str, NDArray[Any]]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+        if size > MAX_UNPACKED_BYTES:
+            raise PackageError(f"{where}: unpacks to {size} bytes; at most {MAX_UNPACKED_BYTES} are allowed")
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (zipfile.BadZipFile, ValueError, OSError, MemoryError, NotImplementedError) as error:
+        raise PackageError(f"{where}: not golden tensors ({error}); re-install the package") from None
+
+
+def _select(arrays: Arrays, prefix: str) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _largest_difference(outputs: Arrays, expected: Arrays, *, where: str) -> float:
+    if set(outputs) != set(expected):
+        raise PackageError(
+            f"{where}: holds outputs {', '.join(sorted(expected))}, the graph has {', '.join(sorted(outputs))}"
+        )
+    for name, array in expected.items():
+        if array.shape != outputs[name].shape:
+            raise PackageError(f"{where}: output {name} has shape {array.shape}, the graph gives {outputs[name].shape}")
+    return max(_difference(outputs[name], array) for name, array in expected.items())
+
+
+def _difference(output: NDArray[Any], expected: NDArray[Any]) -> float:
+    return float(np.max(np.abs(output.astype(np.float64) - expected.astype(np.float64)), initial=0.0))

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Answers for people: which packages are here, and does one work on this machine."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.domain.errors import PackageError
+from service.domain.result import PackageIdentity
+from service.inference.package import find_packages, start_sessions, verify_golden
+from service.inference.package_files import read_package
+from service.inference.session import Provider
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageListing:
+    """One folder: its identity and pipeline, or the problem that keeps it from being loaded."""
+
+    folder: Path
+    identity: PackageIdentity | None = None
+    pipeline: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageCheck:
+    """A package that loads here: device by graph, largest difference from golden outputs by graph, seconds taken."""
+
+    identity: PackageIdentity
+    pipeline: str
+    files: int
+    devices: Mapping[str, str]
+    golden_differences: Mapping[str, float]
+    seconds: float
+
+
+def list_packages(packages_folder: Path) -> tuple[PackageListing, ...]:
+    """List every package with its digests checked; no graph is run."""
+    return tuple(_list_one(folder) for folder in find_packages(packages_folder))
+
+
+def _list_one(folder: Path) -> PackageListing:
+    try:
+        files = read_package(folder)
+    except PackageError as error:
+        return PackageListing(folder=folder, problem=str(error))
+    return PackageListing(folder=folder, identity=files.identity, pipeline=files.manifest.pipeline)
+
+
+def check_package(folder: Path, *, provider: Provider = "auto", threads: int = 1) -> PackageCheck:
+    """Make every check of loading and say how closely the golden outputs were reproduced.
+
+    Raises
+    ------
+    PackageError
+        The package would not be loaded, and why.
+    """
+    start = time.perf_counter()
+    files = read_package(folder)
+    sessions = start_sessions(files, provider=provider, threads=threads)
+    differences = verify_golden(files, sessions)
+    return PackageCheck(
+        identity=files.identity,
+        pipeline=files.manifest.pipeline,
+        files=len(files.manifest.files),
+        devices={name: session.device for name, session in sessions.items()},
+        golden_differences=differences,
+        seconds=time.perf_counter() - start,
+    )

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ONNX Runtime sessions, deterministic and held to their manifest's contract."""
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as native
+
+from service.domain.errors import ConfigurationError, PackageError
+from service.inference.manifest import Graph, Tensor
+
+Provider = Literal["auto", "cpu", "cuda"]
+Arrays = Mapping[str, NDArray[Any]]
+
+_CPU: Final = "CPUExecutionProvider"
+_CUDA: Final = "CUDAExecutionProvider"
+# Full float32 and the default algorithm: TF32 and benchmarked algorithms change digits from run to run.
+_CUDA_OPTIONS: Final = {"use_tf32": "0", "cudnn_conv_algo_search": "DEFAULT"}
+_DTYPES: Final = {"float": "float32", "double": "float64"}
+RUNTIME_ERRORS: Final[tuple[type[Exception], ...]] = (
+    native.EPFail,
+    native.Fail,
+    native.InvalidArgument,
+    native.InvalidGraph,
+    native.InvalidProtobuf,
+    native.NoSuchFile,
+    native.NotImplemented,
+    native.RuntimeException,
+)
+_REMEDY: Final = "correct the manifest or export the graph again"
+
+
+class Session:
+    """One warm graph. `device` is "cpu" or "cuda"."""
+
+    def __init__(self, model: bytes, contract: Graph, *, where: str, provider: Provider, threads: int) -> None:
+        self._contract, self._where = contract, where
+        self._session = _start(model, where=where, provider=provider, threads=threads)
+        self.device = "cuda" if self._session.get_providers()[0] == _CUDA else "cpu"
+        _check_contract(self._session.get_inputs(), contract.inputs, where=f"{where}: inputs")
+        _check_contract(self._session.get_outputs(), contract.outputs, where=f"{where}: outputs")
+
+    def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
+        """Run the graph.
+
+        Raises
+        ------
+        PackageError
+            An input differs from the contract in name, dtype or shape, or an output is not finite.
+        """
+        _check_arrays(inputs, self._contract.inputs, where=self._where)
+        names = list(self._contract.outputs)
+        try:
+            values = self._session.run(names, dict(inputs))
+        except RUNTIME_ERRORS as error:
+            raise PackageError(f"{self._where}: ONNX Runtime failed ({type(error).__name__}: {error})") from None
+        outputs = dict(zip(names, values, strict=True))
+        _check_arrays(outputs, self._contract.outputs, where=f"{self._where}: output")
+        _check_finite(outputs, where=self._where)
+        return outputs
+
+
+def _start(model: bytes, *, where: str, provider: Provider, threads: int) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.use_deterministic_compute = True
+    options.log_severity_level = 3  # errors: warnings would go to stderr, past the log
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=_providers(provider))
+    except RUNTIME_ERRORS as error:
+        raise PackageError(f"{where}: ONNX Runtime refuses it ({error}); export the graph again") from None
+
+
+def _providers(provider: Provider) -> list[Any]:
+    available = _CUDA in onnxruntime.get_available_providers()
+    if provider == "cuda" and not available:
+        raise ConfigurationError(
+            "inference.provider is 'cuda', but this ONNX Runtime has no CUDA provider; "
+            "install the extra 'gpu' or choose 'auto'"
+        )
+    if provider == "cpu" or not available:
+        return [_CPU]
+    return [(_CUDA, _CUDA_OPTIONS), _CPU]
+
+
+def _check_contract(tensors: Any, contract: Mapping[str, Tensor], *, where: str) -> None:
+    found = {tensor.name: tensor for tensor in tensors}
+    if set(found) != set(contract):
+        raise PackageError(
+            f"{where} are {', '.join(sorted(found))}, the manifest says {', '.join(sorted(contract))}; {_REMEDY}"
+        )
+    for name, tensor in found.items():
+        stated = (contract[name].dtype, _sizes(contract[name].shape))
+        actual = (_dtype(tensor.type), _sizes(tensor.shape))
+        if stated != actual:
+            raise PackageError(f"{where}: {name} is {actual}, the manifest says {stated}; {_REMEDY}")
+
+
+def _dtype(kind: str) -> str:
+    name = kind.removeprefix("tensor(").removesuffix(")")
+    return _DTYPES.get(name, name)
+
+
+def _sizes(shape: Any) -> tuple[int | str, ...]:
+    """Fixed sizes as they are; symbols, None and -1 all mean any size."""
+    return tuple(size if isinstance(size, int) and size > 0 else "any" for size in shape)
+
+
+def _check_arrays(arrays: Arrays, contract: Mapping[str, Tensor], *, where: str) -> None:
+    if set(arrays) != set(contract):
+        raise PackageError(
+            f"{where} has tensors {', '.join(sorted(arrays))}, its contract {', '.join(sorted(contract))}"
+        )
+    symbols: dict[str, int] = {}
+    for name, tensor in contract.items():
+        array = arrays[name]
+        if array.dtype != np.dtype(tensor.dtype):
+            raise PackageError(f"{where} {name} has dtype {array.dtype}, its contract {tensor.dtype}")
+        if not _fits(array.shape, tensor.shape, symbols):
+            raise PackageError(f"{where} {name} has shape {array.shape}, its contract {tensor.shape}")
+
+
+def _fits(shape: tuple[int, ...], contract: tuple[int | str | None, ...], symbols: dict[str, int]) -> bool:
+    """Compare a shape with its contract; a symbol takes the first size it meets and keeps it."""
+    if len(shape) != len(contract):
+        return False
+    for size, wanted in zip(shape, contract, strict=True):
+        expected = symbols.setdefault(wanted, size) if isinstance(wanted, str) else wanted
+        if expected is not None and size != expected:
+            return False
+    return True
+
+
+def _check_finite(outputs: Arrays, *, where: str) -> None:
+    for name, array in outputs.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise PackageError(f"{where}: output {name} holds NaN or infinity; a score cannot be read from it")
