@@ -49,13 +49,14 @@ def modality_values(image: StoredImage, stored: NDArray[Any]) -> NDArray[np.floa
     """Apply the Modality LUT, or slope and intercept, to stored values (PS3.3 C.11.1)."""
     if image.modality_lut is not None:
         return look_up(image.modality_lut, stored)
-    return (stored * np.float64(image.rescale_slope) + image.rescale_intercept).astype(np.float32)
+    rescaled = stored * np.float64(image.rescale_slope) + image.rescale_intercept
+    return np.asarray(rescaled, dtype=np.float32)
 
 
 def look_up(table: LookupTable, values: NDArray[Any]) -> NDArray[np.float32]:
     """Return the entries for the values; values beyond the table take its first or last entry."""
     index = np.rint(values).astype(np.int64) - table.first_mapped
-    return table.entries[np.clip(index, 0, len(table.entries) - 1)].astype(np.float32)
+    return np.asarray(table.entries[np.clip(index, 0, len(table.entries) - 1)], dtype=np.float32)
 
 
 def apply_window(window: Window, values: NDArray[Any]) -> NDArray[np.float32]:
@@ -73,7 +74,7 @@ def apply_window(window: Window, values: NDArray[Any]) -> NDArray[np.float32]:
 def _ramp(x: NDArray[np.float64], *, center: float, width: float) -> NDArray[np.float32]:
     if width <= 0:
         return (x > center).astype(np.float32)
-    return np.clip((x - center) / width + 0.5, 0.0, 1.0).astype(np.float32)
+    return _unit((x - center) / width + 0.5)
 
 
 def _by_stored_value(image: StoredImage, limits: tuple[float, float]) -> NDArray[np.float32]:
@@ -95,11 +96,15 @@ def _chain(image: StoredImage, stored: NDArray[Any], limits: tuple[float, float]
 def _voi(image: StoredImage, values: NDArray[np.float32], limits: tuple[float, float]) -> NDArray[np.float32]:
     if image.voi_luts:
         table = image.voi_luts[0]
-        return np.clip(look_up(table, values) / np.float32(2**table.bits - 1), 0, 1)
+        return _unit(look_up(table, values) / np.float32(2**table.bits - 1))
     if image.windows:
         return apply_window(image.windows[0], values)
     low, high = limits
-    return np.clip((values - np.float32(low)) / np.float32(max(high - low, 1e-6)), 0, 1)
+    return _unit((values - np.float32(low)) / np.float32(max(high - low, 1e-6)))
+
+
+def _unit(values: NDArray[Any]) -> NDArray[np.float32]:
+    return np.asarray(np.clip(values, 0, 1), dtype=np.float32)
 
 
 def _full_range(image: StoredImage) -> tuple[float, float]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Masks of breast and lungs by threshold and morphology, and the cutting of lungs into zones; 2-D and 3-D."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,7 @@ def _in_planes(mask: Mask, radius: int) -> Mask:
         return mask
     grown = ndimage.distance_transform_edt(~mask) <= radius
     if grown.all():
-        return grown
+        return np.ones_like(mask)
     shrunk: Mask = ndimage.distance_transform_edt(grown) > radius
     return shrunk
 
@@ -143,7 +144,7 @@ def thirds(mask: Mask, axis: int = 0) -> tuple[Mask, Mask, Mask]:
     occupied = np.flatnonzero(mask.any(axis=others))
     first, last = (int(occupied[0]), int(occupied[-1]) + 1) if occupied.size else (0, mask.shape[axis])
     cuts = [first + round((last - first) * part / 3) for part in range(4)]
-    zones = [_band(mask, axis, start=start, stop=stop) for start, stop in zip(cuts, cuts[1:], strict=False)]
+    zones = [_band(mask, axis, start=start, stop=stop) for start, stop in pairwise(cuts)]
     return zones[0], zones[1], zones[2]
 
 

@@ -28,4 +28,7 @@ def normalise_in_mask(
 
 def window_ct(hounsfield: NDArray[Any], *, low: float, high: float) -> NDArray[np.float32]:
     """Map [low, high] (Hounsfield units for CT) to [0, 1], clipped."""
-    return np.clip((hounsfield.astype(np.float32) - np.float32(low)) / np.float32(high - low), 0, 1)
+    shown: NDArray[np.float32] = np.clip(
+        (hounsfield.astype(np.float32) - np.float32(low)) / np.float32(high - low), 0, 1
+    )
+    return shown
