@@ -6,8 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from service.domain.instance import Instance
-from service.domain.record import (
+from service.domain.entry import (
     DeliveryRecord,
     DeliveryState,
     JobRecord,
@@ -19,6 +18,7 @@ from service.domain.record import (
     Stranded,
     StudyRecord,
 )
+from service.domain.instance import Instance
 from service.domain.result import Priority, Reason
 from service.ports.analyst import AnalysisSummary, ResultObject
 from service.ports.engine import Task

@@ -9,9 +9,10 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArrivedFile:
-    """A data set on stable storage under a temporary name, not yet in the ledger."""
+    """A data set on stable storage under a temporary path, not yet in the ledger; `name` follows from its content."""
 
     path: Path
+    name: str
     sha256: str
     size_bytes: int
 

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the ledger remembers of a study on its way: one immutable record per row that the workflow reads."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from service.domain.result import PackageIdentity, Priority, Reason
+
+
+class JobState(StrEnum):
+    """Where an analysis stands; `SUPERSEDED` and `FINISHED` and `FAILED` are final."""
+
+    QUEUED = "queued"
+    ANALYSED = "analysed"
+    ENCODED = "encoded"
+    FINISHED = "finished"
+    """Every object reached every destination, or was refused for good."""
+    SUPERSEDED = "superseded"
+    """A later revision took over before this one had produced anything."""
+    FAILED = "failed"
+    """Not even the not-analysed result could be written: held for a person."""
+
+
+class DeliveryState(StrEnum):
+    """Where one object stands with one destination."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    REFUSED = "refused"
+    """Refused for good by the destination: held and visible, and `retry` tries it again."""
+
+
+class NotificationState(StrEnum):
+    """Where one notification stands with one notifier."""
+
+    PENDING = "pending"
+    SENT = "sent"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyRecord:
+    """A study; all times are seconds since the epoch.
+
+    `revision` is the last frozen revision of its instance set (0: none yet), `unclosed` the number of instances that
+    came after it. `closer_task_id` names the task that will look at the study next; "" when nothing is due.
+    """
+
+    id: int
+    study_instance_uid: str
+    first_seen_at: float
+    last_seen_at: float
+    evaluated_at: float
+    evaluate_at: float | None
+    revision: int
+    unclosed: int
+    closer_task_id: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevisionRecord:
+    """A frozen instance set of a study; `routed_at` is None until the rules were applied."""
+
+    id: int
+    study_id: int
+    study_instance_uid: str
+    number: int
+    reason: str
+    instance_count: int
+    closed_at: float
+    routed_at: float | None
+    attempt: int
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """A job as routing creates it.
+
+    `key` is the identity of the work: study, pipeline, package and the selected instances, or for a refusal the
+    instances and reasons. The same work is never done twice.
+    """
+
+    key: str
+    revision_id: int
+    study_id: int
+    pipeline: str
+    package: PackageIdentity | None
+    priority: Priority
+    input_sop_instance_uids: tuple[str, ...]
+    flags: tuple[Reason, ...] = ()
+    refusals: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord:
+    """An analysis of one revision of a study by one pipeline.
+
+    `crashes` counts deaths of the child process, `starts` how often the analysis was begun, `encode_starts` the same
+    of encoding. `result_revision` is 1 for the first result of this pipeline on this study.
+    `predecessor_sop_instance_uids` are the SR instances that this job's results supersede.
+    """
+
+    id: int
+    key: str
+    study_id: int
+    study_instance_uid: str
+    revision_id: int
+    result_revision: int
+    pipeline: str
+    package: PackageIdentity | None
+    priority: Priority
+    state: JobState
+    input_sop_instance_uids: tuple[str, ...]
+    flags: tuple[Reason, ...]
+    refusals: tuple[Reason, ...]
+    predecessor_sop_instance_uids: tuple[str, ...]
+    crashes: int
+    starts: int
+    encode_starts: int
+    outcome: str
+    headline: str
+    received_at: float
+    created_at: float
+    attempt: int
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryRecord:
+    """One result object on its way to one destination; `permanent_refusals` counts answers that a retry cannot mend."""
+
+    id: int
+    job_id: int
+    destination: str
+    kind: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    path: Path
+    state: DeliveryState
+    attempts: int
+    permanent_refusals: int
+    created_at: float
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotificationRecord:
+    """A raised priority on its way to one notifier."""
+
+    id: int
+    job_id: int
+    notifier: str
+    state: NotificationState
+    attempts: int
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stranded:
+    """A non-terminal row of the ledger, with the task that should be driving it.
+
+    `stage` is the name of the handler that continues it and `row_id` what that handler is given.
+    """
+
+    stage: str
+    row_id: int
+    task_id: str
+    priority: Priority
+    attempt: int
+    due_at: float

@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How Dokuei names itself in File Meta Information and in association requests (PS3.7 D.3.3.2)."""
+
+IMPLEMENTATION_CLASS_UID = "2.25.246937482651783012774480915532768842117"
+IMPLEMENTATION_VERSION_NAME = "DOKUEI_0_1"

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The data folder: its places, and the lock that keeps a second node out of it."""
+
+import fcntl
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from service.domain.errors import ConfigurationError
+
+SHELVES = tuple(f"{number:02x}" for number in range(256))
+"""Instances lie on 256 shelves that exist from the start, so that receiving one never makes a folder."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataFolder:
+    """The places in the data folder; all on one file system, so that a rename is atomic."""
+
+    root: Path
+
+    @property
+    def incoming(self) -> Path:
+        """Files that are being written."""
+        return self.root / "incoming"
+
+    @property
+    def instances(self) -> Path:
+        """Files that are acknowledged, on shelves."""
+        return self.root / "instances"
+
+    @property
+    def conflicts(self) -> Path:
+        """Files with a known SOP Instance UID and other bytes."""
+        return self.root / "conflicts"
+
+    @property
+    def results(self) -> Path:
+        """One folder per job."""
+        return self.root / "results"
+
+
+class FolderLock:
+    """Exclusive use of a data folder, for as long as the object lives or until `release`."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file: IO[str] = (folder / "lock").open("w")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._file.close()
+            raise ConfigurationError(
+                f"storage.folder {str(folder)!r} is in use by another node; stop it, or give this one another folder"
+            ) from None
+
+    def release(self) -> None:
+        """Let another node use the folder."""
+        self._file.close()
+
+
+def open_folder(root: Path) -> DataFolder:
+    """Make the places of a data folder, readable by nobody else."""
+    folder = DataFolder(root=root.resolve())
+    for place in (folder.incoming, folder.instances, folder.conflicts, folder.results):
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for shelf in SHELVES:
+        (folder.instances / shelf).mkdir(exist_ok=True, mode=0o700)
+    flush_folder(folder.instances)
+    flush_folder(folder.root)
+    return folder
+
+
+def flush_folder(folder: Path) -> None:
+    """Make the folder's entries durable: a rename is only on disk after this."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables of the ledger; every time is a REAL of seconds since the epoch, every path relative to the data folder."""
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _id() -> sa.Column[int]:
+    return sa.Column("id", sa.Integer, primary_key=True)
+
+
+def _reference(name: str, target: str, *, nullable: bool = False) -> sa.Column[int]:
+    return sa.Column(name, sa.Integer, sa.ForeignKey(target), nullable=nullable, index=True)
+
+
+def _text(name: str, *, unique: bool = False) -> sa.Column[str]:
+    return sa.Column(name, sa.Text, nullable=False, unique=unique, server_default=None if unique else "")
+
+
+def _count(name: str) -> sa.Column[int]:
+    return sa.Column(name, sa.Integer, nullable=False, server_default="0")
+
+
+def _time(name: str, *, nullable: bool = False) -> sa.Column[float]:
+    return sa.Column(name, sa.Float, nullable=nullable)
+
+
+def _json(name: str) -> sa.Column[object]:
+    return sa.Column(name, sa.JSON, nullable=False)
+
+
+study = sa.Table(
+    "study",
+    metadata,
+    _id(),
+    _text("study_instance_uid", unique=True),
+    _time("first_seen_at"),
+    _time("last_seen_at"),
+    _time("evaluated_at"),
+    _time("evaluate_at", nullable=True),
+    _count("revision"),
+    _count("unclosed"),
+    _count("generation"),
+    _text("closer_task_id"),
+)
+
+revision = sa.Table(
+    "revision",
+    metadata,
+    _id(),
+    _reference("study_id", "study.id"),
+    sa.Column("number", sa.Integer, nullable=False),
+    _text("reason"),
+    _count("instance_count"),
+    # The last instance row that the frozen set holds: rows are never removed from a study, so the set is a prefix.
+    _count("last_instance_id"),
+    _time("closed_at"),
+    _time("routed_at", nullable=True),
+    _json("rules"),
+    _json("pipelines"),
+    _count("attempt"),
+    _text("task_id"),
+    sa.UniqueConstraint("study_id", "number"),
+)
+
+instance = sa.Table(
+    "instance",
+    metadata,
+    _id(),
+    _reference("study_id", "study.id"),
+    _text("sop_instance_uid", unique=True),
+    _text("sop_class_uid"),
+    _text("series_instance_uid"),
+    _text("transfer_syntax_uid"),
+    _text("path"),
+    _text("sha256"),
+    sa.Column("size_bytes", sa.Integer, nullable=False),
+    _text("calling_ae"),
+    _text("peer"),
+    _time("received_at"),
+    _json("attributes"),
+)
+
+conflict = sa.Table(
+    "conflict",
+    metadata,
+    _id(),
+    _text("sop_instance_uid"),
+    _text("study_instance_uid"),
+    _text("path"),
+    _text("sha256"),
+    sa.Column("size_bytes", sa.Integer, nullable=False),
+    _text("peer"),
+    _time("received_at"),
+    sa.UniqueConstraint("sop_instance_uid", "sha256"),
+)
+
+job = sa.Table(
+    "job",
+    metadata,
+    _id(),
+    _text("key", unique=True),
+    _reference("study_id", "study.id"),
+    _reference("revision_id", "revision.id"),
+    sa.Column("result_revision", sa.Integer, nullable=False),
+    _text("pipeline"),
+    _text("package_name"),
+    _text("package_version"),
+    _text("package_sha256"),
+    _text("package_status"),
+    _text("package_title"),
+    _text("priority"),
+    sa.Column("state", sa.Text, nullable=False, index=True),
+    _json("inputs"),
+    _json("flags"),
+    _json("refusals"),
+    _json("predecessors"),
+    _count("crashes"),
+    _count("starts"),
+    _count("encode_starts"),
+    _text("outcome"),
+    _text("headline"),
+    sa.Column("triage_score", sa.Float, nullable=True),
+    _time("received_at"),
+    _time("created_at"),
+    _time("analysed_at", nullable=True),
+    _time("encoded_at", nullable=True),
+    _time("ended_at", nullable=True),
+    _count("attempt"),
+    _text("task_id"),
+)
+
+result_object = sa.Table(
+    "result_object",
+    metadata,
+    _id(),
+    _reference("job_id", "job.id"),
+    _text("kind"),
+    _text("sop_class_uid"),
+    _text("sop_instance_uid", unique=True),
+    _text("path"),
+    _time("created_at"),
+)
+
+delivery = sa.Table(
+    "delivery",
+    metadata,
+    _id(),
+    _reference("job_id", "job.id"),
+    _reference("object_id", "result_object.id"),
+    _text("destination"),
+    sa.Column("state", sa.Text, nullable=False, index=True),
+    _count("attempts"),
+    _count("permanent_refusals"),
+    _time("next_attempt_at"),
+    sa.Column("last_status", sa.Integer, nullable=True),
+    _text("last_error"),
+    _time("created_at"),
+    _time("ended_at", nullable=True),
+    _count("attempt"),
+    _text("task_id"),
+    sa.UniqueConstraint("object_id", "destination"),
+)
+
+notification = sa.Table(
+    "notification",
+    metadata,
+    _id(),
+    _reference("job_id", "job.id"),
+    _text("notifier"),
+    sa.Column("state", sa.Text, nullable=False, index=True),
+    _count("attempts"),
+    _time("next_attempt_at"),
+    _time("created_at"),
+    _time("ended_at", nullable=True),
+    _count("attempt"),
+    _text("task_id"),
+    sa.UniqueConstraint("job_id", "notifier"),
+)

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is unfinished in the ledger, for the reconciler: every non-terminal row, and a guarded way to take it over."""
+
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+
+from service.domain.entry import DeliveryState, JobState, NotificationState, Stranded
+from service.domain.result import Priority
+from service.storage import schema
+
+JOB_STAGES = {JobState.QUEUED: "analyse", JobState.ANALYSED: "encode"}
+DELIVER = "deliver."
+
+
+def unfinished(connection: sa.Connection) -> tuple[Stranded, ...]:
+    """Return every row that has yet to reach its end, with the task that should be driving it."""
+    return (
+        *_studies(connection),
+        *_revisions(connection),
+        *_jobs(connection),
+        *_deliveries(connection),
+        *_notifications(connection),
+    )
+
+
+def reassign(connection: sa.Connection, row: Stranded, *, task_id: str) -> bool:
+    """Give the row to `task_id` if `row.task_id` still has it; the guard makes a stale reading harmless."""
+    table, key, counter, state = _address(row)
+    task = table.c.closer_task_id if table is schema.study else table.c.task_id
+    statement = sa.update(table).where(*key, *state, task == row.task_id)
+    values = {task.name: task_id, counter.name: counter + 1}
+    return connection.execute(statement.values(values)).rowcount > 0
+
+
+Conditions = tuple[sa.ColumnElement[bool], ...]
+
+
+def _address(row: Stranded) -> tuple[sa.Table, Conditions, sa.Column[int], Conditions]:
+    if row.stage.startswith(DELIVER):
+        table = schema.delivery
+        key = (table.c.job_id == row.row_id, table.c.destination == row.stage.removeprefix(DELIVER))
+        return table, key, table.c.attempt, (table.c.state == DeliveryState.PENDING,)
+    table, state = {
+        "close": (schema.study, schema.study.c.unclosed > 0),
+        "route": (schema.revision, schema.revision.c.routed_at.is_(None)),
+        "analyse": (schema.job, schema.job.c.state == JobState.QUEUED),
+        "encode": (schema.job, schema.job.c.state == JobState.ANALYSED),
+        "notify": (schema.notification, schema.notification.c.state == NotificationState.PENDING),
+    }[row.stage]
+    counter = table.c.generation if table is schema.study else table.c.attempt
+    return table, (table.c.id == row.row_id,), counter, (state,)
+
+
+def _studies(connection: sa.Connection) -> Iterator[Stranded]:
+    table = schema.study
+    for row in connection.execute(sa.select(table).where(table.c.unclosed > 0)):
+        yield Stranded(
+            stage="close",
+            row_id=row.id,
+            task_id=row.closer_task_id,
+            priority=Priority.ROUTINE,
+            attempt=row.generation,
+            due_at=row.evaluate_at or 0.0,
+        )
+
+
+def _revisions(connection: sa.Connection) -> Iterator[Stranded]:
+    table = schema.revision
+    for row in connection.execute(sa.select(table).where(table.c.routed_at.is_(None))):
+        yield Stranded(
+            stage="route",
+            row_id=row.id,
+            task_id=row.task_id,
+            priority=Priority.ROUTINE,
+            attempt=row.attempt,
+            due_at=row.closed_at,
+        )
+
+
+def _jobs(connection: sa.Connection) -> Iterator[Stranded]:
+    table = schema.job
+    columns = (table.c.id, table.c.task_id, table.c.priority, table.c.attempt, table.c.created_at, table.c.state)
+    for row in connection.execute(sa.select(*columns).where(table.c.state.in_(list(JOB_STAGES)))):
+        yield Stranded(
+            stage=JOB_STAGES[JobState(row.state)],
+            row_id=row.id,
+            task_id=row.task_id,
+            priority=Priority(row.priority),
+            attempt=row.attempt,
+            due_at=row.created_at,
+        )
+
+
+def _deliveries(connection: sa.Connection) -> Iterator[Stranded]:
+    table = schema.delivery
+    newest = (sa.func.max(table.c.attempt).label("attempt"), sa.func.min(table.c.next_attempt_at).label("due_at"))
+    group = (table.c.job_id, table.c.destination, table.c.task_id, schema.job.c.priority)
+    query = sa.select(*group, *newest).join(schema.job, schema.job.c.id == table.c.job_id)
+    for row in connection.execute(query.where(table.c.state == DeliveryState.PENDING).group_by(*group)):
+        yield Stranded(
+            stage=f"{DELIVER}{row.destination}",
+            row_id=row.job_id,
+            task_id=row.task_id,
+            priority=Priority(row.priority),
+            attempt=row.attempt,
+            due_at=row.due_at,
+        )
+
+
+def _notifications(connection: sa.Connection) -> Iterator[Stranded]:
+    table = schema.notification
+    for row in connection.execute(sa.select(table).where(table.c.state == NotificationState.PENDING)):
+        yield Stranded(
+            stage="notify",
+            row_id=row.id,
+            task_id=row.task_id,
+            priority=Priority.URGENT,
+            attempt=row.attempt,
+            due_at=row.next_attempt_at,
+        )
