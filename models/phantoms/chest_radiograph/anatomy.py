@@ -49,7 +49,7 @@ class Build:
 def random_build(rng: np.random.Generator) -> Build:
     """Draw the measures of an adult."""
     height = rng.uniform(215, 285)
-    width = height * rng.uniform(0.49, 0.58)
+    width = height * rng.uniform(0.50, 0.62)
     dome = rng.uniform(0.76, 0.84) * height
     return Build(
         height=height,
@@ -65,7 +65,7 @@ def random_build(rng: np.random.Generator) -> Build:
         aortic_knob=rng.uniform(2, 12),
         mediastinum_shift=rng.normal(0, 3.5),
         thickness=rng.uniform(195, 265),
-        wall=rng.uniform(16, 36),
+        wall=rng.uniform(34, 66),
         breast=max(0.0, rng.uniform(-30, 32)),
         stomach_bubble=rng.uniform(-15, 22),
         tilt_degrees=float(np.clip(rng.normal(0, 1.8), -5, 5)),
@@ -118,7 +118,7 @@ def _bump(t: FloatField, centre: float, width: float) -> FloatField:
 def lateral_border(build: Build, y: FloatField, *, side: int) -> FloatField:
     """Return |x| of the inner chest wall at height y."""
     t = np.clip((y - _apex_y(build, side)) / build.height, 0, 1)
-    opening = (1 - (1 - t) ** 2.2) ** 0.6
+    opening = (1 - (1 - t) ** 2.3) ** 0.47
     return np.asarray(build.apex_x + (build.half_width(side) - build.apex_x) * opening)
 
 
@@ -163,6 +163,7 @@ class LungField:
     medial: FloatField
     diaphragm: FloatField
     apex: FloatField
+    midline: FloatField
 
     @property
     def mask(self) -> NDArray[np.bool_]:
@@ -178,6 +179,7 @@ def lung_field(build: Build, x: FloatField, y: FloatField, *, side: int) -> Lung
         medial=across - medial_border(build, y, side=side),
         diaphragm=dome(build, across, side=side) - y,
         apex=y - _apex_y(build, side),
+        midline=across,
     )
 
 
@@ -186,7 +188,7 @@ def air_path(build: Build, field: LungField) -> FloatField:
     wall = np.sqrt(np.clip(field.lateral / 75, 0, 1)) * step(field.lateral - 1, 1.0)
     cupola = np.clip(field.apex / 70, 0, 1) ** 0.6
     behind_heart = 0.30 + 0.70 * step(field.medial, 1.3)
-    beside_spine = step(field.medial + 70, 14)
+    beside_spine = step(field.midline - 19, 7)
     recess = 0.32 * np.exp(-np.clip(-field.diaphragm, 0, None) / 22)
     above_dome = recess + (1 - recess) * step(field.diaphragm, 0.8)
     return np.asarray(0.72 * build.thickness * wall * cupola * behind_heart * beside_spine * above_dome)
@@ -196,10 +198,10 @@ def body_path(build: Build, x: FloatField, y: FloatField) -> FloatField:
     """Return the length of body along the ray, mm, lungs counted as solid."""
     half = np.maximum(build.half_width_right, build.half_width_left) + build.wall
     waist = half * (0.93 + 0.07 * np.clip(y / build.height, 0, 1.3))
-    torso = build.thickness * np.clip(1 - (np.abs(x) / waist) ** 3, 0, 1) ** (1 / 2.2)
-    torso = torso * (0.55 + 0.45 * step(y - 25, 45)) * step(y + 52 - 0.1 * np.abs(x), 14)
-    shoulder = _ellipse((np.abs(x) - 165) / 105, (y - 8) / 72) * 125
-    neck = 125 * np.sqrt(np.clip(1 - (x / 64) ** 2, 0, 1)) * step(60 - y, 30)
+    torso = build.thickness * np.clip(1 - (np.abs(x) / waist) ** 5, 0, 1) ** (1 / 2.0)
+    torso = torso * (0.62 + 0.38 * step(y - 25, 45)) * step(y + 48 - 0.16 * np.abs(x), 16)
+    shoulder = _ellipse((np.abs(x) - 175) / 135, (y - 22) / 92) * 150
+    neck = 140 * np.sqrt(np.clip(1 - (x / 64) ** 2, 0, 1)) * step(60 - y, 30)
     breast = build.breast * _ellipse((np.abs(x) - 78) / 62, (y - 0.68 * build.height) / 58) * 1.2
     trunk = (torso**3 + shoulder**3 + neck**3) ** (1 / 3)
     return np.asarray(trunk + breast - _airway(build, x, y) - _stomach(build, x, y))

@@ -34,7 +34,7 @@ def bone_path(build: Build, grid: Grid, *, rng: np.random.Generator) -> FloatIma
 def _ribs(build: Build, rng: np.random.Generator) -> list[Tube]:
     spacing = build.height * rng.uniform(0.083, 0.094)
     drop = build.height * rng.uniform(0.24, 0.34)
-    density = rng.uniform(0.75, 1.25)
+    density = rng.uniform(1.0, 1.6)
     return [
         _rib(build, index, side=side, spacing=spacing, drop=drop, density=density, rng=rng)
         for side in (RIGHT, LEFT)
@@ -68,7 +68,7 @@ def _clavicles(build: Build, rng: np.random.Generator) -> list[Tube]:
         x = side * (16 + t * (build.half_width(side) + 22))
         y = 40 - lift * t - 11 * np.sin(t * np.pi * 1.6) + rng.normal(0, 2)
         half_width = 6.4 + 3.0 * np.exp(-((t / 0.12) ** 2)) + 1.5 * t
-        tubes.append(Tube(points=np.stack([x, y], 1), half_width=half_width, density=np.full(40, 1.25)))
+        tubes.append(Tube(points=np.stack([x, y], 1), half_width=half_width, density=np.full(40, 1.5)))
     return tubes
 
 
@@ -82,9 +82,9 @@ def _scapulae(build: Build, rng: np.random.Generator) -> list[Tube]:
         medial = np.stack([side * (edge + 14 * np.sin(t * 2.4)), 30 + 110 * t], 1)
         lateral = np.stack([side * (edge + 8 + 52 * (1 - t)), 30 + 112 * t], 1)
         spine = np.stack([side * (edge + 4 + 70 * t), 52 - 38 * t], 1)
-        tubes.append(Tube(points=medial, half_width=np.full(30, 2.2), density=np.full(30, 0.5)))
-        tubes.append(Tube(points=lateral, half_width=np.full(30, 4.5), density=np.full(30, 0.8)))
-        tubes.append(Tube(points=spine, half_width=4 + 4 * t, density=np.full(30, 0.7)))
+        tubes.append(Tube(points=medial, half_width=np.full(30, 2.2), density=np.full(30, 1.3)))
+        tubes.append(Tube(points=lateral, half_width=np.full(30, 4.5), density=np.full(30, 1.3)))
+        tubes.append(Tube(points=spine, half_width=4 + 4 * t, density=np.full(30, 1.2)))
     return tubes
 
 
@@ -100,7 +100,7 @@ def _spine(build: Build, x: FloatField, y: FloatField, *, rng: np.random.Generat
     pedicle = np.exp(-(((np.abs(x) - 0.62 * half) / 3.2) ** 2) - ((phase - 0.38) / 0.13) ** 2)
     process = np.exp(-((x / 3.0) ** 2) - ((phase - 0.62) / 0.16) ** 2)
     transverse = np.exp(-(((phase - 0.36) / 0.13) ** 2)) * np.clip(1 - np.abs(np.abs(x) - 24) / 12, 0, 1)
-    return np.asarray(growth * (body * (13 * disc + 3.5 * plates) + 5 * pedicle + 6 * process + 2.5 * transverse))
+    return np.asarray(growth * (body * (6.5 * disc + 1.6 * plates) + 2.6 * pedicle + 3 * process + 1.8 * transverse))
 
 
 def _add_tube(total: FloatImage, tube: Tube, grid: Grid) -> None:

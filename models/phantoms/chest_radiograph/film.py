@@ -101,7 +101,7 @@ def anatomy(seed: int, *, shape: tuple[int, int] = (840, 760), pitch_mm: float =
     air = as_float32(np.maximum(air_path(build, fields[RIGHT]) * (x < 0), air_path(build, fields[LEFT]) * (x >= 0)))
     lung = air / (0.72 * build.thickness)
     tissue = as_float32(body_path(build, x, y)) - (1 - LUNG_DENSITY) * air
-    tissue += 0.55 * lung * vessel_path(build, grid, rng=rng)
+    tissue += 1.3 * np.sqrt(lung) * vessel_path(build, grid, rng=rng)
     tissue *= 1 + 0.012 * power_law_noise(shape, beta=2.6, rng=rng)
     masks = np.stack([fields[RIGHT].mask & (x < 0), fields[LEFT].mask & (x >= 0), _heart(build, x, y)])
     return Anatomy(
@@ -168,9 +168,9 @@ def _develop(log_exposure: FloatImage, scanner: Scanner, *, pitch_mm: float) -> 
     even = smooth(log_exposure, sigma=14 / pitch_mm)
     tone = scanner.latitude * even + scanner.detail * scanner.latitude * (log_exposure - even)
     inner = tone[tone.shape[0] // 6 : -tone.shape[0] // 6, tone.shape[1] // 6 : -tone.shape[1] // 6]
-    low, high = np.percentile(inner, (5, 95))
+    low, high = np.percentile(inner, (6, 94))
     place = (tone - (low + high) / 2) / (high - low) * scanner.contrast + 0.5 * scanner.brightness
-    return as_float32(1 / (1 + np.exp(-4.2 * place)) ** scanner.gamma)
+    return as_float32(1 / (1 + np.exp(-3.3 * place - 0.5)) ** scanner.gamma)
 
 
 def _stamp(grey: FloatImage, body: Anatomy, rng: np.random.Generator) -> None:

@@ -18,6 +18,8 @@ ZONES = ("RU", "RM", "RL", "LU", "LM", "LL")
 _WIDTH_MM = {"p": (0.8, 1.5), "q": (1.6, 3.0), "r": (3.2, 9.0), "s": (0.6, 1.4), "t": (1.6, 2.8), "u": (3.2, 6.5)}
 _PER_CM2 = {"p": 15.0, "q": 6.0, "r": 1.3, "s": 3.2, "t": 1.5, "u": 0.45}
 """Opacities per square centimetre of lung field at level 3/3; each level below has 1/1.42 of it."""
+_DENSITY = {"p": 6.5, "q": 3.2, "r": 1.5, "s": 4.0, "t": 2.8, "u": 2.6}
+"""Attenuation relative to soft tissue: fibrous, partly calcified nodules stand out more than water would."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,13 +77,13 @@ def _tree(build: Build, side: int, rng: np.random.Generator) -> tuple[FloatField
     angle = np.linspace(-1.45, 1.65, count) + rng.normal(0, 0.15, count)
     x = np.full(count, reach) + rng.normal(0, 4, count)
     y = build.height * (0.43 if side == RIGHT else 0.41) + 16 * np.sin(angle) + rng.normal(0, 5, count)
-    radius = rng.uniform(1.5, 3.6, count) * np.where(angle > 0.4, 1.3, 1.0)
+    radius = rng.uniform(1.7, 3.8, count) * np.where(angle > 0.4, 1.3, 1.0)
     taken: list[tuple[FloatField, FloatField, FloatField]] = []
     for _ in range(120):
         taken.append((side * x, y, radius))
         x, y = x + _STEP_MM * np.cos(angle), y + _STEP_MM * np.sin(angle)
         angle = angle + rng.normal(0, 0.10, angle.size)
-        radius = radius * rng.uniform(0.962, 0.988, radius.size)
+        radius = radius * rng.uniform(0.966, 0.992, radius.size)
         split = rng.random(radius.size) < 0.055
         turn = rng.uniform(0.25, 0.65, int(split.sum())) * rng.choice([-1, 1], int(split.sum()))
         x, y = np.concatenate([x, x[split]]), np.concatenate([y, y[split]])
@@ -158,7 +160,7 @@ def _rounded(
     classes = rng.integers(0, 3, columns.size)
     for number in range(3):
         of_class = classes == number
-        weights = rng.uniform(0.8, 1.7, int(of_class.sum()))
+        weights = _DENSITY[shape] * rng.uniform(0.7, 1.3, int(of_class.sum()))
         cloud = impulses((shape_of[0], shape_of[1]), columns=columns[of_class], rows=rows[of_class], weights=weights)
         radius = (low + (high - low) * (number + 0.5) / 3) / 2 / pitch_mm
         total += convolve(cloud, sphere_kernel(radius)) * pitch_mm
@@ -182,7 +184,7 @@ def _irregular(
     x = columns[:, None] + (spacing[:, None] * np.cos(heading)).cumsum(1) / pitch_mm
     y = rows[:, None] + (spacing[:, None] * np.sin(heading)).cumsum(1) / pitch_mm
     width = rng.uniform(low, high)
-    depth = 1.6 * width * rng.uniform(0.7, 1.3, columns.size)
+    depth = 1.3 * _DENSITY[shape] * width * rng.uniform(0.7, 1.3, columns.size)
     weights = np.repeat((depth * width * spacing / pitch_mm**2)[:, None], points, 1)
     cloud = impulses((shape_of[0], shape_of[1]), columns=x.ravel(), rows=y.ravel(), weights=weights.ravel())
     return smooth(cloud, sigma=max(0.4 * width / pitch_mm, 0.5))
@@ -199,4 +201,4 @@ def _large(disease: Disease, zones: NDArray[np.uint8], *, pitch_mm: float, rng: 
         1 + sum(rng.normal(0, 0.16 / k) * np.cos(k * angle + rng.uniform(0, 6.3)) for k in range(2, 8))
     )
     share = np.clip(1 - (np.hypot(down, across) / radius) ** 2, 0, 1)
-    return np.asarray(1.2 * radius * np.sqrt(share) * (zones > 0), dtype=np.float32)
+    return np.asarray(1.6 * radius * np.sqrt(share) * (zones > 0), dtype=np.float32)
