@@ -1,0 +1,64 @@
+# Dokuei: the two commands that matter are `make demo` and `make test`; `make help` lists the rest.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-test peers demo test check lint types imports models chaos bench clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+$(BIN)/dokuei: pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Dokuei needs Python 3.11 or 3.12; set PYTHON=/path/to/python3"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --editable '.[cpu]'
+	@touch $@
+
+$(VENV)/.test: $(BIN)/dokuei pyproject.toml
+	$(BIN)/pip install --quiet --editable '.[cpu,train,test]'
+	@touch $@
+
+setup: $(BIN)/dokuei ## make the virtual environment with the node (CPU)
+
+setup-test: $(VENV)/.test ## add what tests and training need
+
+peers: ## install the real peers of the tests (Orthanc, DCMTK, dicom3tools; Debian, needs root)
+	@bash tests/install_peers.sh
+
+demo: setup ## send phantom studies through the node into a small archive; pictures in build/demo/previews
+	$(BIN)/python -m models.phantoms.samples build/demo/studies
+	$(BIN)/dokuei demo build/demo
+
+test: setup-test peers check ## everything that CI runs: style, types, import rules, unit, contract, integration
+	$(BIN)/python -m pytest
+
+check: lint types imports
+
+lint: setup-test ## style and spelling
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell service models tests docs deploy README.md ARCHITECTURE.md CHANGELOG.md
+
+types: setup-test ## strict types
+	$(BIN)/mypy
+
+imports: setup-test ## import rules (.importlinter)
+	$(BIN)/lint-imports
+
+models: setup-test ## train the demonstration packages again from phantoms (about half an hour on two cores)
+	$(BIN)/python -m models.recipes.pneumoconiosis --out models/packages
+	$(BIN)/python -m models.recipes.diffuse_lung --out models/packages
+	$(BIN)/python -m models.recipes.mammography --out models/packages
+
+chaos: setup-test peers ## kill the node 20 times during a 60-study run; writes build/chaos.json
+	$(BIN)/python -m tests.chaos.kill_node --out build/chaos.json
+
+bench: setup-test peers ## benchmarks against named peers; writes build/benchmarks.json
+	$(BIN)/python -m tests.benchmarks --out build/benchmarks.json
+
+clean: ## remove what was built (not the virtual environment)
+	rm -rf build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

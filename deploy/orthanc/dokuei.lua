@@ -1,0 +1,10 @@
+-- Orthanc sends every image that it receives to the Dokuei node at once, but never Dokuei's own results.
+-- Load it with "LuaScripts": ["dokuei.lua"] in orthanc.json; "dokuei" is the node's name under "DicomModalities".
+
+local INPUT = { CR = true, DX = true, MG = true, CT = true }
+
+function OnStoredInstance(instanceId, tags, metadata, origin)
+  if tags['Manufacturer'] == 'Dokuei' then return end
+  if not INPUT[tags['Modality']] then return end
+  SendToModality(instanceId, 'dokuei')
+end

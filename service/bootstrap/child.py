@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What runs in the child process: it loads the packages once, then analyses and encodes on request."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from service.bootstrap.analyst import ENCODE_REQUEST, OBJECTS, REASONS, REQUEST, SUMMARY
+from service.bootstrap.observation import to_json
+from service.bootstrap.packages import PackageChoice, load_choices
+from service.domain.errors import PackageError
+from service.domain.event import Event, ObjectHeld
+from service.domain.record import load_result, save_result
+from service.domain.result import Outcome, PipelineResult
+from service.domain.study import Selection
+from service.inference.package import LoadedPackage
+from service.pipelines import PIPELINES
+from service.ports import (
+    AnalysisRequest,
+    AnalysisSummary,
+    EncodedObject,
+    EncodeRequest,
+    ResultContext,
+    ResultKind,
+    ResultObject,
+)
+from service.results import ENCODERS
+from service.results.gate import check_object
+
+CHOICES = TypeAdapter(dict[str, PackageChoice])
+
+Reply = dict[str, Any]
+Handler = Callable[[dict[str, Any]], Reply]
+
+
+def start(initial: Mapping[str, Any]) -> Handler:
+    """Load and verify the packages named in `initial`, and return the function that answers requests."""
+    return Child(CHOICES.validate_python(initial["packages"]))
+
+
+class Child:
+    """Answers requests with JSON types; warm packages by pipeline name."""
+
+    def __init__(self, choices: Mapping[str, PackageChoice]) -> None:
+        self._events: list[Event] = []
+        self._loaded, self._errors = load_choices(choices, self._events.append)
+        self._tasks: dict[str, Handler] = {
+            "packages": self._packages,
+            "analyse": self._analyse,
+            "refuse": self._refuse,
+            "encode": self._encode,
+        }
+
+    def __call__(self, task: dict[str, Any]) -> Reply:
+        """Run one task; the reply carries the events that happened on the way."""
+        self._events.clear()
+        reply = self._tasks[task["task"]](task)
+        return {**reply, "events": [to_json(event) for event in self._events]}
+
+    def _packages(self, task: dict[str, Any]) -> Reply:  # noqa: ARG002 - one signature for all tasks
+        return {"loaded": sorted(self._loaded), "errors": self._errors}
+
+    def _analyse(self, task: dict[str, Any]) -> Reply:
+        request = REQUEST.validate_python(task["request"])
+        selection = Selection(instances=request.instances, flags=request.flags)
+        package = self._package(request.pipeline)
+        result = PIPELINES[request.pipeline].run(selection, package, analysed_at=request.analysed_at)
+        return self._keep(result, request)
+
+    def _package(self, pipeline: str) -> LoadedPackage:
+        package = self._loaded.get(pipeline)
+        if package is None:
+            reason = self._errors.get(pipeline, f"no package is configured for pipeline '{pipeline}'")
+            raise PackageError(reason)
+        return package
+
+    def _refuse(self, task: dict[str, Any]) -> Reply:
+        request = REQUEST.validate_python(task["request"])
+        reasons = REASONS.validate_python(task["reasons"])
+        result = PipelineResult(
+            pipeline=request.pipeline,
+            study_instance_uid=request.study_instance_uid,
+            outcome=Outcome.NOT_ANALYSED,
+            headline=f"{_title(request.pipeline)}: NOT ANALYSED",
+            package=request.package,
+            input_sop_instance_uids=tuple(sorted(instance.sop_instance_uid for instance in request.instances)),
+            analysed_at=request.analysed_at,
+            refusals=reasons,
+            flags=request.flags,
+        )
+        return self._keep(result, request)
+
+    @staticmethod
+    def _keep(result: PipelineResult, request: AnalysisRequest) -> Reply:
+        save_result(result, request.folder)
+        return {"summary": _summary(result)}
+
+    def _encode(self, task: dict[str, Any]) -> Reply:
+        request = ENCODE_REQUEST.validate_python(task["request"])
+        encoded = encode_kinds(request)
+        problems = {item.sop_instance_uid: check_object(item.path) for item in encoded}
+        self._events.extend(_held(item, problems) for item in encoded if problems[item.sop_instance_uid])
+        sound = tuple(_as_result_object(item) for item in encoded if not problems[item.sop_instance_uid])
+        return {"objects": OBJECTS.dump_python(sound, mode="json")}
+
+
+def _held(item: EncodedObject, problems: Mapping[str, tuple[str, ...]]) -> ObjectHeld:
+    return ObjectHeld(study_key="", kind=item.kind, reason="; ".join(problems[item.sop_instance_uid]))
+
+
+def _title(pipeline: str) -> str:
+    return pipeline.replace("_", " ").capitalize()
+
+
+def _summary(result: PipelineResult) -> Any:
+    summary = AnalysisSummary(
+        outcome=result.outcome,
+        headline=result.headline,
+        refusals=result.refusals,
+        flags=result.flags,
+        triage=result.triage,
+    )
+    return SUMMARY.dump_python(summary, mode="json")
+
+
+def encode_kinds(request: EncodeRequest) -> list[EncodedObject]:
+    """Write the objects of the asked kinds into the job's folder."""
+    result = load_result(request.analysis.folder)
+    return [item for kind in request.kinds for item in _encode_kind(ResultKind(kind), result, request)]
+
+
+def _encode_kind(kind: ResultKind, result: PipelineResult, request: EncodeRequest) -> tuple[EncodedObject, ...]:
+    analysis = request.analysis
+    context = ResultContext(
+        sources=analysis.instances,
+        revision=request.revision,
+        priority=analysis.priority,
+        predecessor_sop_instance_uids=request.predecessor_sop_instance_uids,
+    )
+    folder = Path(analysis.folder) / "objects"
+    folder.mkdir(exist_ok=True)
+    return ENCODERS[kind](result, context, folder)
+
+
+def _as_result_object(item: EncodedObject) -> ResultObject:
+    return ResultObject(
+        kind=item.kind, sop_class_uid=item.sop_class_uid, sop_instance_uid=item.sop_instance_uid, path=item.path
+    )

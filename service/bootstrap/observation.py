@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Carries events from the child processes to the parent's one observer, as JSON."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, replace
+from typing import Any
+
+from service.domain.event import Event, InferenceFinished, ObjectHeld
+from service.ports import AnalysisRequest, Observer
+
+CARRIED: dict[str, type[InferenceFinished] | type[ObjectHeld]] = {
+    "InferenceFinished": InferenceFinished,
+    "ObjectHeld": ObjectHeld,
+}
+"""The events that happen in a child; the table is closed, because a child's words are input."""
+
+StudyKey = Callable[[str], str]
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """Return the event with the name of its type."""
+    return {"event": type(event).__name__, **asdict(event)}
+
+
+class WorkObserver:
+    """Hands a child's events to the node's observer and adds the study's key, which a child does not know."""
+
+    def __init__(self, observe: Observer, study_key: StudyKey) -> None:
+        self._observe = observe
+        self._study_key = study_key
+
+    def __call__(self, events: Iterable[dict[str, Any]], request: AnalysisRequest) -> None:
+        """Pass on the events of one reply."""
+        for values in events:
+            fields = dict(values)
+            event = CARRIED[fields.pop("event")](**fields)
+            if isinstance(event, ObjectHeld):
+                event = replace(event, study_key=self._study_key(request.study_instance_uid))
+            self._observe(event)

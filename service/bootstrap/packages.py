@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which model package each pipeline runs, whether the site allows it, and the packages themselves."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from service.domain.errors import ConfigurationError, PackageError
+from service.domain.event import PackageLoaded
+from service.domain.result import PackageStatus
+from service.inference.package import LoadedPackage, default_packages_folder, find_packages, load_package
+from service.inference.package_files import read_package
+from service.pipelines import PIPELINES
+from service.ports import InstalledPackage, Observer
+from service.settings import Profile, Settings
+
+DEMONSTRATION_REFUSED = (
+    "is a demonstration, not for clinical use; set 'site: {allow_demonstration: true}' to run it all the same (every "
+    "object says so, and it never raises a priority), or name your own package"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageChoice:
+    """What a child process needs to load the package of one pipeline."""
+
+    folder: Path
+    provider: Literal["auto", "cpu", "cuda"]
+    threads: int
+
+
+def packages_folder(settings: Settings) -> Path:
+    """Return the folder of model packages that this site uses."""
+    return settings.inference.packages_folder or default_packages_folder()
+
+
+def choose_packages(settings: Settings, *, cores: int) -> dict[str, PackageChoice]:
+    """Return the package of each configured pipeline, by pipeline name."""
+    inference = settings.inference
+    threads = inference.threads or max(1, cores // inference.workers)
+    folder = packages_folder(settings)
+    return {
+        name: PackageChoice(
+            folder=folder / choice.package / choice.version, provider=inference.provider, threads=threads
+        )
+        for name, choice in settings.pipelines.items()
+    }
+
+
+def installed_packages(
+    choices: Mapping[str, PackageChoice], observe: Observer
+) -> tuple[dict[str, InstalledPackage], dict[str, str]]:
+    """Verify the packages' files; return those that are sound, and the error of each other, by pipeline name."""
+    installed: dict[str, InstalledPackage] = {}
+    errors: dict[str, str] = {}
+    for pipeline, choice in choices.items():
+        try:
+            files = read_package(choice.folder)
+        except PackageError as error:
+            errors[pipeline] = str(error)
+            observe(_rejected(choice, error))
+            continue
+        installed[pipeline] = InstalledPackage(identity=files.identity, acceptance=files.manifest.acceptance)
+    return installed, errors
+
+
+def _rejected(choice: PackageChoice, error: PackageError) -> PackageLoaded:
+    name, version = choice.folder.parent.name, choice.folder.name
+    return PackageLoaded(package=name, version=version, status="rejected", sha256_8="", error=str(error))
+
+
+def load_choices(
+    choices: Mapping[str, PackageChoice], observe: Observer
+) -> tuple[dict[str, LoadedPackage], dict[str, str]]:
+    """Load the packages with every check, golden results included; a bad one does not keep the others from running."""
+    loaded: dict[str, LoadedPackage] = {}
+    errors: dict[str, str] = {}
+    for pipeline, choice in choices.items():
+        try:
+            package = load_package(choice.folder, provider=choice.provider, threads=choice.threads, observer=observe)
+        except (PackageError, ConfigurationError) as error:
+            errors[pipeline] = str(error)
+            continue
+        loaded[pipeline] = package
+    return loaded, errors
+
+
+def configuration_problems(settings: Settings) -> list[str]:
+    """Return what in the configuration's choice of pipelines and packages keeps the node from starting."""
+    problems = [problem for name in settings.pipelines for problem in _pipeline_problems(settings, name)]
+    return problems + _destination_problems(settings)
+
+
+def _pipeline_problems(settings: Settings, name: str) -> list[str]:
+    if name not in PIPELINES:
+        return [f"pipelines.{name}: no such pipeline; known: {', '.join(sorted(PIPELINES))}"]
+    choice = settings.pipelines[name]
+    folder = packages_folder(settings) / choice.package / choice.version
+    if not folder.is_dir():
+        known = ", ".join(f"{path.parent.name} {path.name}" for path in find_packages(packages_folder(settings)))
+        where = packages_folder(settings)
+        missing = f"pipelines.{name}: package {choice.package} {choice.version} is not in {where}"
+        return [f"{missing}; installed: {known or 'none'}"]
+    return _status_problems(settings, name, folder)
+
+
+def _status_problems(settings: Settings, name: str, folder: Path) -> list[str]:
+    try:
+        files = read_package(folder)
+    except PackageError as error:
+        return [f"pipelines.{name}: {error}"]
+    if files.manifest.pipeline != name:
+        return [f"pipelines.{name}: package {files.identity.name} is made for pipeline {files.manifest.pipeline}"]
+    allowed = settings.site.allow_demonstration or settings.site.profile is Profile.DEMO
+    if files.identity.status is PackageStatus.DEMONSTRATION and not allowed:
+        return [f"pipelines.{name}: package {files.identity.name} {DEMONSTRATION_REFUSED}"]
+    return []
+
+
+def _destination_problems(settings: Settings) -> list[str]:
+    if settings.destinations:
+        return []
+    return ["destinations: none is configured, so no result could leave the node; add the PACS"]

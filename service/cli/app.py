@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands of `dokuei` and their help; each is a few lines over one module of this room."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service import __version__
+from service.cli import check as check_command
+from service.cli import demo as demo_command
+from service.cli import doctor as doctor_command
+from service.cli import models as models_command
+from service.cli import retry as retry_command
+from service.cli import route as route_command
+from service.cli import run as run_command
+from service.cli import status as status_command
+from service.cli.console import stop
+from service.domain.errors import DokueiError
+from service.settings import SettingsError
+
+app = typer.Typer(
+    name="dokuei",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="A headless DICOM node for computer-aided diagnosis: it receives studies, analyses them and sends the results "
+    "back as Structured Reports and heatmaps.\n\nResearch software: not for diagnosis.",
+)
+models_app = typer.Typer(no_args_is_help=True, help="List and check model packages.")
+app.add_typer(models_app, name="models")
+
+Config = Annotated[
+    Path, typer.Argument(metavar="CONFIG", help="The site's configuration, for example config.yaml.", show_default=True)
+]
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", "-c", metavar="CONFIG", help="The site's configuration; defaults otherwise.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of a table.")]
+DEFAULT_CONFIG = Path("config.yaml")
+
+
+@app.callback(invoke_without_command=True)
+def dokuei(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Handle the options that stand before a command."""
+    if version:
+        typer.echo(f"dokuei {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        raise typer.Exit(2)
+
+
+@app.command()
+def run(config: Config = DEFAULT_CONFIG) -> None:
+    """Run the node until it is told to stop (SIGTERM or Ctrl-C: it finishes what it is receiving first)."""
+    run_command.run(config)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Holds 'studies' with DICOM files; results and previews go here too.")],
+) -> None:
+    """Send sample studies through a node into a small archive on this machine, and show what came back.
+
+    `make demo` draws the sample studies first. Everything stays on loopback; nothing of it is for clinical use.
+    """
+    raise typer.Exit(demo_command.demo(folder))
+
+
+@app.command()
+def check(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
+    """Check a configuration and the packages it names: every problem at once, with its line, then the effective values.
+
+    Exit status 0 when the node would start with it, 2 when not.
+    """
+    raise typer.Exit(check_command.check(config, as_json=as_json))
+
+
+@app.command()
+def doctor(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
+    """Look at this machine as the node would: disk, ports, decoders, ONNX Runtime, packages, destinations (C-ECHO).
+
+    Exit status 0 when all is well, 1 when something needs attention.
+    """
+    raise typer.Exit(doctor_command.doctor(config, as_json=as_json))
+
+
+@app.command()
+def route(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="DICOM files, or folders of them.")],
+    config: ConfigOption = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Show which rule each study among the files would match, which pipelines it would get, and why or why not."""
+    raise typer.Exit(route_command.route(files, config, as_json=as_json))
+
+
+@models_app.command("list")
+def models_list(config: ConfigOption = None, *, as_json: Json = False) -> None:
+    """List the installed model packages."""
+    raise typer.Exit(models_command.list_installed(config, as_json=as_json))
+
+
+@models_app.command("check")
+def models_check(
+    folders: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FOLDER...]", help="Packages; all if absent.")
+    ] = None,
+    config: ConfigOption = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Run every load check on packages: digests, contract, golden results on this machine."""
+    raise typer.Exit(models_command.check(folders or [], config, as_json=as_json))
+
+
+@app.command()
+def status(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
+    """Show the studies of a node, its queues and destinations, from the ledger (the node may be running or not)."""
+    raise typer.Exit(status_command.status(config, as_json=as_json))
+
+
+@app.command()
+def retry(
+    config: Config = DEFAULT_CONFIG,
+    destination: Annotated[str | None, typer.Option(help="Only results for this destination.")] = None,
+) -> None:
+    """Send again what destinations refused for good; a running node picks it up within a minute."""
+    raise typer.Exit(retry_command.retry(config, destination))
+
+
+def main() -> None:
+    """Run the command line; errors that we raise on purpose become one message and an exit status."""
+    try:
+        app()
+    except SettingsError as error:
+        stop(str(error), status=2)
+    except DokueiError as error:
+        stop(str(error), status=1)

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Installs the real peers that the tests talk to. Debian and Ubuntu; elsewhere install them by hand.
+set -euo pipefail
+
+declare -A package_of=(
+  [Orthanc]=orthanc [storescu]=dcmtk [dciodvfy]=dicom3tools [zstd]=zstd [strace]=strace
+)
+missing=()
+for command in "${!package_of[@]}"; do
+  command -v "$command" >/dev/null || missing+=("${package_of[$command]}")
+done
+[ "${#missing[@]}" -eq 0 ] && exit 0
+
+if ! command -v apt-get >/dev/null; then
+  echo "The tests need these programs, and this system has no apt-get: ${missing[*]}. Install them and try again." >&2
+  exit 1
+fi
+if [ "$(id -u)" -ne 0 ]; then
+  echo "The tests need Debian packages that are not installed: ${missing[*]}" >&2
+  echo "Run once: sudo apt-get install --no-install-recommends ${missing[*]}" >&2
+  exit 1
+fi
+echo "Installing ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+# A package that starts its daemon would take port 4242, where the tests' own Orthanc may run.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+  printf '#!/bin/sh\nexit 101\n' >"$policy"
+  chmod +x "$policy"
+  trap 'rm -f "$policy"' EXIT
+fi
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
