@@ -98,8 +98,8 @@ class NewJob:
 class JobRecord:
     """An analysis of one revision of a study by one pipeline.
 
-    `crashes` counts deaths of the child process, `starts` how often the analysis was begun, `encode_starts` the same
-    of encoding. `result_revision` is 1 for the first result of this pipeline on this study.
+    `crashes` counts deaths of the child process, `starts` how often the analysis was begun, `encode_failures`
+    how often encoding failed. `result_revision` is 1 for the first result of this pipeline on this study.
     `predecessor_sop_instance_uids` are the SR instances that this job's results supersede.
     """
 
@@ -119,7 +119,7 @@ class JobRecord:
     predecessor_sop_instance_uids: tuple[str, ...]
     crashes: int
     starts: int
-    encode_starts: int
+    encode_failures: int
     outcome: str
     headline: str
     received_at: float
@@ -143,6 +143,7 @@ class DeliveryRecord:
     attempts: int
     permanent_refusals: int
     created_at: float
+    attempt: int
     task_id: str
 
 
@@ -155,6 +156,8 @@ class NotificationRecord:
     notifier: str
     state: NotificationState
     attempts: int
+    created_at: float
+    attempt: int
     task_id: str
 
 

@@ -4,6 +4,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from service.domain.entry import (
@@ -19,7 +20,7 @@ from service.domain.entry import (
     StudyRecord,
 )
 from service.domain.instance import Instance
-from service.domain.result import Priority, Reason
+from service.domain.result import Priority
 from service.ports.analyst import AnalysisSummary, ResultObject
 from service.ports.engine import Task
 
@@ -28,8 +29,7 @@ from service.ports.engine import Task
 class KnownInstance:
     """What a second copy of an instance is compared with."""
 
-    study_id: int
-    study_instance_uid: str
+    path: Path
     sha256: str
 
 
@@ -38,6 +38,9 @@ class StudyLedger(Protocol):
 
     def find_instance(self, sop_instance_uid: str) -> KnownInstance | None:
         """Return the stored instance with this UID."""
+
+    def is_result(self, sop_instance_uid: str) -> bool:
+        """Say whether this node made the instance."""
 
     def add_instance(self, instance: Instance, *, peer: str, at: float) -> StudyRecord:
         """Insert the instance, create or touch its study, and return the study as it is now."""
@@ -88,11 +91,8 @@ class JobLedger(Protocol):
     def count_crash(self, job_id: int) -> None:
         """Count a death of the child process."""
 
-    def count_encode_start(self, job_id: int) -> None:
-        """Count that encoding begins."""
-
-    def refuse(self, job_id: int, reasons: Sequence[Reason]) -> None:
-        """Note that the job ends as not analysed, and why."""
+    def count_encode_failure(self, job_id: int) -> None:
+        """Count that encoding failed."""
 
     def analysed(self, job_id: int, summary: AnalysisSummary, *, priority: Priority, task_id: str, at: float) -> None:
         """Keep the outcome and the raised priority, and name the encoding task."""
@@ -138,7 +138,7 @@ class DeliveryLedger(Protocol):
         """Return a notification."""
 
     def settle_notification(self, notification_id: int, state: NotificationState, *, task_id: str, at: float) -> None:
-        """Note the outcome of one attempt and the task that makes the next."""
+        """Note the outcome of one attempt, and the task that makes the next at `at`."""
 
 
 class LedgerTransaction(Protocol):
@@ -168,6 +168,9 @@ class LedgerTransaction(Protocol):
 
 class Ledger(Protocol):
     """The truth about every instance that was acknowledged."""
+
+    def reading(self) -> AbstractContextManager[LedgerTransaction]:
+        """Open a consistent view that writes nothing and waits for nobody."""
 
     def transaction(self) -> AbstractContextManager[LedgerTransaction]:
         """Open a transaction that commits at the end of the block and rolls back when it raises.

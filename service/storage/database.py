@@ -20,6 +20,7 @@ def create_database(folder: Path) -> sa.Engine:
         pool_size=POOL_SIZE,
         max_overflow=POOL_SIZE,
         connect_args={"timeout": BUSY_TIMEOUT_SECONDS},
+        hide_parameters=True,  # error messages must not carry what the rows hold
     )
     sa.event.listen(engine, "connect", _prepare_connection)
     return engine

@@ -74,7 +74,7 @@ class SqlDeliveries:
 
     def notification(self, notification_id: int) -> NotificationRecord:
         """Return a notification."""
-        names = ("id", "job_id", "notifier", "state", "attempts", "task_id")
+        names = ("id", "job_id", "notifier", "state", "attempts", "created_at", "attempt", "task_id")
         columns = [schema.notification.c[name] for name in names]
         query = sa.select(*columns).where(schema.notification.c.id == notification_id)
         row = dict(self._connection.execute(query).mappings().one())
@@ -82,9 +82,16 @@ class SqlDeliveries:
 
     def settle_notification(self, notification_id: int, state: NotificationState, *, task_id: str, at: float) -> None:
         """Note the outcome of one attempt; `at` is when it ended, or when the next is due."""
-        attempts = schema.notification.c.attempts + 1
+        attempts, attempt = schema.notification.c.attempts + 1, schema.notification.c.attempt + 1
         ended_at = None if state is NotificationState.PENDING else at
-        values = {"state": state, "attempts": attempts, "task_id": task_id, "next_attempt_at": at, "ended_at": ended_at}
+        values = {
+            "state": state,
+            "attempts": attempts,
+            "attempt": attempt,
+            "task_id": task_id,
+            "next_attempt_at": at,
+            "ended_at": ended_at,
+        }
         self._update_notification(notification_id, **values)
 
     def _select(self, *conditions: sa.ColumnElement[bool]) -> tuple[DeliveryRecord, ...]:
@@ -108,7 +115,17 @@ class SqlDeliveries:
         self._connection.execute(sa.update(schema.notification).where(condition).values(values))
 
 
-DELIVERY_COLUMNS = ("id", "job_id", "destination", "state", "attempts", "permanent_refusals", "created_at", "task_id")
+DELIVERY_COLUMNS = (
+    "id",
+    "job_id",
+    "destination",
+    "state",
+    "attempts",
+    "permanent_refusals",
+    "created_at",
+    "attempt",
+    "task_id",
+)
 OBJECT_COLUMNS = ("kind", "sop_class_uid", "sop_instance_uid", "path")
 
 

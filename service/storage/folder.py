@@ -3,6 +3,7 @@
 
 import fcntl
 import os
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -69,6 +70,18 @@ def open_folder(root: Path) -> DataFolder:
     flush_folder(folder.instances)
     flush_folder(folder.root)
     return folder
+
+
+def site_key(root: Path) -> bytes:
+    """Return the secret that study keys in logs are made with; drawn once per data folder."""
+    path = root / "site.key"
+    if not path.exists():
+        partial = path.with_suffix(".part")
+        partial.touch(mode=0o600)
+        partial.write_bytes(secrets.token_bytes(32))
+        partial.replace(path)
+        flush_folder(root)
+    return path.read_bytes()
 
 
 def flush_folder(folder: Path) -> None:

@@ -28,9 +28,9 @@ class SqlJobs:
 
     def add(self, job: NewJob, *, task_id: Callable[[int], str], at: float) -> JobRecord | None:
         """Insert the job unless its key is known; unfinished earlier jobs of the pipeline are superseded."""
-        if self._connection.execute(sa.select(schema.job.c.id).where(schema.job.c.key == job.key)).first():
-            return None
         earlier = (schema.job.c.study_id == job.study_id, schema.job.c.pipeline == job.pipeline)
+        if self._newest_key(earlier).startswith(job.key):
+            return None
         self._supersede(earlier, at=at)
         values = self._values(job, earlier=earlier, at=at)
         row_id = inserted_id(self._connection, sa.insert(schema.job).values(values))
@@ -59,13 +59,9 @@ class SqlJobs:
         """Count a death of the child process."""
         self._update(job_id, crashes=schema.job.c.crashes + 1)
 
-    def count_encode_start(self, job_id: int) -> None:
-        """Count that encoding begins."""
-        self._update(job_id, encode_starts=schema.job.c.encode_starts + 1)
-
-    def refuse(self, job_id: int, reasons: Sequence[Reason]) -> None:
-        """Note that the job ends as not analysed, and why."""
-        self._update(job_id, refusals=[asdict(reason) for reason in reasons])
+    def count_encode_failure(self, job_id: int) -> None:
+        """Count that encoding failed."""
+        self._update(job_id, encode_failures=schema.job.c.encode_failures + 1)
 
     def analysed(self, job_id: int, summary: AnalysisSummary, *, priority: Priority, task_id: str, at: float) -> None:
         """Keep the outcome and name the encoding task."""
@@ -98,6 +94,15 @@ class SqlJobs:
         """Note the job's final state."""
         self._update(job_id, state=state, ended_at=at, task_id="")
 
+    def _newest_key(self, earlier: Sequence[sa.ColumnElement[bool]]) -> str:
+        query = sa.select(schema.job.c.key).where(*earlier).order_by(schema.job.c.id.desc()).limit(1)
+        return str(self._connection.execute(query).scalar_one_or_none() or "")
+
+    def _unused_key(self, job: NewJob) -> str:
+        """Return the key, extended when older work had it: what came between made that work outdated."""
+        used = self._connection.execute(sa.select(schema.job.c.id).where(schema.job.c.key == job.key)).first()
+        return f"{job.key}-{job.revision_id}" if used else job.key
+
     def _supersede(self, earlier: Sequence[sa.ColumnElement[bool]], *, at: float) -> None:
         statement = sa.update(schema.job).where(*earlier, schema.job.c.state.in_(UNPRODUCED))
         self._connection.execute(statement.values(state=JobState.SUPERSEDED, ended_at=at, task_id=""))
@@ -105,7 +110,7 @@ class SqlJobs:
     def _values(self, job: NewJob, *, earlier: Sequence[sa.ColumnElement[bool]], at: float) -> dict[str, Any]:
         count = self._connection.execute(sa.select(sa.func.count()).select_from(schema.job).where(*earlier))
         return {
-            "key": job.key,
+            "key": self._unused_key(job),
             "study_id": job.study_id,
             "revision_id": job.revision_id,
             "result_revision": count.scalar_one() + 1,

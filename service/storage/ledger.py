@@ -61,11 +61,23 @@ class SqlLedger:
         self._enqueue = enqueue
 
     @contextmanager
+    def reading(self) -> Iterator[SqlTransaction]:
+        """Open a consistent view; in WAL mode it neither waits for the writer nor holds it up."""
+        with self._connected() as connection:
+            connection.exec_driver_sql("BEGIN DEFERRED")
+            yield SqlTransaction(connection, root=self._root, enqueue=self._enqueue)
+
+    @contextmanager
     def transaction(self) -> Iterator[SqlTransaction]:
         """Open a transaction that holds SQLite's write lock from its beginning."""
+        with self._connected() as connection, connection.begin():
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield SqlTransaction(connection, root=self._root, enqueue=self._enqueue)
+
+    @contextmanager
+    def _connected(self) -> Iterator[sa.Connection]:
         try:
-            with self._engine.connect() as connection, connection.begin():
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-                yield SqlTransaction(connection, root=self._root, enqueue=self._enqueue)
+            with self._engine.connect() as connection:
+                yield connection
         except (DBAPIError, PoolTimeoutError) as error:
             raise StorageError(f"the ledger refused a transaction: {type(error).__name__}") from error

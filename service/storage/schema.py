@@ -125,7 +125,7 @@ job = sa.Table(
     _json("predecessors"),
     _count("crashes"),
     _count("starts"),
-    _count("encode_starts"),
+    _count("encode_failures"),
     _text("outcome"),
     _text("headline"),
     sa.Column("triage_score", sa.Float, nullable=True),

@@ -24,13 +24,16 @@ class SqlStudies:
 
     def find_instance(self, sop_instance_uid: str) -> KnownInstance | None:
         """Return the stored instance with this UID."""
-        query = (
-            sa.select(schema.instance.c.study_id, schema.study.c.study_instance_uid, schema.instance.c.sha256)
-            .join(schema.study)
-            .where(schema.instance.c.sop_instance_uid == sop_instance_uid)
+        query = sa.select(schema.instance.c.path, schema.instance.c.sha256).where(
+            schema.instance.c.sop_instance_uid == sop_instance_uid
         )
-        row = self._connection.execute(query).mappings().first()
-        return KnownInstance(**row) if row else None
+        row = self._connection.execute(query).first()
+        return KnownInstance(path=self._root / row.path, sha256=row.sha256) if row else None
+
+    def is_result(self, sop_instance_uid: str) -> bool:
+        """Say whether this node made the instance."""
+        query = sa.select(schema.result_object.c.id).where(schema.result_object.c.sop_instance_uid == sop_instance_uid)
+        return self._connection.execute(query).first() is not None
 
     def add_instance(self, instance: Instance, *, peer: str, at: float) -> StudyRecord:
         """Insert the instance and touch its study."""

@@ -103,7 +103,7 @@ def upgrade() -> None:
         sa.Column("predecessors", sa.JSON(), nullable=False),
         sa.Column("crashes", sa.Integer(), server_default="0", nullable=False),
         sa.Column("starts", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("encode_starts", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("encode_failures", sa.Integer(), server_default="0", nullable=False),
         sa.Column("outcome", sa.Text(), server_default="", nullable=False),
         sa.Column("headline", sa.Text(), server_default="", nullable=False),
         sa.Column("triage_score", sa.Float(), nullable=True),

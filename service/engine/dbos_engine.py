@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine port on DBOS Transact: tasks survive crashes, urgent ones run first, one handler call per task.
+
+The settings here are the measured ones: see docs/decisions/0002.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
+
+from service.engine.disk_full import retry_when_disk_is_full
+from service.ports.engine import Task, TaskHandler
+
+APPLICATION_NAME = "dokuei"
+APPLICATION_VERSION = "1"
+"""Pinned: DBOS's default is a hash of the code, and a changed hash strands every queued task for ever."""
+EXECUTOR_ID = "dokuei-1"
+"""Stable: a node recovers only its own tasks. The data folder's lock sees to it that there is one node."""
+MAX_RECOVERY_ATTEMPTS = 5
+"""A task that took the process down this often is set aside; the reconciler brings it back under a new name."""
+POLLING_SECONDS = 0.1
+STUCK_SECONDS = 30.0
+"""A task marked as running that this process has not run for this long is nobody's."""
+TASK_WORKFLOW = "task"
+FINISHED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
+WAITING = {"ENQUEUED", "DELAYED"}
+FORGET_BATCH = 500
+
+
+class DbosEngine:
+    """Runs tasks in this process's threads, with its state in `database`; one per process.
+
+    Parameters
+    ----------
+    database
+        The ledger's own SQLAlchemy engine, so that a task joins the ledger's transaction.
+    """
+
+    def __init__(self, database: sa.Engine, *, polling_seconds: float = POLLING_SECONDS) -> None:
+        self._database = database
+        self._polling_seconds = polling_seconds
+        self._handlers: dict[str, TaskHandler] = {}
+        self._queues: dict[str, int] = {}
+        self._running: set[str] = set()
+        self._lock = threading.Lock()
+        self._client: DBOSClient | None = None
+
+    def register(self, handler: str, function: TaskHandler) -> None:
+        """Bind a handler's name to its function."""
+        self._handlers[handler] = function
+
+    def declare_queue(self, name: str, *, concurrency: int) -> None:
+        """Make a queue."""
+        self._queues[name] = concurrency
+
+    def enqueue(self, connection: Any, task: Task) -> None:
+        """Add the task within the caller's transaction."""
+        if task.priority < 1:
+            raise ValueError(
+                f"task {task.task_id!r} has priority {task.priority}; 0 would run before everything urgent"
+            )
+        options = EnqueueOptions(
+            workflow_name=TASK_WORKFLOW,
+            queue_name=task.queue,
+            workflow_id=task.task_id,
+            app_version=APPLICATION_VERSION,
+            priority=task.priority,
+        )
+        if task.delay_seconds > 0:
+            options["delay_seconds"] = task.delay_seconds
+        self._launched_client().enqueue_in_transaction(connection, options, task.handler, task.row_id, task.task_id)
+
+    def live(self, task_ids: Collection[str]) -> frozenset[str]:
+        """Return the tasks that wait, or that this process is running."""
+        if not task_ids:
+            return frozenset()
+        rows = DBOS.list_workflows(workflow_ids=list(task_ids), load_input=False, load_output=False)
+        return frozenset(row.workflow_id for row in rows if self._is_live(row.workflow_id, row.status, row.updated_at))
+
+    def launch(self) -> None:
+        """Start DBOS on our database; it re-enqueues what this node left running."""
+        retry_when_disk_is_full(self._database)
+        _quiet_logging()
+        DBOS(config=self._configuration())
+        DBOS.workflow(name=TASK_WORKFLOW, max_recovery_attempts=MAX_RECOVERY_ATTEMPTS)(self._run)
+        DBOS.launch()
+        self._client = DBOSClient(
+            system_database_engine=self._database,
+            serializer=DBOSPortableJSONSerializer(),
+            application_name=APPLICATION_NAME,
+            retry_connection_errors=False,
+        )
+        for name, concurrency in self._queues.items():
+            DBOS.register_queue(
+                name,
+                worker_concurrency=concurrency,
+                polling_interval_sec=self._polling_seconds,
+                on_conflict="always_update",
+            )
+
+    def shutdown(self, *, drain_seconds: float) -> None:
+        """Stop taking tasks, wait for the running ones, and stop."""
+        DBOS.destroy(destroy_registry=True, workflow_completion_timeout_sec=max(1, round(drain_seconds)))
+        self._client = None
+
+    def forget(self, *, older_than_seconds: float) -> int:
+        """Delete finished tasks, a batch at a time."""
+        before = (datetime.now(UTC) - timedelta(seconds=older_than_seconds)).isoformat()
+        count = 0
+        while True:
+            finished = DBOS.list_workflows(
+                status=FINISHED, completed_before=before, limit=FORGET_BATCH, load_input=False, load_output=False
+            )
+            if not finished:
+                return count
+            DBOS.delete_workflows([row.workflow_id for row in finished])
+            count += len(finished)
+
+    def _run(self, handler: str, row_id: int, task_id: str) -> None:
+        with self._marked_running(task_id):
+            self._handlers[handler](row_id, task_id)
+
+    @contextmanager
+    def _marked_running(self, task_id: str) -> Iterator[None]:
+        with self._lock:
+            self._running.add(task_id)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running.discard(task_id)
+
+    def _is_live(self, task_id: str, status: str, updated_at_ms: int | None) -> bool:
+        if status in WAITING:
+            return True
+        if status != "PENDING":
+            return False
+        with self._lock:
+            running = task_id in self._running
+        return running or time.time() - (updated_at_ms or 0) / 1000 < STUCK_SECONDS
+
+    def _configuration(self) -> DBOSConfig:
+        return DBOSConfig(
+            name=APPLICATION_NAME,
+            system_database_engine=self._database,
+            application_version=APPLICATION_VERSION,
+            executor_id=EXECUTOR_ID,
+            serializer=DBOSPortableJSONSerializer(),
+            enable_otlp=False,
+            use_listen_notify=False,
+            log_level="WARNING",
+        )
+
+    def _launched_client(self) -> DBOSClient:
+        if self._client is None:
+            raise RuntimeError("the engine is not launched: nothing can be enqueued")
+        return self._client
+
+
+def _quiet_logging() -> None:
+    # DBOS attaches a console handler of its own unless its logger has one: it shall speak through the node's log.
+    logger = logging.getLogger("dbos")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
+    logger.propagate = True
