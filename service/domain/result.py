@@ -71,7 +71,14 @@ class Region:
 
     @classmethod
     def box(
-        cls, sop_instance_uid: str, *, x0: float, y0: float, x1: float, y1: float, frame_number: int | None = None
+        cls,
+        sop_instance_uid: str,
+        *,
+        x0: float,
+        y0: float,
+        x1: float,
+        y1: float,
+        frame_number: int | None = None,
     ) -> "Region":
         """Make a rectangle of five points, closed, the form that viewers draw as a box."""
         points = ((x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0))
@@ -141,6 +148,7 @@ class Heatmap:
     `patient_orientation` is the base's own ((0020,0020), for example ("L", "F")).
     `position_mm`, `orientation`, `pixel_spacing_mm` place the base in the patient for CT; None for radiographs
     (`pixel_spacing_mm` is (row spacing, column spacing) of the base).
+    `explanation` says what kind of map it is (CID 217, for example (130402, DCM, Class activation)).
     """
 
     key: str
@@ -155,6 +163,7 @@ class Heatmap:
     frame_number: int | None = None
     marks: tuple[Mark, ...] = ()
     lines: tuple[str, ...] = ()
+    explanation: Code | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

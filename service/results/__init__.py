@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Neutral results become DICOM objects that every viewer shows and every validator accepts."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from service.ports import ResultEncoder, ResultKind
+from service.results.heatmap_sc import encode_heatmaps
+from service.results.sr1500 import encode_sr
+
+ENCODERS: Mapping[ResultKind, ResultEncoder] = MappingProxyType(
+    {ResultKind.SR: encode_sr, ResultKind.HEATMAP: encode_heatmaps}
+)
+"""The encoder of each kind of object that config.yaml can name."""

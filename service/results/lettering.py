@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Draws text on pictures: one typeface, wrapped lines, letters that stand out from any anatomy.
+
+The typeface is the one inside Pillow, which may be redistributed and has Latin letters only: burnt-in text is English.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from math import atan2, degrees
+from typing import Any
+
+from PIL import Image, ImageDraw, ImageFont
+
+from service.results.statements import latin
+
+Colour = tuple[int, int, int]
+WHITE: Colour = (245, 245, 245)
+GREY: Colour = (165, 165, 170)
+AMBER: Colour = (255, 190, 60)
+BLACK: Colour = (0, 0, 0)
+LINE_SPACING = 1.32
+
+
+@cache
+def font(size: int) -> Any:
+    """Return the typeface at a height in pixels."""
+    return ImageFont.load_default(size)
+
+
+def fitting(text: str, *, size: int, width: int) -> Any:
+    """Return the typeface at the largest height up to `size` at which the text fits the width."""
+    while size > 8 and font(size).getlength(text) > width:
+        size -= 1
+    return font(size)
+
+
+def wrap(text: str, *, size: int, width: int) -> list[str]:
+    """Break the text into lines that fit the width; a word that is too long stands alone and is cut."""
+    lines: list[str] = []
+    line = ""
+    for word in latin(text).split():
+        longer = f"{line} {word}".strip()
+        if line and font(size).getlength(longer) > width:
+            lines.append(line)
+            longer = word
+        line = longer
+    return [_cut(entry, size=size, width=width) for entry in [*lines, line] if entry]
+
+
+def _cut(line: str, *, size: int, width: int) -> str:
+    if font(size).getlength(line) <= width:
+        return line
+    while line and font(size).getlength(f"{line}..") > width:
+        line = line[:-1]
+    return f"{line}.."
+
+
+@dataclass(slots=True)
+class Column:
+    """A column of text that is filled from the top and stops at the bottom."""
+
+    draw: Any
+    left: int
+    top: int
+    width: int
+    bottom: int
+
+    def write(self, text: str, *, size: int, fill: Colour = WHITE, gap: float = 0.4) -> bool:
+        """Write a paragraph and the gap after it; False when it did not fit whole."""
+        step = round(size * LINE_SPACING)
+        for line in wrap(text, size=size, width=self.width):
+            if self.top + step > self.bottom:
+                return False
+            self.draw.text((self.left, self.top), line, font=font(size), fill=fill)
+            self.top += step
+        self.top += round(size * gap)
+        return True
+
+
+def outlined(
+    draw: Any, position: tuple[float, float], text: str, *, size: int, fill: Colour = WHITE, anchor: str
+) -> None:
+    """Write one line with a dark edge, legible on black and on white."""
+    stroke = max(1, size // 9)
+    draw.text(position, latin(text), font=font(size), fill=fill, anchor=anchor, stroke_width=stroke, stroke_fill=BLACK)
+
+
+def watermark(picture: Image.Image, text: str) -> Image.Image:
+    """Write the text along the diagonal, seen through: it cannot be overlooked and hides nothing."""
+    width, height = picture.size
+    diagonal = (width**2 + height**2) ** 0.5
+    size = max(10, round(30 * 0.8 * diagonal / font(30).getlength(text)))
+    layer = Image.new("RGBA", (round(diagonal), size * 2), (0, 0, 0, 0))
+    ImageDraw.Draw(layer).text(
+        (diagonal / 2, size),
+        text,
+        font=font(size),
+        fill=(255, 255, 255, 78),
+        anchor="mm",
+        stroke_width=max(1, size // 22),
+        stroke_fill=(0, 0, 0, 78),
+    )
+    angle = _diagonal_angle(width, height)
+    turned = layer.rotate(angle, expand=True, resample=Image.Resampling.BICUBIC)
+    result = picture.convert("RGBA")
+    result.alpha_composite(_centred(turned, (width, height)))
+    return result.convert("RGB")
+
+
+def _diagonal_angle(width: int, height: int) -> float:
+    """Return the angle, in degrees, from the bottom left to the top right corner."""
+    return degrees(atan2(height, width))
+
+
+def _centred(layer: Image.Image, size: tuple[int, int]) -> Image.Image:
+    left, top = (layer.width - size[0]) // 2, (layer.height - size[1]) // 2
+    return layer.crop((left, top, left + size[0], top + size[1]))

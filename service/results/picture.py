@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Paints what a radiologist sees in a viewer that knows only images: heatmap, marks, result, legend, warnings."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from service.domain.result import Heatmap, Mark, Outcome, PipelineResult
+from service.results.colours import bar, blend
+from service.results.lettering import AMBER, GREY, WHITE, Colour, Column, fitting, outlined, watermark
+from service.results.statements import (
+    DEMONSTRATION_BANNER,
+    NOT_NEGATIVE_SENTENCE,
+    OUTCOME_WORDS,
+    RESEARCH_BANNER,
+    is_demonstration,
+    package_line,
+    reason_line,
+)
+
+MIN_ROWS, MAX_ROWS = 900, 1600
+"""A smaller base is enlarged until burnt-in letters are sharp; a larger one is reduced to what a screen shows."""
+BACKGROUND: Colour = (14, 16, 20)
+STRIP: Colour = (74, 46, 0)
+MARK: Colour = (60, 230, 255)
+RED: Colour = (255, 110, 90)
+
+
+@dataclass(frozen=True, slots=True)
+class Painted:
+    """A painted page: RGB pixels, and how many of its pixels one pixel of the base became (rows, columns)."""
+
+    pixels: NDArray[np.uint8]
+    scale: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Place of a picture in its series, and what it shows ("CR PA", "MG R CC")."""
+
+    number: int
+    count: int
+    subject: str = ""
+
+
+def paint_heatmap(heatmap: Heatmap, result: PipelineResult, page: Page) -> Painted:
+    """Return base, overlay and marks on the left (top-left corners coincide), the panel on the right."""
+    rows, columns = _target_size(*heatmap.base.shape)
+    scale = (rows / heatmap.base.shape[0], columns / heatmap.base.shape[1])
+    image = Image.fromarray(_blended(heatmap, rows=rows, columns=columns))
+    if is_demonstration(result):
+        image = watermark(image, DEMONSTRATION_BANNER)
+    draw = ImageDraw.Draw(image)
+    for mark in heatmap.marks:
+        _draw_mark(draw, mark, scale=scale, rows=rows)
+    _draw_orientation(draw, heatmap.patient_orientation, rows=rows, columns=columns)
+    outlined(draw, (columns / 2, rows - rows // 80), RESEARCH_BANNER, size=rows // 50, fill=AMBER, anchor="ms")
+    panel = _panel(result, page, rows=rows, heatmap=heatmap)
+    return Painted(np.hstack((np.asarray(image), np.asarray(panel))), scale)
+
+
+def paint_page(result: PipelineResult, page: Page) -> Painted:
+    """Return a page of text, for a result without a picture, above all "NOT ANALYSED"."""
+    image = Image.new("RGB", (1280, 1024), BACKGROUND)
+    column = _opened(image, size=30)
+    is_refusal = result.outcome is Outcome.NOT_ANALYSED
+    column.write(OUTCOME_WORDS[result.outcome], size=92, fill=RED if is_refusal else WHITE)
+    for reason in result.refusals:
+        column.write(reason.message, size=38, fill=WHITE)
+    if is_refusal:
+        column.write(NOT_NEGATIVE_SENTENCE, size=34, fill=AMBER, gap=1)
+    _write_details(column, result, size=28)
+    _write_footer(image, result, page, size=22)
+    return Painted(np.asarray(image), (1.0, 1.0))
+
+
+def _target_size(rows: int, columns: int) -> tuple[int, int]:
+    target = min(max(rows, MIN_ROWS), MAX_ROWS)
+    target = min(target, round(MAX_ROWS * rows / max(columns, 1)))
+    return max(target, 64), max(round(columns * max(target, 64) / rows), 64)
+
+
+def _blended(heatmap: Heatmap, *, rows: int, columns: int) -> NDArray[np.uint8]:
+    size = (columns, rows)
+    base = Image.fromarray(heatmap.base).resize(size, Image.Resampling.BICUBIC)
+    overlay = np.nan_to_num(heatmap.overlay.astype(np.float32), nan=0.0)
+    smooth = Image.fromarray(overlay).resize(size, Image.Resampling.BILINEAR)
+    return blend(np.asarray(base), np.asarray(smooth))
+
+
+def _draw_mark(draw: ImageDraw.ImageDraw, mark: Mark, *, scale: tuple[float, float], rows: int) -> None:
+    points = [(x * scale[1], y * scale[0]) for x, y in mark.points]
+    if len(points) < 2:
+        return
+    width = max(2, rows // 400)
+    closed = [*points, points[0]]
+    draw.line(closed, fill=(0, 0, 0), width=width + 4, joint="curve")
+    draw.line(closed, fill=MARK, width=width, joint="curve")
+    _write_caption(draw, mark.caption, points, size=max(13, rows // 52))
+
+
+def _write_caption(draw: ImageDraw.ImageDraw, caption: str, points: list[tuple[float, float]], *, size: int) -> None:
+    """Write the caption above the outline, or inside it where there is no room above."""
+    if not caption:
+        return
+    left, top = min(point[0] for point in points), min(point[1] for point in points)
+    has_room = top > size * 1.5
+    position = (left, top - size * 0.35) if has_room else (left + size * 0.4, top + size * 0.3)
+    outlined(draw, position, caption, size=size, fill=MARK, anchor="ls" if has_room else "la")
+
+
+OPPOSITE = str.maketrans("LRAPHFlrapf", "RLPAFHrlpah")
+
+
+def _draw_orientation(
+    draw: ImageDraw.ImageDraw, orientation: tuple[str, str] | None, *, rows: int, columns: int
+) -> None:
+    """Write the directions of Patient Orientation (PS3.3 C.7.6.1.1.1) at the edges that they point to."""
+    if orientation is None:
+        return
+    right, bottom = (entry.upper() for entry in orientation)
+    size, edge = max(16, rows // 36), rows // 90
+    places = (
+        (right, (columns - edge, rows / 2), "rm"),
+        (right.translate(OPPOSITE), (edge, rows / 2), "lm"),
+        (bottom.translate(OPPOSITE), (columns / 2, edge), "ma"),
+        (bottom, (columns / 2, rows - rows // 22), "ms"),
+    )
+    for words, position, anchor in places:
+        outlined(draw, position, words, size=size, anchor=anchor)
+
+
+def _panel(result: PipelineResult, page: Page, *, rows: int, heatmap: Heatmap) -> Image.Image:
+    image = Image.new("RGB", (round(rows * 0.56), rows), BACKGROUND)
+    unit = rows // 44
+    column = _opened(image, size=unit)
+    if page.subject:
+        column.write(page.subject, size=unit, fill=GREY)
+    column.write(result.headline, size=round(unit * 1.55), gap=0.6)
+    if result.outcome is Outcome.PARTLY_ANALYSED:
+        column.write(reason_line(result), size=unit, fill=RED)
+    for line in heatmap.lines:
+        column.write(line, size=unit, gap=0.15)
+    column.top += unit
+    _draw_legend(image, column, heatmap.legend, unit=unit)
+    _write_details(column, result, size=round(unit * 0.82))
+    _write_footer(image, result, page, size=round(unit * 0.74))
+    return image
+
+
+def _opened(image: Image.Image, *, size: int) -> Column:
+    """Paint the warning strip at the top and return the column below it, the footer's room left free."""
+    draw = ImageDraw.Draw(image)
+    margin = size
+    demonstration = size * 2
+    draw.rectangle((0, 0, image.width, demonstration), fill=STRIP)
+    draw.text(
+        (image.width / 2, demonstration / 2),
+        RESEARCH_BANNER,
+        font=fitting(RESEARCH_BANNER, size=size, width=image.width - margin),
+        fill=AMBER,
+        anchor="mm",
+    )
+    bottom = image.height - size * 6
+    return Column(draw, margin, demonstration + margin, image.width - 2 * margin, bottom)
+
+
+def _draw_legend(image: Image.Image, column: Column, legend: str, *, unit: int) -> None:
+    column.write(legend, size=round(unit * 0.9), fill=GREY, gap=0.1)
+    strip = bar(column.width, unit)
+    if column.top + 3 * unit > column.bottom:
+        return
+    image.paste(Image.fromarray(strip), (column.left, column.top))
+    column.top += round(unit * 1.25)
+    for words, place, anchor in (("0", column.left, "la"), ("1", column.left + column.width, "ra")):
+        outlined(column.draw, (place, column.top), words, size=round(unit * 0.8), fill=GREY, anchor=anchor)
+    column.top += round(unit * 2)
+
+
+def _write_details(column: Column, result: PipelineResult, *, size: int) -> None:
+    for line in result.summary:
+        column.write(line, size=size, gap=0.15)
+    for flag in result.flags:
+        column.write(f"Note: {flag.message}", size=size, fill=AMBER, gap=0.15)
+
+
+def _write_footer(image: Image.Image, result: PipelineResult, page: Page, *, size: int) -> None:
+    lines = [
+        f"Model package: {package_line(result)}",
+        f"Analysed {result.analysed_at:%Y-%m-%d %H:%M}   Picture {page.number} of {page.count}",
+        "Not verified by a physician. No colour does not mean no disease.",
+    ]
+    if is_demonstration(result):
+        lines.insert(0, DEMONSTRATION_BANNER)
+    top = image.height - round(size * 1.75 * (len(lines) + 1))
+    column = Column(ImageDraw.Draw(image), size, top, image.width - 2 * size, image.height)
+    for line in lines:
+        column.write(line, size=size, fill=AMBER if line == DEMONSTRATION_BANNER else GREY, gap=0.1)
