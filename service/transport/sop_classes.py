@@ -44,6 +44,11 @@ INPUT_SOP_CLASSES: tuple[str, ...] = tuple(
 
 
 def accepted_contexts(sop_classes: Iterable[str], transfer_syntaxes: Sequence[str]) -> list[PresentationContext]:
-    """Return the presentation contexts that a storage SCP with C-ECHO accepts."""
+    """Return the presentation contexts that a storage SCP with C-ECHO accepts.
+
+    Of several transfer syntaxes proposed in one context, the first in our order is chosen: Explicit VR Little Endian,
+    in which a sender keeps its private elements' VRs and needs no compression.
+    """
+    ordered = sorted(transfer_syntaxes, key=lambda uid: uid != EXPLICIT_VR_LITTLE_ENDIAN)
     verification = build_context(VERIFICATION, [IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN])
-    return [verification, *(build_context(uid, list(transfer_syntaxes)) for uid in sop_classes)]
+    return [verification, *(build_context(uid, ordered) for uid in sop_classes)]

@@ -99,7 +99,7 @@ class StoreScp:
             return True
         done = self._finish_requests(time.monotonic() + timeout_seconds)
         self._server.shutdown()
-        for association in self._server.active_associations:
+        for association in self._associations():
             association.abort(block=False)
         return done
 
@@ -195,15 +195,19 @@ class StoreScp:
         return list(self._server.active_associations) if self._server else []
 
     def _finish_requests(self, ends: float) -> bool:
-        while time.monotonic() < ends:
-            associations = self._associations()
-            if not associations:
-                return True
-            for association in associations:
-                if _idle(association, self._unanswered):
-                    association.abort(block=False)
+        while busy := self._end_idle_associations():
+            if time.monotonic() >= ends:
+                return False
             time.sleep(DRAIN_POLL_SECONDS)
-        return not self._associations()
+        return not busy
+
+    def _end_idle_associations(self) -> list[Association]:
+        """Abort the associations between requests, so that no new one begins; return those within one."""
+        associations = self._associations()
+        for association in associations:
+            if _idle(association, self._unanswered):
+                association.abort(block=False)
+        return [association for association in associations if not _idle(association, self._unanswered)]
 
 
 class Unanswered:
@@ -260,6 +264,8 @@ def _incoming(event: Any, peer: str) -> IncomingInstance:
 def _idle(association: Association, unanswered: "Unanswered") -> bool:
     """Whether an association has neither a half-received message, nor one being answered, nor one being sent."""
     dimse, dul = association.dimse, association.dul
+    if not dul.is_alive():
+        return True
     return (
         dimse.message is None
         and dimse.msg_queue.empty()

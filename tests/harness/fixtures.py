@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures that give a test a running peer and take it away again."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.dcmtk import StoreScpProgram
+from harness.orthanc import Orthanc
+
+PROGRAMS = ("Orthanc", "storescu", "dcmsend", "echoscu", "storescp", "dciodvfy", "dcentvfy", "dsrdump", "dsr2html")
+
+StartOrthanc = Callable[..., Orthanc]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip tests of real peers, naming what is missing."""
+    missing = [program for program in PROGRAMS if shutil.which(program) is None]
+    if not missing:
+        return
+    skip = pytest.mark.skip(reason=f"PEERS MISSING: {', '.join(missing)}; run tests/install_peers.sh")
+    for item in items:
+        if item.get_closest_marker("peers"):
+            item.add_marker(skip)
+
+
+@pytest.fixture
+def start_orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartOrthanc]:
+    """Return a function that starts an Orthanc; keyword arguments are Orthanc's own."""
+    started: list[Orthanc] = []
+
+    def start(**arguments: Any) -> Orthanc:
+        orthanc = Orthanc(tmp_path_factory.mktemp("orthanc"), **arguments)
+        started.append(orthanc)
+        orthanc.start()
+        return orthanc
+
+    yield start
+    for orthanc in started:
+        orthanc.stop()
+
+
+@pytest.fixture
+def orthanc(start_orthanc: StartOrthanc) -> Orthanc:
+    """An Orthanc that accepts everything that it understands."""
+    return start_orthanc()
+
+
+@pytest.fixture
+def storescp(tmp_path: Path) -> Iterator[StoreScpProgram]:
+    """DCMTK's storescp with a folder of its own."""
+    program = StoreScpProgram(tmp_path / "storescp")
+    program.start()
+    yield program
+    program.stop()

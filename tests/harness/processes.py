@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starts and stops the programs that tests talk to."""
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+ENVIRONMENT = {**os.environ, "TCP_NODELAY": "1"}
+"""DCMTK and Orthanc stall 40 ms per message without it."""
+
+
+def free_port() -> int:
+    """Return a TCP port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def listens(port: int) -> bool:
+    """Whether something accepts connections on a loopback port."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float, what: str) -> None:
+    """Poll until the condition holds; fails naming what did not happen."""
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        if condition():
+            return
+        time.sleep(0.05)
+    raise TimeoutError(f"after {seconds:g} s: {what}")
+
+
+class Program:
+    """A program that runs until it is stopped; its output goes to a file."""
+
+    def __init__(self, command: Sequence[str], *, log: Path) -> None:
+        self.log = log
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=ENVIRONMENT
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def runs(self) -> bool:
+        return self._process.poll() is None
+
+    def wait_for_port(self, port: int, *, seconds: float = 30) -> None:
+        """Wait until the program listens; fails with its output when it ends instead."""
+        wait_until(lambda: listens(port) or not self.runs, seconds=seconds, what=f"nothing listens on {port}")
+        if not self.runs:
+            raise RuntimeError(f"{self._process.args} ended: {self.log.read_text(errors='replace')[-2000:]}")
+
+    def kill(self) -> None:
+        """End it at once, without warning."""
+        self._process.kill()
+        self._process.wait(timeout=10)
+
+    def stop(self, *, seconds: float = 10) -> None:
+        """Ask it to end, then insist."""
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()

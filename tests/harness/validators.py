@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Independent judges of DICOM objects: dciodvfy and dcentvfy (dicom3tools), dsrdump and dsr2html (DCMTK)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.dcmtk import run
+
+
+def dciodvfy(path: Path) -> list[str]:
+    """Return the errors that dciodvfy finds in one object; empty when it is valid."""
+    result = run(["dciodvfy", "-new", str(path)])
+    return _errors(result.stdout + result.stderr)
+
+
+def dcentvfy(paths: Sequence[Path]) -> list[str]:
+    """Return the contradictions between objects of the same patient, study or series."""
+    result = run(["dcentvfy", *map(str, paths)])
+    return _errors(result.stdout + result.stderr)
+
+
+def dsrdump(path: Path) -> str:
+    """Return an SR as text; fails with dsrdump's complaint when it cannot read it or warns."""
+    result = run(["dsrdump", "+Pc", str(path)])
+    if result.returncode or "W:" in result.stderr or "E:" in result.stderr:
+        raise AssertionError(f"dsrdump refuses {path.name}: {result.stderr}")
+    return result.stdout
+
+
+def dsr2html(path: Path) -> str:
+    """Return an SR as HTML; fails with dsr2html's complaint."""
+    result = run(["dsr2html", str(path)])
+    if result.returncode or "E:" in result.stderr:
+        raise AssertionError(f"dsr2html refuses {path.name}: {result.stderr}")
+    return result.stdout
+
+
+def _errors(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("Error")]
