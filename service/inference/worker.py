@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A pool of child processes that decode and infer: urgent work first, deadlines kept, crashes contained."""
+
+import atexit
+import itertools
+import queue
+import threading
+import time
+from typing import Any, Final, Self
+
+from service.domain.errors import WorkerError
+from service.domain.result import Priority
+from service.inference.worker_keeper import STOP_AFTER_ALL, STOP_NOW, Job, Keeper
+from service.inference.worker_process import WorkerOrder
+
+_ORDERS: Final = {Priority.URGENT: 0, Priority.ROUTINE: 1}
+
+
+class WorkerPool:
+    """Child processes, warmed once by `entry`, that answer one task at a time each.
+
+    Parameters
+    ----------
+    entry
+        "module:function"; called once in each child with `initial`, it returns a handler from task to answer. Tasks,
+        answers and `initial` are JSON objects.
+    deadline_seconds
+        Longest that one task may take; its child is killed then. Waiting for a free child does not count.
+    memory_bytes
+        Address space of one child; None for no limit (CUDA reserves far more than it uses).
+    start_seconds
+        Longest that warming may take.
+    """
+
+    def __init__(
+        self,
+        entry: str,
+        *,
+        size: int,
+        deadline_seconds: float,
+        memory_bytes: int | None,
+        initial: dict[str, Any],
+        start_seconds: float = 300.0,
+    ) -> None:
+        self._jobs: queue.PriorityQueue[Job] = queue.PriorityQueue()
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+        self._closed = False
+        order = WorkerOrder(entry=entry, initial=initial, memory_bytes=memory_bytes)
+        self._keepers = [
+            Keeper(self._jobs, order, start_seconds=start_seconds, deadline_seconds=deadline_seconds)
+            for _ in range(size)
+        ]
+        atexit.register(self.kill)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def ready(self) -> bool:
+        """At least one child is warm."""
+        return any(keeper.ready for keeper in self._keepers)
+
+    def wait_ready(self, timeout_seconds: float) -> None:
+        """Wait until every child is warm.
+
+        Raises
+        ------
+        DokueiError
+            What the start of a child failed with.
+        WorkerTimeoutError
+            A child was not warm in time.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        for keeper in self._keepers:
+            keeper.wait_ready(deadline - time.monotonic())
+
+    def call(self, task: dict[str, Any], *, priority: Priority = Priority.ROUTINE) -> dict[str, Any]:
+        """Have a child answer the task; waits for a free one, urgent tasks first. Thread-safe.
+
+        Raises
+        ------
+        WorkerTimeoutError
+            The task passed its deadline; the child was killed and is replaced.
+        WorkerCrashedError
+            The child died or ran out of memory; it is replaced.
+        WorkerError
+            The handler failed with an error that is not ours, no child could be started, or the pool is closed.
+        DokueiError
+            What the handler raised, as the same class.
+        """
+        job = self._put(_ORDERS[priority], task)
+        return job.reply.result()
+
+    def close(self) -> None:
+        """Answer everything that waits, then end all children."""
+        self._stop(STOP_AFTER_ALL)
+        atexit.unregister(self.kill)
+
+    def kill(self) -> None:
+        """End all children at once; running and waiting tasks fail."""
+        for keeper in self._keepers:
+            keeper.kill()
+        self._stop(STOP_NOW)
+        while not self._jobs.empty():
+            self._jobs.get().reply.set_exception(WorkerError("the worker pool was stopped"))
+        atexit.unregister(self.kill)
+
+    def _put(self, order: int, task: dict[str, Any]) -> Job:
+        with self._lock:
+            if self._closed:
+                raise WorkerError("the worker pool is closed; the node is stopping")
+            job = Job(order, next(self._numbers), task)
+            self._jobs.put(job)
+            return job
+
+    def _stop(self, order: int) -> None:
+        with self._lock:
+            self._closed = True
+            for _ in self._keepers:
+                self._jobs.put(Job(order, next(self._numbers)))
+        for keeper in self._keepers:
+            keeper.join()
