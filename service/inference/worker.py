@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A pool of child processes that decode and infer: urgent work first, deadlines kept, crashes contained."""
 
-import atexit
 import itertools
 import queue
 import threading
@@ -51,7 +50,6 @@ class WorkerPool:
             Keeper(self._jobs, order, start_seconds=start_seconds, deadline_seconds=deadline_seconds)
             for _ in range(size)
         ]
-        atexit.register(self.kill)
 
     def __enter__(self) -> Self:
         return self
@@ -98,7 +96,6 @@ class WorkerPool:
     def close(self) -> None:
         """Answer everything that waits, then end all children."""
         self._stop(STOP_AFTER_ALL)
-        atexit.unregister(self.kill)
 
     def kill(self) -> None:
         """End all children at once; running and waiting tasks fail."""
@@ -107,7 +104,6 @@ class WorkerPool:
         self._stop(STOP_NOW)
         while not self._jobs.empty():
             self._jobs.get().reply.set_exception(WorkerError("the worker pool was stopped"))
-        atexit.unregister(self.kill)
 
     def _put(self, order: int, task: dict[str, Any]) -> Job:
         with self._lock:
