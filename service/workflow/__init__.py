@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The way of a study through the node, from the first image to the last delivery."""
+
+from service.workflow.flow import Flow, FlowParts
+from service.workflow.receive import StoreInstance
+
+__all__ = ["Flow", "FlowParts", "StoreInstance"]

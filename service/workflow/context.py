@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every stage of the flow works with."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from service.ports import Clock, Destination, Notifier, Observer, Pipeline
+from service.ports.analyst import Analyst, InstalledPackage
+from service.ports.ledger import Ledger
+from service.ports.store import InstanceStore
+from service.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowParts:
+    """Everything behind the seams that the flow needs.
+
+    `packages` holds the model package of each pipeline; a pipeline whose package failed its checks is absent, and its
+    studies end as not analysed. `study_key` names a study in logs (domain.study.study_key with the site's key).
+    """
+
+    settings: Settings
+    clock: Clock
+    observer: Observer
+    ledger: Ledger
+    store: InstanceStore
+    analyst: Analyst
+    pipelines: Mapping[str, Pipeline]
+    packages: Mapping[str, InstalledPackage]
+    destinations: Mapping[str, Destination]
+    notifiers: Mapping[str, Notifier]
+    study_key: Callable[[str], str]
+
+    def now(self) -> float:
+        """Return the time as the ledger keeps it, in seconds since the epoch."""
+        return self.clock.now().timestamp()

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Decides a study's reading priority: raised on good grounds only, and never lowered."""
+
+from service.domain.result import Outcome, PackageIdentity, PackageStatus, Priority
+from service.ports.analyst import AnalysisSummary
+from service.settings import Profile, Settings
+
+OUT_OF_DISTRIBUTION = "out_of_distribution"
+"""Prefix of the flags by which a pipeline says that the image is unlike those it was made for."""
+
+
+def raised_priority(
+    rule_priority: Priority, summary: AnalysisSummary, package: PackageIdentity | None, *, settings: Settings
+) -> Priority:
+    """Return the priority after analysis: urgent when it was so already, or when a trusted score says so."""
+    if rule_priority is Priority.URGENT:
+        return Priority.URGENT
+    if package is None or not _may_raise(package.status, settings=settings):
+        return Priority.ROUTINE
+    return Priority.URGENT if _speaks_for_urgency(summary) else Priority.ROUTINE
+
+
+def _may_raise(status: PackageStatus, *, settings: Settings) -> bool:
+    if status is PackageStatus.DEMONSTRATION:
+        return settings.site.profile is Profile.DEMO
+    return status.value in settings.triage.allowed_statuses
+
+
+def _speaks_for_urgency(summary: AnalysisSummary) -> bool:
+    usable = summary.outcome is not Outcome.NOT_ANALYSED and not summary.refusals
+    familiar = not any(flag.code.startswith(OUT_OF_DISTRIBUTION) for flag in summary.flags)
+    return usable and familiar and summary.triage is not None and summary.triage.above_operating_point
