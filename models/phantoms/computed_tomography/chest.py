@@ -43,6 +43,7 @@ class Slice:
     hounsfield: Field
     truth: NDArray[np.uint8]
     z_mm: float
+    pixel_mm: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +79,7 @@ class ChestPhantom:
         for involvement in self.involvements:
             canvas = self._involve(canvas, truth, involvement, grid=grid, level=level, rng=rng)
         imaged = self.scanner.image(canvas, pixel_mm=self.pixel_mm, rng=rng)
-        return Slice(hounsfield=imaged, truth=truth, z_mm=self.lung_length_mm * (1 - level))
+        return Slice(hounsfield=imaged, truth=truth, z_mm=self.lung_length_mm * (1 - level), pixel_mm=self.pixel_mm)
 
     def _involve(
         self,

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A small residual network that names the lung pattern of one patch and says from where, in one graph."""
+
+import torch
+from torch import Tensor, nn
+
+from models.networks.cam import CamHead
+
+
+class _Residual(nn.Module):
+    """Two 3x3 convolutions, halving the size, with a 1x1 short cut."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(inputs, outputs, kernel_size=3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(outputs, outputs, kernel_size=3, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+        self.short_cut = nn.Conv2d(inputs, outputs, kernel_size=1, stride=2, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Halve height and width."""
+        return torch.relu(self.body(x) + self.short_cut(x))
+
+
+class PatchResNet(nn.Module):
+    """Patches (N, 1, 48, 48) in [0, 1] to probability, logits, maps (N, K, 6, 6) and features (N, D).
+
+    The maps decompose the logits exactly (see CamHead).
+    """
+
+    def __init__(self, classes: int, *, widths: tuple[int, ...] = (16, 32, 64, 96)) -> None:
+        super().__init__()
+        stem = [nn.Conv2d(1, widths[0], kernel_size=3, padding=1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()]
+        blocks = [_Residual(low, high) for low, high in zip(widths, widths[1:], strict=False)]
+        self.backbone = nn.Sequential(*stem, *blocks)
+        self.head = CamHead(widths[-1], classes)
+
+    def forward(self, patches: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return (probability, logits, cam, feature)."""
+        features = self.backbone(patches * 2 - 1)
+        logits, maps = self.head(features)
+        return torch.softmax(logits, dim=1), logits, maps, features.mean(dim=(2, 3))

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds the right and the left lung on one axial slice, without the airways, and tells lung from other air.
+
+Threshold and morphology only: dense lung (consolidation) at the pleura wider than the closing is missed.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from service.imaging.masks import Mask, close_gaps, fill_holes, largest_components
+
+RIGHT: Final = 1
+LEFT: Final = 2
+Sides = NDArray[np.uint8]
+"""Per pixel 0 (no lung), RIGHT or LEFT: of the patient, on a slice whose columns grow to the patient's left."""
+
+_GRID_MM: Final = 1.2
+_BODY_HU: Final = -400.0
+_SMALLEST_CM2: Final = 1.5
+_AIRWAY_LARGEST_CM2: Final = 8.0
+_AIRWAY_REACH_MM: Final = 45.0
+_AIRWAY_HU: Final = -935.0
+_GAS_HU: Final = -965.0
+_GROUPING_MM: Final = 3.0
+_CLOSING_MM: Final = 6.0
+
+
+def find_lungs(hounsfield: NDArray[np.float32], *, pixel_mm: float) -> Sides:
+    """Return the sides of the lungs on a slice of square pixels; all 0 where there is none."""
+    step = max(1, round(_GRID_MM / pixel_mm))
+    coarse_mm = step * pixel_mm
+    small = ndimage.uniform_filter(hounsfield, step)[::step, ::step] if step > 1 else hounsfield
+    body = _body(small)
+    sides = _sides(_lung_air(small, body, coarse_mm), body, closing_px=round(_CLOSING_MM / coarse_mm))
+    fine = np.repeat(np.repeat(sides, step, axis=0), step, axis=1)
+    return fine[: hounsfield.shape[0], : hounsfield.shape[1]]
+
+
+def _body(hounsfield: NDArray[np.float32]) -> Mask:
+    return fill_holes(largest_components(ndimage.binary_opening(hounsfield > _BODY_HU, iterations=2)))
+
+
+def _lung_air(hounsfield: NDArray[np.float32], body: Mask, pixel_mm: float) -> Mask:
+    """Return air inside the body without airways, bowel gas and specks.
+
+    Small pieces that lie close together count as one: honeycomb cells are air between dense walls.
+    """
+    air = (hounsfield < _BODY_HU) & body
+    air &= ~_airways(hounsfield, air, body, pixel_mm)
+    groups, count = ndimage.label(close_gaps(air, round(_GROUPING_MM / pixel_mm)) & body)
+    labels = groups * air
+    if count == 0:
+        return air
+    keep = (_areas_cm2(labels, count, pixel_mm) >= _SMALLEST_CM2) & (_medians(hounsfield, labels, count) > _GAS_HU)
+    return _kept(labels, keep)
+
+
+def _airways(hounsfield: NDArray[np.float32], air: Mask, body: Mask, pixel_mm: float) -> Mask:
+    """Return trachea and main bronchi: single pieces of nearly pure air close to the middle of the body."""
+    labels, count = ndimage.label(ndimage.binary_opening(air))
+    if count == 0:
+        return air
+    pieces = np.arange(1, count + 1)
+    areas = _areas_cm2(labels, count, pixel_mm)
+    columns = np.array([centre[1] for centre in ndimage.center_of_mass(air, labels, pieces)])
+    central = np.abs(columns - _middle_column(body)) * pixel_mm < _AIRWAY_REACH_MM
+    is_airway = central & (areas < _AIRWAY_LARGEST_CM2) & (_medians(hounsfield, labels, count) < _AIRWAY_HU)
+    grown: Mask = ndimage.binary_dilation(_kept(labels, is_airway), iterations=2)
+    return grown
+
+
+def _areas_cm2(labels: NDArray[np.int32], count: int, pixel_mm: float) -> NDArray[np.float64]:
+    pixels = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    return np.asarray(pixels * (pixel_mm**2 / 100), dtype=np.float64)
+
+
+def _medians(hounsfield: NDArray[np.float32], labels: NDArray[np.int32], count: int) -> NDArray[np.float64]:
+    """Return the median of each piece; 0 for a piece without pixels."""
+    found = np.flatnonzero(np.bincount(labels.ravel(), minlength=count + 1)[1:]) + 1
+    medians = np.zeros(count)
+    medians[found - 1] = ndimage.median(hounsfield, labels, found)
+    return medians
+
+
+def _kept(labels: NDArray[np.int32], keep: NDArray[np.bool_]) -> Mask:
+    kept: Mask = np.concatenate([[False], keep])[labels]
+    return kept
+
+
+def _sides(air: Mask, body: Mask, *, closing_px: int) -> Sides:
+    """Give each piece of air to a side by its middle; a piece on both sides is cut at its emptiest column."""
+    sides = np.zeros(air.shape, dtype=np.uint8)
+    if not air.any():
+        return sides
+    middle = _middle_column(body)
+    right, left = _split(air, middle)
+    for value, lung in ((RIGHT, right), (LEFT, left)):
+        closed = fill_holes(close_gaps(lung, closing_px)) & body
+        sides[closed & (sides == 0) & ~(left if value == RIGHT else right)] = value
+    return sides
+
+
+def _middle_column(body: Mask) -> int:
+    columns = np.flatnonzero(body.any(axis=0))
+    return int(columns[0] + columns[-1] + 1) // 2
+
+
+def _split(air: Mask, middle: int) -> tuple[Mask, Mask]:
+    labels, count = ndimage.label(air)
+    right, left = np.zeros_like(air), np.zeros_like(air)
+    for piece in range(1, count + 1):
+        lung = labels == piece
+        on_right = int(lung[:, :middle].sum())
+        share = on_right / int(lung.sum())
+        cut = lung.shape[1] if share > 0.8 else 0 if share < 0.2 else _emptiest_column(lung, middle)
+        right[:, :cut] |= lung[:, :cut]
+        left[:, cut:] |= lung[:, cut:]
+    return right, left
+
+
+def _emptiest_column(lung: Mask, middle: int) -> int:
+    reach = lung.shape[1] // 10
+    profile = lung[:, middle - reach : middle + reach].sum(axis=0)
+    lowest = np.flatnonzero(profile == profile.min())
+    return int(middle - reach + lowest[len(lowest) // 2])
