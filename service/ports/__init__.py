@@ -15,6 +15,52 @@ from service.domain.event import Event
 from service.domain.instance import Instance
 from service.domain.result import PackageIdentity, PipelineResult, Priority
 from service.domain.study import Completeness, Refusal, Selection
+from service.ports.analyst import (
+    AnalysisRequest,
+    AnalysisSummary,
+    Analyst,
+    EncodeRequest,
+    InstalledPackage,
+    ResultObject,
+)
+from service.ports.engine import Engine, Task, TaskHandler
+from service.ports.ledger import DeliveryLedger, JobLedger, KnownInstance, Ledger, LedgerTransaction, StudyLedger
+from service.ports.store import ArrivedFile, InstanceStore
+
+__all__ = [
+    "AnalysisRequest",
+    "AnalysisSummary",
+    "Analyst",
+    "ArrivedFile",
+    "Clock",
+    "DeliveryLedger",
+    "Destination",
+    "EncodeRequest",
+    "EncodedObject",
+    "Engine",
+    "IncomingInstance",
+    "InstalledPackage",
+    "InstanceStore",
+    "JobLedger",
+    "KnownInstance",
+    "Ledger",
+    "LedgerTransaction",
+    "Notification",
+    "Notifier",
+    "Observer",
+    "Package",
+    "Pipeline",
+    "Receiver",
+    "ResultContext",
+    "ResultEncoder",
+    "ResultKind",
+    "ResultObject",
+    "StoreOutcome",
+    "StudyLedger",
+    "Task",
+    "TaskHandler",
+    "Tensors",
+]
 
 Tensors = Mapping[str, NDArray[Any]]
 

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from service.domain.entry import RevisionRecord, StudyRecord
+from service.domain.errors import InputError
 from service.domain.event import StudyClosed
 from service.domain.instance import Instance
 from service.domain.result import Priority
 from service.domain.study import Completeness
+from service.ports import Pipeline
 from service.ports.ledger import LedgerTransaction
 from service.settings import CloseSettings
 from service.workflow.context import FlowParts
@@ -79,7 +81,7 @@ class CloseStudy:
         names = wanted_pipelines(matching_rules(self._parts.settings.rules, instances))
         pipelines = [self._parts.pipelines[name] for name in names if name in self._parts.pipelines]
         return decide(
-            [pipeline.completeness(instances) for pipeline in pipelines],
+            [_completeness(pipeline, instances) for pipeline in pipelines],
             last_seen_at=study.last_seen_at,
             late=study.revision > 0,
             settings=self._parts.settings.close,
@@ -117,3 +119,10 @@ class CloseStudy:
 
 def _disarmed(study: StudyRecord) -> StudyRecord:
     return replace(study, evaluate_at=None)
+
+
+def _completeness(pipeline: Pipeline, instances: tuple[Instance, ...]) -> Completeness:
+    try:
+        return pipeline.completeness(instances)
+    except InputError:
+        return Completeness.INCOMPLETE  # the quiet period decides, and select() says what is wrong

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a job's analysis; whatever happens, the job ends with a result that says so."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from service.domain.entry import JobRecord, JobState
+from service.domain.errors import DicomStructureError, InputError, PackageError, PixelError, WorkerError
+from service.domain.event import AnalysisRefused, PriorityRaised, StageFailed, StageFinished
+from service.domain.instance import Instance
+from service.domain.result import Priority, Reason
+from service.ports.analyst import AnalysisRequest, AnalysisSummary
+from service.ports.ledger import LedgerTransaction
+from service.workflow.context import FlowParts
+from service.workflow.stages import ANALYSE, ENCODE, NOTIFY, task, task_id
+from service.workflow.triage import raised_priority
+
+MAX_CRASHES = 2
+"""A study that kills its child process this often is set aside."""
+MAX_STARTS = 20
+"""An analysis that was begun this often without an end takes the whole node down with it, and is set aside."""
+ANALYSIS_FAILED = Reason(
+    code="analysis_failed",
+    message="the analysis failed repeatedly on these images; read them without CAD, and report the study key",
+)
+FAULTS: dict[type[Exception], str] = {
+    PixelError: "pixels_unreadable",
+    DicomStructureError: "header_unusable",
+    InputError: "input_unusable",
+    PackageError: "package_unusable",
+}
+"""Faults that another try cannot mend, and the reason codes that they become; the first that fits counts."""
+
+
+def analysis_request(parts: FlowParts, job: JobRecord, instances: tuple[Instance, ...]) -> AnalysisRequest:
+    """Return what the analyst needs; the same at every try, so that the result's bytes are too."""
+    return AnalysisRequest(
+        job_key=job.key,
+        pipeline=job.pipeline,
+        package=job.package,
+        study_instance_uid=job.study_instance_uid,
+        instances=instances,
+        flags=job.flags if job.state is JobState.QUEUED else (),
+        folder=parts.store.result_folder(job.key),
+        analysed_at=datetime.fromtimestamp(job.created_at, tz=UTC),
+        priority=job.priority,
+    )
+
+
+class AnalyseJob:
+    """The task that analyses a job."""
+
+    def __init__(self, parts: FlowParts) -> None:
+        self._parts = parts
+
+    def __call__(self, job_id: int, own_task_id: str) -> None:
+        """Analyse the job, unless another task has it or a later revision took over."""
+        started = self._parts.clock.monotonic()
+        with self._parts.ledger.transaction() as transaction:
+            job = transaction.jobs.get(job_id)
+            if not _is_ours(job, own_task_id):
+                return
+            transaction.jobs.count_start(job_id)
+            instances = transaction.jobs.instances(job_id)
+        summary = self._summary(job, analysis_request(self._parts, job, instances))
+        priority = raised_priority(job.priority, summary, job.package, settings=self._parts.settings)
+        with self._parts.ledger.transaction() as transaction:
+            if not _is_ours(transaction.jobs.get(job_id), own_task_id):
+                return
+            self._finish(transaction, job, summary=summary, priority=priority)
+        self._observe(job, summary, raised=priority is not job.priority, started=started)
+
+    def failed(self, job_id: int) -> None:
+        """Count a failure that nobody foresaw; the reconciler tries again."""
+        with self._parts.ledger.transaction() as transaction:
+            transaction.jobs.count_crash(job_id)
+
+    def _summary(self, job: JobRecord, request: AnalysisRequest) -> AnalysisSummary:
+        if job.refusals:
+            return self._parts.analyst.refuse(request, job.refusals)
+        for crash in range(job.crashes, MAX_CRASHES if job.starts < MAX_STARTS else 0):
+            try:
+                return self._parts.analyst.analyse(request)
+            except (InputError, PackageError) as error:
+                return self._parts.analyst.refuse(request, (_reason(error),))
+            except WorkerError as error:
+                self._count_crash(job, error, last=crash + 1 == MAX_CRASHES)
+        return self._parts.analyst.refuse(request, (ANALYSIS_FAILED,))
+
+    def _count_crash(self, job: JobRecord, error: WorkerError, *, last: bool) -> None:
+        with self._parts.ledger.transaction() as transaction:
+            transaction.jobs.count_crash(job.id)
+        self._parts.observer(
+            StageFailed(
+                stage=ANALYSE,
+                study_key=self._parts.study_key(job.study_instance_uid),
+                pipeline=job.pipeline,
+                error=type(error).__name__,
+                retryable=not last,
+            )
+        )
+
+    def _finish(
+        self, transaction: LedgerTransaction, job: JobRecord, *, summary: AnalysisSummary, priority: Priority
+    ) -> None:
+        now, attempt = self._parts.now(), job.attempt
+        encode = task(ENCODE, job.id, attempt=attempt, priority=priority)
+        transaction.jobs.analysed(job.id, summary, priority=priority, task_id=encode.task_id, at=now)
+        transaction.enqueue(encode)
+        if priority is Priority.URGENT:
+            self._notify(transaction, job, names=tuple(self._parts.notifiers), now=now)
+
+    def _notify(self, transaction: LedgerTransaction, job: JobRecord, *, names: Sequence[str], now: float) -> None:
+        for name in names:
+            row = transaction.deliveries.add_notification(
+                job.id, name, task_id=lambda row_id: task_id(NOTIFY, row_id, 0), at=now
+            )
+            transaction.enqueue(task(NOTIFY, row.id, attempt=0, priority=Priority.URGENT))
+
+    def _observe(self, job: JobRecord, summary: AnalysisSummary, *, raised: bool, started: float) -> None:
+        key = self._parts.study_key(job.study_instance_uid)
+        seconds = self._parts.clock.monotonic() - started
+        self._parts.observer(StageFinished(stage=ANALYSE, seconds=seconds, study_key=key, pipeline=job.pipeline))
+        for reason in summary.refusals:
+            self._parts.observer(AnalysisRefused(study_key=key, pipeline=job.pipeline, reason=reason.code))
+        if raised:
+            self._parts.observer(PriorityRaised(study_key=key, pipeline=job.pipeline))
+
+
+def _is_ours(job: JobRecord, own_task_id: str) -> bool:
+    return job.state is JobState.QUEUED and job.task_id == own_task_id
+
+
+def _reason(error: Exception) -> Reason:
+    code = next(code for fault, code in FAULTS.items() if isinstance(error, fault))
+    return Reason(code=code, message=str(error))

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turns a job's result into DICOM objects and hands them to every destination that wants them."""
+
+from service.domain.entry import JobRecord, JobState
+from service.domain.event import ResultReady, StageFinished
+from service.domain.instance import Instance
+from service.domain.result import Reason
+from service.ports.analyst import AnalysisRequest, EncodeRequest, ResultObject
+from service.ports.ledger import LedgerTransaction
+from service.workflow.analyse import analysis_request
+from service.workflow.context import FlowParts
+from service.workflow.stages import ENCODE, deliver_stage, task, task_id
+
+FAILURES_UNTIL_REFUSAL = 2
+"""A result that cannot be encoded this often is replaced by the not-analysed one."""
+FAILURES_UNTIL_GIVING_UP = 4
+ENCODING_FAILED = Reason(
+    code="encoding_failed",
+    message="the result could not be written as DICOM; read the study without CAD, and report the study key",
+)
+
+
+class EncodeJob:
+    """The task that encodes a job's result."""
+
+    def __init__(self, parts: FlowParts) -> None:
+        self._parts = parts
+        destinations = parts.settings.destinations
+        self._wanted = {destination.name: destination.objects for destination in destinations}
+        self._kinds = tuple(dict.fromkeys(kind for kinds in self._wanted.values() for kind in kinds))
+
+    def __call__(self, job_id: int, own_task_id: str) -> None:
+        """Encode the job, unless another task has it or a later revision took over."""
+        started = self._parts.clock.monotonic()
+        with self._parts.ledger.reading() as view:
+            job = view.jobs.get(job_id)
+            instances = view.jobs.instances(job_id)
+        if not _is_ours(job, own_task_id):
+            return
+        if job.encode_failures >= FAILURES_UNTIL_GIVING_UP:
+            self._give_up(job)
+            return
+        job = self._refused(job, instances) if job.encode_failures >= FAILURES_UNTIL_REFUSAL else job
+        objects = self._encoded(job, instances)
+        with self._parts.ledger.transaction() as transaction:
+            if not _is_ours(transaction.jobs.get(job_id), own_task_id):
+                return
+            self._finish(transaction, job, objects)
+        self._observe(job, seconds=self._parts.clock.monotonic() - started)
+
+    def failed(self, job_id: int) -> None:
+        """Count a failure; the reconciler tries again."""
+        with self._parts.ledger.transaction() as transaction:
+            transaction.jobs.count_encode_failure(job_id)
+
+    def _encoded(self, job: JobRecord, instances: tuple[Instance, ...]) -> tuple[ResultObject, ...]:
+        request = EncodeRequest(
+            analysis=self._request(job, instances),
+            revision=job.result_revision,
+            predecessor_sop_instance_uids=job.predecessor_sop_instance_uids,
+            kinds=self._kinds,
+        )
+        return self._parts.analyst.encode(request)
+
+    def _refused(self, job: JobRecord, instances: tuple[Instance, ...]) -> JobRecord:
+        summary = self._parts.analyst.refuse(self._request(job, instances), (ENCODING_FAILED,))
+        with self._parts.ledger.transaction() as transaction:
+            now = self._parts.now()
+            transaction.jobs.analysed(job.id, summary, priority=job.priority, task_id=job.task_id, at=now)
+            return transaction.jobs.get(job.id)
+
+    def _request(self, job: JobRecord, instances: tuple[Instance, ...]) -> AnalysisRequest:
+        return analysis_request(self._parts, job, instances)
+
+    def _give_up(self, job: JobRecord) -> None:
+        with self._parts.ledger.transaction() as transaction:
+            transaction.jobs.end(job.id, JobState.FAILED, at=self._parts.now())
+
+    def _finish(self, transaction: LedgerTransaction, job: JobRecord, objects: tuple[ResultObject, ...]) -> None:
+        now = self._parts.now()
+        transaction.jobs.encoded(job.id, objects, destinations=self._wanted, at=now)
+        for name in self._wanted:
+            if transaction.deliveries.pending(job.id, name):
+                stage = deliver_stage(name)
+                first = task_id(stage, job.id, 1)
+                transaction.deliveries.assign(job.id, name, task_id=first, next_attempt_at=now)
+                transaction.enqueue(task(stage, job.id, attempt=1, priority=job.priority))
+        if transaction.deliveries.open_count(job.id) == 0:
+            transaction.jobs.end(job.id, JobState.FINISHED, at=now)
+
+    def _observe(self, job: JobRecord, *, seconds: float) -> None:
+        key = self._parts.study_key(job.study_instance_uid)
+        self._parts.observer(StageFinished(stage=ENCODE, seconds=seconds, study_key=key, pipeline=job.pipeline))
+        self._parts.observer(
+            ResultReady(
+                study_key=key,
+                pipeline=job.pipeline,
+                outcome=job.outcome,
+                priority=job.priority.value,
+                package=job.package.name if job.package else "",
+                package_version=job.package.version if job.package else "",
+                turnaround_seconds=self._parts.now() - job.received_at,
+            )
+        )
+
+
+def _is_ours(job: JobRecord, own_task_id: str) -> bool:
+    return job.state is JobState.ANALYSED and job.task_id == own_task_id

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Binds the stages to the engine, and keeps house beside them: reconciling, and forgetting finished tasks."""
+
+import threading
+from collections.abc import Callable
+
+from service.domain.event import StageFailed
+from service.ports.engine import Engine, TaskHandler
+from service.workflow.analyse import AnalyseJob
+from service.workflow.close import CloseStudy
+from service.workflow.context import FlowParts
+from service.workflow.deliver import DeliverJob
+from service.workflow.encode import EncodeJob
+from service.workflow.notify import Notify
+from service.workflow.reconcile import Reconcile
+from service.workflow.route import RouteRevision
+from service.workflow.stages import ANALYSE, CLOSE, ENCODE, NOTIFY, QUEUES, ROUTE, STUDY_QUEUE, deliver_stage
+
+RECONCILE_SECONDS = 60.0
+FORGET_AFTER_SECONDS = 7 * 86_400.0
+STUDY_CONCURRENCY = 4
+DELIVERY_CONCURRENCY = 2
+
+
+class Flow:
+    """The flow of studies; `start` after the engine's parts are made, `stop` before they go."""
+
+    def __init__(self, parts: FlowParts, engine: Engine, *, reconcile_seconds: float = RECONCILE_SECONDS) -> None:
+        self._parts = parts
+        self._engine = engine
+        self._reconcile_seconds = reconcile_seconds
+        self._stopping = threading.Event()
+        self._housekeeper = threading.Thread(target=self._keep_house, name="reconciler", daemon=True)
+        self._reconcile = Reconcile(parts, engine, stages=self._register())
+
+    def start(self) -> None:
+        """Clear what interrupted writes left, recover what an earlier process left, and run."""
+        self._parts.store.remove_partial()
+        self._engine.launch()
+        self._housekeeper.start()
+
+    def stop(self, *, drain_seconds: float) -> None:
+        """Finish what is running within this time; the rest is recovered at the next start."""
+        self._stopping.set()
+        if self._housekeeper.is_alive():
+            self._housekeeper.join()
+        self._engine.shutdown(drain_seconds=drain_seconds)
+
+    def reconcile(self) -> int:
+        """Start again whatever the engine lost; return the number."""
+        return self._reconcile()
+
+    def _register(self) -> list[str]:
+        encode = EncodeJob(self._parts)
+        analyse = AnalyseJob(self._parts)
+        handlers: dict[str, TaskHandler] = {
+            CLOSE: CloseStudy(self._parts),
+            ROUTE: RouteRevision(self._parts),
+            ANALYSE: _counting(analyse, analyse.failed),
+            ENCODE: _counting(encode, encode.failed),
+            NOTIFY: Notify(self._parts),
+            **self._deliveries(),
+        }
+        for stage, handler in handlers.items():
+            self._engine.register(stage, self._observed(stage, handler))
+            self._engine.declare_queue(QUEUES.get(stage, stage), concurrency=self._concurrency(stage))
+        return list(handlers)
+
+    def _deliveries(self) -> dict[str, TaskHandler]:
+        return {
+            deliver_stage(settings.name): DeliverJob(self._parts, self._parts.destinations[settings.name], settings)
+            for settings in self._parts.settings.destinations
+        }
+
+    def _concurrency(self, stage: str) -> int:
+        workers = self._parts.settings.inference.workers
+        limits = {ANALYSE: workers, ENCODE: workers + 1, NOTIFY: DELIVERY_CONCURRENCY}
+        if QUEUES.get(stage) == STUDY_QUEUE:
+            return STUDY_CONCURRENCY
+        return limits.get(stage, DELIVERY_CONCURRENCY)
+
+    def _observed(self, stage: str, handler: TaskHandler) -> TaskHandler:
+        def run(row_id: int, task_id: str) -> None:
+            try:
+                handler(row_id, task_id)
+            except Exception as error:
+                self._parts.observer(
+                    StageFailed(stage=stage, study_key="", pipeline="", error=type(error).__name__, retryable=True)
+                )
+                raise  # the task ends as failed, and the reconciler starts the work again
+
+        return run
+
+    def _keep_house(self) -> None:
+        while True:
+            self._keep_house_once()
+            if self._stopping.wait(self._reconcile_seconds):
+                return
+
+    def _keep_house_once(self) -> None:
+        try:
+            self._reconcile()
+            self._engine.forget(older_than_seconds=FORGET_AFTER_SECONDS)
+        except Exception as error:  # noqa: BLE001 - the outermost loop of this thread: it must outlive every fault
+            self._parts.observer(
+                StageFailed(stage="reconcile", study_key="", pipeline="", error=type(error).__name__, retryable=True)
+            )
+
+
+def _counting(handler: TaskHandler, count: Callable[[int], None]) -> TaskHandler:
+    def run(row_id: int, task_id: str) -> None:
+        try:
+            handler(row_id, task_id)
+        except Exception:
+            count(row_id)
+            raise
+
+    return run
