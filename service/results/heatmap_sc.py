@@ -44,6 +44,7 @@ def _encode_page(
     dataset = _picture(painted, result, context, source=sources.header(sources.first.sop_instance_uid), key=PAGE_KEY)
     dataset.InstanceNumber = 1
     dataset.DerivationDescription = "Result page of a computer-aided analysis"
+    dataset.SourceImageSequence = Sequence([_source_item(source) for source in sources.instances])
     dataset.ReferencedSeriesSequence = series_references(sources.instances)
     return _write(dataset, sources, sources.first, folder=folder)
 
@@ -107,13 +108,17 @@ def _add_pixels(dataset: Dataset, painted: Painted) -> None:
 
 
 def _add_derivation(dataset: Dataset, heatmap: Heatmap, source: Instance) -> None:
-    item = reference_item(source, frame_number=heatmap.frame_number)
-    item.PurposeOfReferenceCodeSequence = Sequence([code_item(dcm("121322"))])
-    dataset.SourceImageSequence = Sequence([item])
+    dataset.SourceImageSequence = Sequence([_source_item(source, frame_number=heatmap.frame_number)])
     dataset.ReferencedSeriesSequence = series_references((source,))
     explanation: Code = heatmap.explanation or DEFAULT_EXPLANATION
     dataset.DerivationDescription = label(f"{explanation.meaning}: {heatmap.legend}")
     dataset.DerivationCodeSequence = Sequence([code_item(explanation)])
+
+
+def _source_item(source: Instance, *, frame_number: int | None = None) -> Dataset:
+    item = reference_item(source, frame_number=frame_number)
+    item.PurposeOfReferenceCodeSequence = Sequence([code_item(dcm("121322"))])
+    return item
 
 
 def _add_geometry(dataset: Dataset, heatmap: Heatmap, painted: Painted) -> None:

@@ -27,6 +27,11 @@ def font(size: int) -> Any:
     return ImageFont.load_default(size)
 
 
+def line_height(size: int) -> int:
+    """Return the distance between lines, in pixels."""
+    return round(size * LINE_SPACING)
+
+
 def fitting(text: str, *, size: int, width: int) -> Any:
     """Return the typeface at the largest height up to `size` at which the text fits the width."""
     while size > 8 and font(size).getlength(text) > width:
@@ -67,7 +72,7 @@ class Column:
 
     def write(self, text: str, *, size: int, fill: Colour = WHITE, gap: float = 0.4) -> bool:
         """Write a paragraph and the gap after it; False when it did not fit whole."""
-        step = round(size * LINE_SPACING)
+        step = line_height(size)
         for line in wrap(text, size=size, width=self.width):
             if self.top + step > self.bottom:
                 return False

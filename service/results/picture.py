@@ -9,7 +9,18 @@ from PIL import Image, ImageDraw
 
 from service.domain.result import Heatmap, Mark, Outcome, PipelineResult
 from service.results.colours import bar, blend
-from service.results.lettering import AMBER, GREY, WHITE, Colour, Column, fitting, outlined, watermark
+from service.results.lettering import (
+    AMBER,
+    GREY,
+    WHITE,
+    Colour,
+    Column,
+    fitting,
+    line_height,
+    outlined,
+    watermark,
+    wrap,
+)
 from service.results.statements import (
     DEMONSTRATION_BANNER,
     NOT_NEGATIVE_SENTENCE,
@@ -64,16 +75,23 @@ def paint_heatmap(heatmap: Heatmap, result: PipelineResult, page: Page) -> Paint
 def paint_page(result: PipelineResult, page: Page) -> Painted:
     """Return a page of text, for a result without a picture, above all "NOT ANALYSED"."""
     image = Image.new("RGB", (1280, 1024), BACKGROUND)
-    column = _opened(image, size=30)
+    column = _opened(image, result, size=30)
     is_refusal = result.outcome is Outcome.NOT_ANALYSED
+    column.write(_name(result), size=30, fill=GREY)
     column.write(OUTCOME_WORDS[result.outcome], size=92, fill=RED if is_refusal else WHITE)
+    if not is_refusal:
+        column.write(result.headline, size=48, gap=0.8)
     for reason in result.refusals:
-        column.write(reason.message, size=38, fill=WHITE)
+        column.write(reason.message, size=38)
     if is_refusal:
         column.write(NOT_NEGATIVE_SENTENCE, size=34, fill=AMBER, gap=1)
     _write_details(column, result, size=28)
-    _write_footer(image, result, page, size=22)
+    _write_footer(image, result, page, size=22, margin=30)
     return Painted(np.asarray(image), (1.0, 1.0))
+
+
+def _name(result: PipelineResult) -> str:
+    return f"Dokuei - {result.pipeline.replace('_', ' ')}"
 
 
 def _target_size(rows: int, columns: int) -> tuple[int, int]:
@@ -98,7 +116,7 @@ def _draw_mark(draw: ImageDraw.ImageDraw, mark: Mark, *, scale: tuple[float, flo
     closed = [*points, points[0]]
     draw.line(closed, fill=(0, 0, 0), width=width + 4, joint="curve")
     draw.line(closed, fill=MARK, width=width, joint="curve")
-    _write_caption(draw, mark.caption, points, size=max(13, rows // 52))
+    _write_caption(draw, mark.caption, points, size=max(14, rows // 45))
 
 
 def _write_caption(draw: ImageDraw.ImageDraw, caption: str, points: list[tuple[float, float]], *, size: int) -> None:
@@ -135,9 +153,8 @@ def _draw_orientation(
 def _panel(result: PipelineResult, page: Page, *, rows: int, heatmap: Heatmap) -> Image.Image:
     image = Image.new("RGB", (round(rows * 0.56), rows), BACKGROUND)
     unit = rows // 44
-    column = _opened(image, size=unit)
-    if page.subject:
-        column.write(page.subject, size=unit, fill=GREY)
+    column = _opened(image, result, size=unit)
+    column.write(f"{_name(result)} - {page.subject}" if page.subject else _name(result), size=unit, fill=GREY)
     column.write(result.headline, size=round(unit * 1.55), gap=0.6)
     if result.outcome is Outcome.PARTLY_ANALYSED:
         column.write(reason_line(result), size=unit, fill=RED)
@@ -146,25 +163,20 @@ def _panel(result: PipelineResult, page: Page, *, rows: int, heatmap: Heatmap) -
     column.top += unit
     _draw_legend(image, column, heatmap.legend, unit=unit)
     _write_details(column, result, size=round(unit * 0.82))
-    _write_footer(image, result, page, size=round(unit * 0.74))
+    _write_footer(image, result, page, size=round(unit * 0.74), margin=unit)
     return image
 
 
-def _opened(image: Image.Image, *, size: int) -> Column:
+def _opened(image: Image.Image, result: PipelineResult, *, size: int) -> Column:
     """Paint the warning strip at the top and return the column below it, the footer's room left free."""
     draw = ImageDraw.Draw(image)
-    margin = size
-    demonstration = size * 2
-    draw.rectangle((0, 0, image.width, demonstration), fill=STRIP)
-    draw.text(
-        (image.width / 2, demonstration / 2),
-        RESEARCH_BANNER,
-        font=fitting(RESEARCH_BANNER, size=size, width=image.width - margin),
-        fill=AMBER,
-        anchor="mm",
-    )
-    bottom = image.height - size * 6
-    return Column(draw, margin, demonstration + margin, image.width - 2 * margin, bottom)
+    warnings = [DEMONSTRATION_BANNER, RESEARCH_BANNER] if is_demonstration(result) else [RESEARCH_BANNER]
+    height = round(size * (1.4 * len(warnings) + 0.6))
+    draw.rectangle((0, 0, image.width, height), fill=STRIP)
+    for line, words in enumerate(warnings):
+        place = (image.width / 2, size * (1 + 1.4 * line))
+        draw.text(place, words, font=fitting(words, size=size, width=image.width - size), fill=AMBER, anchor="mm")
+    return Column(draw, size, height + size, image.width - 2 * size, image.height - size * 5)
 
 
 def _draw_legend(image: Image.Image, column: Column, legend: str, *, unit: int) -> None:
@@ -186,15 +198,15 @@ def _write_details(column: Column, result: PipelineResult, *, size: int) -> None
         column.write(f"Note: {flag.message}", size=size, fill=AMBER, gap=0.15)
 
 
-def _write_footer(image: Image.Image, result: PipelineResult, page: Page, *, size: int) -> None:
-    lines = [
+def _write_footer(image: Image.Image, result: PipelineResult, page: Page, *, size: int, margin: int) -> None:
+    lines = (
         f"Model package: {package_line(result)}",
-        f"Analysed {result.analysed_at:%Y-%m-%d %H:%M}   Picture {page.number} of {page.count}",
+        f"Analysed {result.analysed_at:%Y-%m-%d %H:%M} - picture {page.number} of {page.count}",
         "Not verified by a physician. No colour does not mean no disease.",
-    ]
-    if is_demonstration(result):
-        lines.insert(0, DEMONSTRATION_BANNER)
-    top = image.height - round(size * 1.75 * (len(lines) + 1))
-    column = Column(ImageDraw.Draw(image), size, top, image.width - 2 * size, image.height)
-    for line in lines:
-        column.write(line, size=size, fill=AMBER if line == DEMONSTRATION_BANNER else GREY, gap=0.1)
+    )
+    width = image.width - 2 * margin
+    wrapped = [part for line in lines for part in wrap(line, size=size, width=width)]
+    top = image.height - line_height(size) * len(wrapped) - margin
+    column = Column(ImageDraw.Draw(image), margin, top, width, image.height)
+    for line in wrapped:
+        column.write(line, size=size, fill=GREY, gap=0)

@@ -91,7 +91,7 @@ def comments(result: PipelineResult) -> tuple[str, ...]:
 def package_line(result: PipelineResult) -> str:
     """Return name, version and digest of the package for people."""
     package = result.package
-    return latin(f"{package.name} {package.version} (sha256 {package.sha256[:12]})") if package else "no model package"
+    return latin(f"{package.name} {package.version} (sha256 {package.sha256[:12]})") if package else "none ran"
 
 
 def meaning(code: Code) -> str:

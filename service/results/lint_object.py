@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules that every result object obeys: identity, marks of research, codes that viewers read."""
+
+import re
+from collections.abc import Callable, Iterator
+
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.tag import Tag
+
+from service.codes import PRIVATE_SCHEME, table
+from service.domain.provenance import DEMONSTRATION_MODEL_NAME, MANUFACTURER, MODEL_NAME
+from service.results.verbatim import REQUIRED
+
+MAX_CODE_VALUE, MAX_MEANING, MAX_DESCRIPTION = 16, 64, 64
+UID_FORM = re.compile(r"^(0|[1-9]\d*)(\.(0|[1-9]\d*))+$")
+IDENTITY_UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+
+
+def patient_and_study_are_complete(dataset: Dataset) -> list[str]:
+    """Type 1 and 2 attributes of the Patient and General Study modules are there (PS3.3 C.7.1.1, C.7.2.1)."""
+    return [f"'{keyword}' is missing; an empty value is allowed" for keyword in REQUIRED if keyword not in dataset]
+
+
+def uids_are_valid(dataset: Dataset) -> list[str]:
+    """UIDs have the form of PS3.5 chapter 9, and the file meta information agrees."""
+    values = {keyword: str(dataset.get(keyword, "")) for keyword in IDENTITY_UIDS}
+    problems = [
+        f"'{keyword}' value {value!r} is not a UID of at most 64 characters"
+        for keyword, value in values.items()
+        if len(value) > 64 or not UID_FORM.match(value)
+    ]
+    if dataset.file_meta.MediaStorageSOPInstanceUID != values["SOPInstanceUID"]:
+        problems.append("'MediaStorageSOPInstanceUID' differs from 'SOPInstanceUID'")
+    return problems
+
+
+def made_by_us(dataset: Dataset) -> list[str]:
+    """Equipment names this node, or its output would come back as input."""
+    maker = (str(dataset.get("Manufacturer", "")), str(dataset.get("ManufacturerModelName", "")))
+    if maker in {(MANUFACTURER, MODEL_NAME), (MANUFACTURER, DEMONSTRATION_MODEL_NAME)}:
+        return []
+    return [f"'Manufacturer' and 'ManufacturerModelName' are {maker}; loop protection would not recognise the object"]
+
+
+def marked_as_research(dataset: Dataset) -> list[str]:
+    """Content Qualification is RESEARCH, and a demonstration says so in its series description."""
+    problems = []
+    if dataset.get("ContentQualification") != "RESEARCH":
+        problems.append(f"'ContentQualification' is {dataset.get('ContentQualification')!r}; it must be 'RESEARCH'")
+    description = str(dataset.get("SeriesDescription", ""))
+    is_demonstration = dataset.get("ManufacturerModelName") == DEMONSTRATION_MODEL_NAME
+    if is_demonstration and not description.startswith("[DEMO]"):
+        problems.append("'SeriesDescription' of a demonstration does not start with '[DEMO]'")
+    if "research" not in description:
+        problems.append("'SeriesDescription' does not say 'research'")
+    return problems
+
+
+def description_is_plain(dataset: Dataset) -> list[str]:
+    """Series Description is short, ASCII, and holds nothing of the patient's name or number."""
+    raw = _bytes(dataset, "SeriesDescription")
+    problems = [] if len(raw) <= MAX_DESCRIPTION else [f"'SeriesDescription' has {len(raw)} bytes, 64 are allowed"]
+    if not raw.isascii():
+        problems.append("'SeriesDescription' is not ASCII")
+    words = {word for word in re.split(rb"[^0-9A-Za-z]+", raw.upper()) if len(word) >= 3}
+    if words & set(_identifiers(dataset)):
+        problems.append("'SeriesDescription' repeats a part of the patient's name or ID")
+    return problems
+
+
+def codes_are_short(dataset: Dataset) -> list[str]:
+    """Code values and meanings have the length that viewers read; longer ones would move to other elements."""
+    problems = []
+    for item in code_items(dataset):
+        value, meaning = str(item.get("CodeValue", "")), str(item.get("CodeMeaning", ""))
+        if not 0 < len(value) <= MAX_CODE_VALUE:
+            problems.append(f"code value {value!r} has {len(value)} characters; 1 to 16 are allowed")
+        if not 0 < len(meaning) <= MAX_MEANING:
+            problems.append(f"meaning of code {value!r} has {len(meaning)} characters; 1 to 64 are allowed")
+    return problems
+
+
+def private_codes_are_known(dataset: Dataset) -> list[str]:
+    """Each code of our own scheme stands in the table, with that meaning."""
+    problems = []
+    for item in code_items(dataset):
+        if item.get("CodingSchemeDesignator") != PRIVATE_SCHEME:
+            continue
+        entry = table().get((PRIVATE_SCHEME, str(item.get("CodeValue", ""))))
+        if entry is None or entry.code.meaning != item.get("CodeMeaning"):
+            problems.append(f"code ({item.get('CodeValue')}, {PRIVATE_SCHEME}) is not in codes.csv with this meaning")
+    return problems
+
+
+def code_items(dataset: Dataset) -> Iterator[Dataset]:
+    """Yield every code sequence item, however deep."""
+    for item in items_below(dataset):
+        if "CodeMeaning" in item:
+            yield item
+
+
+def items_below(dataset: Dataset) -> Iterator[Dataset]:
+    """Yield every sequence item, however deep, without decoding any text."""
+    for tag in list(dataset.keys()):
+        element = dataset.get_item(tag)
+        if element.VR == "SQ":
+            for item in dataset[tag].value:
+                yield item
+                yield from items_below(item)
+
+
+def _bytes(dataset: Dataset, keyword: str) -> bytes:
+    """Return an element as it is stored: a broken name must not break the check."""
+    if keyword not in dataset:
+        return b""
+    element = dataset.get_item(Tag(keyword))
+    if isinstance(element, RawDataElement):
+        return (element.value or b"").strip(b" \0")
+    return str(element.value).encode("utf-8", "replace")
+
+
+def _identifiers(dataset: Dataset) -> Iterator[bytes]:
+    for keyword in ("PatientName", "PatientID"):
+        for part in re.split(rb"[\^=\\ ,.]+", _bytes(dataset, keyword).upper()):
+            if len(part) >= 3:
+                yield part
+
+
+OBJECT_RULES: tuple[Callable[[Dataset], list[str]], ...] = (
+    patient_and_study_are_complete,
+    uids_are_valid,
+    made_by_us,
+    marked_as_research,
+    description_is_plain,
+    codes_are_short,
+    private_codes_are_known,
+)
