@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 
 from pynetdicom import evt
 from pynetdicom.association import Association
+from pynetdicom.pdu import P_DATA_TF
 
 from service.domain.errors import StorageError
 from service.domain.event import (
@@ -127,7 +128,7 @@ class StoreScp:
             (evt.EVT_C_STORE, self._store),
             (evt.EVT_C_ECHO, lambda _event: SUCCESS),
             (evt.EVT_DIMSE_RECV, self._unanswered.received),
-            (evt.EVT_DIMSE_SENT, self._unanswered.sent),
+            (evt.EVT_PDU_SENT, self._unanswered.sent),
         ]
 
     def _admit(self, event: Any) -> None:
@@ -203,11 +204,13 @@ class StoreScp:
 
     def _end_idle_associations(self) -> list[Association]:
         """Abort the associations between requests, so that no new one begins; return those within one."""
-        associations = self._associations()
-        for association in associations:
-            if _idle(association, self._unanswered):
+        busy = []
+        for association in self._associations():
+            if not _idle(association, self._unanswered):
+                busy.append(association)
+            elif association.is_established:  # others are being rejected
                 association.abort(block=False)
-        return [association for association in associations if not _idle(association, self._unanswered)]
+        return busy
 
 
 class Unanswered:
@@ -227,8 +230,9 @@ class Unanswered:
         self._add(event.assoc, 1)
 
     def sent(self, event: Any) -> None:
-        """Count a response."""
-        self._add(event.assoc, -1)
+        """Count a response: a C-STORE or C-ECHO response is one P-DATA-TF, and it has left when this is called."""
+        if isinstance(event.pdu, P_DATA_TF):
+            self._add(event.assoc, -1)
 
     def _add(self, association: Association, count: int) -> None:
         with self._lock:
@@ -266,9 +270,4 @@ def _idle(association: Association, unanswered: "Unanswered") -> bool:
     dimse, dul = association.dimse, association.dul
     if not dul.is_alive():
         return True
-    return (
-        dimse.message is None
-        and dimse.msg_queue.empty()
-        and dul.to_provider_queue.empty()
-        and unanswered.of(association) == 0
-    )
+    return dimse.message is None and dimse.msg_queue.empty() and unanswered.of(association) == 0
