@@ -4,7 +4,7 @@
 from pathlib import Path
 
 from service.dicom.describe import frame_scopes, slice_plane
-from service.dicom.parsing import PARSE_FAULTS, parse_dataset_header
+from service.dicom.parsing import PARSE_FAULTS, parse_dataset_header, quietly
 from service.domain.errors import DicomStructureError
 from service.domain.image import SlicePlane
 
@@ -12,6 +12,7 @@ _TAGS = (0x00200032, 0x00200037, 0x00280008, 0x52009229, 0x52009230)
 """Position, orientation, number of frames, shared and per-frame functional groups."""
 
 
+@quietly()
 def frame_planes(path: Path) -> tuple[SlicePlane, ...] | None:
     """Return the plane of every frame in stored order; None when one does not say.
 

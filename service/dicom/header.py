@@ -10,7 +10,7 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as DicomSequence
 
 from service.dicom.keywords import LEDGER_KEYWORDS
-from service.dicom.parsing import MAX_VALUE_BYTES, PARSE_FAULTS, decodable, parse_dataset_header
+from service.dicom.parsing import MAX_VALUE_BYTES, PARSE_FAULTS, decodable, parse_dataset_header, quietly
 from service.domain.instance import AttributeValue, Scalar
 
 _INTEGER_VRS = frozenset(("IS", "US", "SS", "UL", "SL", "UV", "SV"))
@@ -34,6 +34,7 @@ def read_attributes(path: Path, extra_keywords: Iterable[str] = ()) -> dict[str,
     return {**attributes, "TransferSyntaxUID": str(header.file_meta.TransferSyntaxUID)}
 
 
+@quietly()
 def select_attributes(dataset: Dataset, keywords: Iterable[str]) -> dict[str, AttributeValue]:
     """Return the values of the dotted keywords that the data set has."""
     found = ((keyword, _collect(dataset, keyword.split("."))) for keyword in keywords)

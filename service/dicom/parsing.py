@@ -2,7 +2,9 @@
 """Parses a Part 10 file up to its pixel data in bounded memory, and refuses what two readers read differently."""
 
 import struct
-from collections.abc import Callable, Collection
+import warnings
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -43,6 +45,15 @@ _CHARSET = 0x00080005
 StopWhen = Callable[[BaseTag, str | None, int], bool]
 
 
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Silence pydicom's warnings about values it repairs: they go to nobody, and may quote the object."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@quietly()
 def parse_dataset_header(path: Path, keep: Collection[int] = ()) -> FileDataset:
     """Read the data set before the pixel data; with `keep`, only these root tags.
 

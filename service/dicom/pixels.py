@@ -16,7 +16,7 @@ from pydicom.uid import UID
 
 from service.dicom import codestream
 from service.dicom.describe import describe_image
-from service.dicom.parsing import PARSE_FAULTS, refuse_deflated, transfer_syntax_uid
+from service.dicom.parsing import PARSE_FAULTS, quietly, refuse_deflated, transfer_syntax_uid
 from service.domain.errors import DicomStructureError, PixelError
 from service.domain.image import StoredImage, read_only
 
@@ -83,6 +83,7 @@ def read_frames(path: Path) -> Iterator[StoredImage]:
         yield _decoded(dataset, frame_number)
 
 
+@quietly()
 def _read_with_pixels(path: Path) -> FileDataset:
     refuse_deflated(transfer_syntax_uid(path))
     try:
@@ -91,6 +92,7 @@ def _read_with_pixels(path: Path) -> FileDataset:
         raise DicomStructureError(f"data set cannot be parsed ({type(error).__name__}); send it again") from error
 
 
+@quietly()
 def _decoded(dataset: FileDataset, frame_number: int) -> StoredImage:
     codec = _codec(UID(dataset.file_meta.TransferSyntaxUID))
     try:

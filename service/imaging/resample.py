@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Resamples pictures in mm: area averaging on the way down, bilinear on the way up, and the map back."""
+"""Resamples pictures in mm: area averaging on the way down, bilinear on the way up, and the map back.
+
+Averages weigh a source pixel by the exact share that lies inside the target pixel; the box filters of common libraries
+take whole pixels or none, which at ratios near 1 amounts to picking the nearest.
+"""
 
 import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from scipy import sparse
 
 from service.domain.image import Affine, Box
 
@@ -26,12 +30,13 @@ def resample_box(
     rows, columns = shape
     x0, y0, x1, y1 = box
     back = Affine(a=(x1 - x0) / columns, c=x0, e=(y1 - y0) / rows, f=y0)
-    part, (left, top) = _cut(pixels, box, fill=fill)
-    picture = Image.fromarray(np.ascontiguousarray(part, dtype=np.float32))
-    finer = back.a < 1 or back.e < 1
-    method = Image.Resampling.BILINEAR if finer else Image.Resampling.BOX
-    inside = (x0 - left, y0 - top, x1 - left, y1 - top)
-    return np.asarray(picture.resize((columns, rows), method, box=inside), dtype=np.float32).copy(), back
+    by_row, row_cover = _weights(y0, y1, size=pixels.shape[0], count=rows)
+    by_column, column_cover = _weights(x0, x1, size=pixels.shape[1], count=columns)
+    picture = np.ascontiguousarray(pixels, dtype=np.float32)
+    resampled = (by_column @ (by_row @ picture).T).T
+    if fill:
+        resampled += np.float32(fill) * (1 - row_cover[:, None] * column_cover)
+    return np.ascontiguousarray(resampled, dtype=np.float32), back
 
 
 def resample_mm(
@@ -81,18 +86,30 @@ def _whole(size: float) -> int:
     return max(1, math.floor(size + 1e-6))
 
 
-def _cut(pixels: NDArray[Any], box: Box, *, fill: float) -> tuple[NDArray[Any], tuple[int, int]]:
-    """Return the whole pixels that cover the box, padded where it leaves the picture, and their top-left corner."""
-    left, top = math.floor(box[0] + 1e-9), math.floor(box[1] + 1e-9)
-    right, bottom = max(math.ceil(box[2] - 1e-9), left + 1), max(math.ceil(box[3] - 1e-9), top + 1)
-    rows, columns = pixels.shape
-    part = pixels[_clamp(top, rows) : _clamp(bottom, rows), _clamp(left, columns) : _clamp(right, columns)]
-    above, before = _clamp(-top, bottom - top), _clamp(-left, right - left)
-    below, after = bottom - top - above - part.shape[0], right - left - before - part.shape[1]
-    if above or below or before or after:
-        part = np.pad(part.astype(np.float32), ((above, below), (before, after)), constant_values=fill)
-    return part, (left, top)
+def _weights(start: float, stop: float, *, size: int, count: int) -> tuple[sparse.csr_array, NDArray[np.float32]]:
+    """Return the (count, size) weights of one axis, and each row's sum: the share that lies on the picture."""
+    step = (stop - start) / count
+    ends: NDArray[np.float64] = np.arange(count, dtype=np.float64) * step + start
+    at, weight = _areas(ends, step) if step >= 1 else _neighbours(ends + step / 2, size)
+    weight = np.where((at >= 0) & (at < size), weight, 0.0).astype(np.float32)
+    target = np.broadcast_to(np.arange(count)[:, None], at.shape)
+    entries = (weight.ravel(), (target.ravel(), np.clip(at, 0, size - 1).ravel()))
+    matrix = sparse.csr_array(entries, shape=(count, size))
+    return matrix, weight.sum(axis=1)
 
 
-def _clamp(value: int, limit: int) -> int:
-    return min(max(value, 0), limit)
+def _areas(ends: NDArray[np.float64], step: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the source pixels under each target pixel and the share of it that they cover."""
+    at = np.floor(ends).astype(np.int64)[:, None] + np.arange(math.ceil(step) + 1)
+    left, right = np.maximum(at, ends[:, None]), np.minimum(at + 1, ends[:, None] + step)
+    return at, np.maximum(right - left, 0.0) / step
+
+
+def _neighbours(centers: NDArray[np.float64], size: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the two source pixels around each target centre and their linear weights; the edge pixel extends half."""
+    inside = (centers >= 0) & (centers <= size)
+    place = np.clip(centers - 0.5, 0, size - 1)
+    first = np.floor(place).astype(np.int64)
+    share = place - first
+    at = np.stack([first, np.minimum(first + 1, size - 1)], axis=1)
+    return at, np.stack([(1 - share) * inside, share * inside], axis=1)
