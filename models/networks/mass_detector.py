@@ -31,11 +31,12 @@ class MassDetector(nn.Module):
             _convolution(2 * width, 4 * width, stride=2),
         )
         self.context = nn.Sequential(*[_Residual(4 * width, dilation=dilation) for dilation in (1, 2, 4)])
-        self.heat = nn.Sequential(_convolution(4 * width, 4 * width), nn.Conv2d(4 * width, 1, kernel_size=1))
+        peak = nn.Conv2d(4 * width, 1, kernel_size=1)
+        self.heat = nn.Sequential(_convolution(4 * width, 4 * width), peak)
         self.box = nn.Sequential(_convolution(4 * width, 4 * width), nn.Conv2d(4 * width, 4, kernel_size=1))
         self.score = _convolution(4 * width, 4 * width, stride=2)
         self.cam = CamHead(4 * width, 1)
-        nn.init.constant_(self.heat[1].bias, -4.0)  # a rare class: start near its share
+        nn.init.constant_(peak.bias, -4.0)  # type: ignore[arg-type]  # a rare class: start near its share
         nn.init.constant_(self.cam.bias, -2.0)
 
     def encode(self, image: Tensor) -> Tensor:
@@ -105,7 +106,9 @@ class _Residual(nn.Module):
     def __init__(self, features: int, *, dilation: int = 1) -> None:
         super().__init__()
         first = _convolution(features, features, dilation=dilation)
-        self.body = nn.Sequential(first, nn.Conv2d(features, features, 3, padding=1, bias=False), nn.BatchNorm2d(features))
+        self.body = nn.Sequential(
+            first, nn.Conv2d(features, features, 3, padding=1, bias=False), nn.BatchNorm2d(features)
+        )
 
     def forward(self, features: Tensor) -> Tensor:
         return functional.relu(features + self.body(features))

@@ -15,7 +15,8 @@ def edge_mm(breast: Breast, view: ViewName, frame: Frame) -> Field:
     half = breast.half_width_mm if view == "CC" else breast.half_height_mm
     upper = half * (1.0 if view == "CC" else 1.25)
     ratio = np.where(above > 0, above / upper, -above / half)
-    body = breast.depth_mm * np.clip(1 - np.abs(ratio) ** rng.uniform(1.8, 2.2), 0, None) ** rng.uniform(0.5, 0.8)
+    closing = np.clip(1 - np.abs(ratio) ** rng.uniform(1.8, 2.2), 0, None) ** rng.uniform(0.5, 0.8)
+    body = np.asarray(breast.depth_mm * closing, dtype=np.float32)
     nipple = rng.uniform(3, 6) * np.exp(-((above / 5.0) ** 4))
     wave = 0.8 * np.sin(above / rng.uniform(14, 25) + rng.uniform(0, 6))
     outline = _joined(body, _axilla_mm(breast, view, above))
@@ -24,7 +25,10 @@ def edge_mm(breast: Breast, view: ViewName, frame: Frame) -> Field:
 
 def _joined(body: Field, axilla: Field) -> Field:
     """The larger of both, with the corner between them rounded over about 12 mm."""
-    return np.asarray(0.5 * (body + axilla + np.sqrt((body - axilla) ** 2 + 144.0 * np.clip(axilla / 20, 0, 1) ** 2)), dtype=np.float32)
+    return np.asarray(
+        0.5 * (body + axilla + np.sqrt((body - axilla) ** 2 + 144.0 * np.clip(axilla / 20, 0, 1) ** 2)),
+        dtype=np.float32,
+    )
 
 
 def _axilla_mm(breast: Breast, view: ViewName, above: Field) -> Field:

@@ -57,7 +57,7 @@ def _attenuation(breast: Breast, view: ViewName, frame: Frame, *, distance: Fiel
     gland = gland_cm(breast, view, frame, distance_mm=distance, thickness=thickness) * (1 - 0.8 * muscle)
     gland += lines_cm(breast, view, frame, distance_mm=distance) + skin_cm(distance)
     gland += MUSCLE * muscle * thickness
-    attenuation = FAT_PER_CM * thickness + GLAND_PER_CM * gland
+    attenuation = np.asarray(FAT_PER_CM * thickness + GLAND_PER_CM * gland, dtype=np.float32)
     add_distractors(attenuation, breast, view, frame=frame)
     for lesion in breast.lesions:
         add_lesion(attenuation, lesion, view, frame=frame)

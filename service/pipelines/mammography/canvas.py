@@ -6,47 +6,65 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-LOWEST, HIGHEST = -0.25, 1.25
+from service.domain.image import Affine
+from service.imaging.masks import bounding_box
+from service.imaging.normalise import normalise_in_mask
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Canvas:
-    """The network's input (2, rows, columns): normalised grey and breast mask.
+    """The network's input.
 
-    `row_offset` is the image row that lies on the canvas's first row; the columns begin together at the chest wall.
-    `cropped` says that part of the breast lies outside.
+    `tensor` is float32 (2, rows, columns): grey scaled to 0..1 by the percentiles inside the breast and 0 outside it,
+    and the breast mask. `to_picture` maps canvas pixels to the picture's. `cropped` says that part of the breast lies
+    outside.
     """
 
     tensor: NDArray[np.float32]
-    row_offset: int
+    to_picture: Affine
     cropped: bool
 
 
-def place(grey: NDArray[np.floating], mask: NDArray[np.bool_], *, shape: tuple[int, int]) -> Canvas:
-    """Put a breast on the canvas, its middle row on the canvas's middle row.
+def place(
+    grey: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    *,
+    shape: tuple[int, int],
+    percentiles: tuple[float, float] = (1.0, 99.0),
+) -> Canvas:
+    """Put a breast on the canvas: its chest-wall side on the first column, its middle row on the middle row.
 
     Parameters
     ----------
     grey, mask
-        (rows, columns), high is dense, chest wall on the left, at the network's pixel spacing.
+        (rows, columns), high is dense, chest wall on the left, at the network's pixel spacing; the mask is not empty.
     """
-    filled = np.flatnonzero(mask.any(axis=1))
-    row_offset = int(filled[0] + filled[-1] + 1 - shape[0]) // 2
-    tensor = np.zeros((2, *shape), dtype=np.float32)
-    source, target = _overlap(mask.shape[0], shape[0], offset=row_offset)
-    width = min(mask.shape[1], shape[1])
-    tensor[0, target, :width] = normalised(grey, mask)[source, :width]
-    tensor[1, target, :width] = mask[source, :width]
-    return Canvas(tensor=tensor, row_offset=row_offset, cropped=int(tensor[1].sum()) < int(mask.sum()))
+    box = bounding_box(mask)
+    if box is None:
+        raise ValueError("the breast mask is empty; refuse the view before placing it")
+    left, top = box[0], (box[1] + box[3] - shape[0]) // 2
+    scaled = np.where(mask, normalise_in_mask(grey, mask, percentiles=percentiles), np.float32(0))
+    tensor = np.stack([_moved(plane, shape, left=left, top=top) for plane in (scaled, mask.astype(np.float32))])
+    cropped = bool(np.count_nonzero(tensor[1]) < np.count_nonzero(mask))
+    return Canvas(tensor=tensor, to_picture=Affine(c=left, f=top), cropped=cropped)
 
 
-def _overlap(rows: int, canvas_rows: int, *, offset: int) -> tuple[slice, slice]:
-    first, last = max(offset, 0), min(offset + canvas_rows, rows)
-    return slice(first, last), slice(first - offset, last - offset)
+def unplace(canvas_map: NDArray[np.float32], canvas: Canvas, *, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Bring a map on the canvas back onto the picture of the given shape; 0 where the canvas does not reach."""
+    left, top = round(canvas.to_picture.c), round(canvas.to_picture.f)
+    return _moved(canvas_map, shape, left=-left, top=-top)
 
 
-def normalised(grey: NDArray[np.floating], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Scale the 1st to 99th percentile inside the breast to 0..1; 0 outside the breast, never judged by the air."""
-    low, high = np.percentile(grey[mask], (1, 99))
-    scaled = (grey - low) / max(float(high - low), 1e-6)
-    return np.where(mask, np.clip(scaled, LOWEST, HIGHEST), 0).astype(np.float32)
+def _moved(plane: NDArray[np.float32], shape: tuple[int, int], *, left: int, top: int) -> NDArray[np.float32]:
+    """Cut the window of `shape` whose corner is (left, top) out of a plane that is 0 beyond its edges."""
+    window = np.zeros(shape, dtype=np.float32)
+    rows, columns = (
+        _overlap(size, length, start) for size, length, start in zip(plane.shape, shape, (top, left), strict=True)
+    )
+    window[rows[1], columns[1]] = plane[rows[0], columns[0]]
+    return window
+
+
+def _overlap(size: int, length: int, start: int) -> tuple[slice, slice]:
+    first, last = max(start, 0), max(min(start + length, size), start, 0)
+    return slice(first, last), slice(first - start, last - start)

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The heatmap of a view: the upright picture as it lies, the map of its score, and the detector's boxes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from service.domain.image import Box
+from service.domain.result import Heatmap, Mark
+from service.imaging.resample import resample_box
+from service.pipelines.mammography.findings import shown_marks
+from service.pipelines.mammography.reading import ViewReading
+from service.pipelines.mammography.views import SIDE_NAMES
+
+MAX_ROWS = 1024
+LEGEND = "Colour: what raised the view score (class activation map). Boxes: detector marks. A map is no detection."
+
+
+def heatmaps_of(readings: Sequence[ViewReading], *, threshold: float) -> tuple[Heatmap, ...]:
+    """Return one picture for each view, with unique keys such as "l-mlo" and "l-mlo-2"."""
+    names = [f"{reading.side}-{reading.view}".lower() for reading in readings]
+    counts = [names[: index + 1].count(name) for index, name in enumerate(names)]
+    keys = [name if count == 1 else f"{name}-{count}" for name, count in zip(names, counts, strict=True)]
+    return tuple(_heatmap(reading, key=key, threshold=threshold) for reading, key in zip(readings, keys, strict=True))
+
+
+def _heatmap(reading: ViewReading, *, key: str, threshold: float) -> Heatmap:
+    radiograph = reading.radiograph
+    rows, columns = radiograph.pixels.shape
+    scale = min(1.0, MAX_ROWS / rows)
+    shape = (max(1, round(rows * scale)), max(1, round(columns * scale)))
+    base, _ = resample_box(radiograph.pixels, (0, 0, columns, rows), shape=shape)
+    height, width = reading.attention.shape
+    overlay, _ = resample_box(reading.attention, (0, 0, width, height), shape=shape)
+    marks = shown_marks(reading, threshold)
+    spacing = radiograph.pixel_spacing_mm
+    return Heatmap(
+        key=key,
+        source_sop_instance_uid=reading.instance.sop_instance_uid,
+        base=np.rint(255 * base).astype(np.uint8),
+        overlay=np.clip(overlay, 0, 1),
+        legend=LEGEND,
+        patient_orientation=radiograph.patient_orientation,
+        pixel_spacing_mm=None if spacing is None else (spacing[0] * rows / shape[0], spacing[1] * columns / shape[1]),
+        marks=tuple(Mark(points=_outline(mark.box, scale), caption=f"{mark.score:.2f}") for mark in marks),
+        lines=(
+            f"{SIDE_NAMES[reading.side].capitalize()} {reading.view}: view score {reading.score:.2f}",
+            f"Marks with score {threshold:.2f} or more: {len(marks)}",
+        ),
+    )
+
+
+def _outline(box: Box, scale: float) -> tuple[tuple[float, float], ...]:
+    x0, y0, x1, y1 = (edge * scale for edge in box)
+    return (x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)

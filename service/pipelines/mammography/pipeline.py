@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The mammography pipeline: which views, whether they can be read, what is on them, and what the exam comes to."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from service.domain.instance import Instance, sop_instance_uids
+from service.domain.result import Finding, Outcome, PipelineResult, Presence, Reason, Triage
+from service.domain.study import Completeness, Refusal, Selection
+from service.pipelines.mammography.findings import findings_of
+from service.pipelines.mammography.gates import FLAG_CODES, header_flags, header_reasons
+from service.pipelines.mammography.pictures import heatmaps_of
+from service.pipelines.mammography.reading import ViewReading, read_view
+from service.pipelines.mammography.scores import breast_scores, exam_score
+from service.pipelines.mammography.views import (
+    SIDE_NAMES,
+    STANDARD_EXAM,
+    is_mammogram,
+    order_of,
+    present_views,
+    side_of,
+    view_of,
+    without_raw_siblings,
+)
+from service.ports import Package
+
+DISPLAY_POINT = "display"
+"""Name of the operating point that decides which marks are shown."""
+HEADLINE_CHARACTERS = 64
+
+
+class MammographyPipeline:
+    """Finds mass candidates on the standard views of an exam and scores breasts and exam."""
+
+    name = "mammography"
+
+    def completeness(self, instances: Sequence[Instance]) -> Completeness:
+        """Complete when both views of both breasts are there For Presentation."""
+        mammograms = [instance for instance in instances if is_mammogram(instance)]
+        if not mammograms:
+            return Completeness.NOT_WANTED
+        missing = set(STANDARD_EXAM) - present_views(mammograms)
+        return Completeness.INCOMPLETE if missing else Completeness.COMPLETE
+
+    def select(self, instances: Sequence[Instance], acceptance: Mapping[str, Any]) -> Selection | Refusal:
+        """Choose the readable views; refuse the exam only when none is left."""
+        mammograms = sorted((instance for instance in instances if is_mammogram(instance)), key=order_of)
+        if not mammograms:
+            reason = Reason(code="no_mammogram", message="(0008,0060) Modality is MG in no instance of the study")
+            return Refusal(reasons=(reason,), instances=tuple(instances))
+        wanted = (
+            mammograms if "FOR PROCESSING" in acceptance["presentation_intents"] else without_raw_siblings(mammograms)
+        )
+        refused = {instance.sop_instance_uid: header_reasons(instance, acceptance) for instance in wanted}
+        reasons = tuple(reason for found in refused.values() for reason in found)
+        accepted = tuple(instance for instance in wanted if not refused[instance.sop_instance_uid])
+        if not accepted:
+            return Refusal(reasons=reasons, instances=tuple(wanted))
+        flags = tuple(flag for instance in accepted for flag in header_flags(instance, acceptance))
+        return Selection(instances=accepted, flags=(*reasons, *flags))
+
+    def run(self, selection: Selection, package: Package, *, analysed_at: datetime) -> PipelineResult:
+        """Read every view and put the exam together; views that cannot be used are flagged with their reason."""
+        outcomes = [read_view(instance, package) for instance in selection.instances]
+        readings = [outcome for outcome in outcomes if isinstance(outcome, ViewReading)]
+        reasons = tuple(outcome for outcome in outcomes if isinstance(outcome, Reason))
+        if not readings:
+            return _not_analysed(selection, package, reasons, analysed_at=analysed_at)
+        flags = (*selection.flags, *reasons, *(flag for reading in readings for flag in reading.flags))
+        return _result(selection, package, readings, flags=flags, analysed_at=analysed_at)
+
+
+def _result(
+    selection: Selection,
+    package: Package,
+    readings: Sequence[ViewReading],
+    *,
+    flags: tuple[Reason, ...],
+    analysed_at: datetime,
+) -> PipelineResult:
+    breasts = breast_scores((reading.side, reading.view, reading.score) for reading in readings)
+    display = package.operating_points[DISPLAY_POINT]
+    findings = findings_of(readings, breasts, threshold=display)
+    triage = _triage(package, exam_score(breasts))
+    refused = tuple(flag for flag in flags if flag.code not in FLAG_CODES)
+    return PipelineResult(
+        pipeline=MammographyPipeline.name,
+        study_instance_uid=selection.instances[0].study_instance_uid,
+        outcome=_outcome(findings, refused),
+        headline=_headline(findings, triage.score, refused=refused),
+        package=package.identity,
+        input_sop_instance_uids=sop_instance_uids([reading.instance for reading in readings]),
+        analysed_at=analysed_at,
+        findings=findings,
+        heatmaps=heatmaps_of(readings, threshold=display),
+        flags=flags,
+        triage=triage,
+        summary=_summary(readings, breasts, triage=triage),
+        values=_values(readings, breasts, triage=triage, display=display),
+    )
+
+
+def _triage(package: Package, score: float) -> Triage:
+    point = package.triage_operating_point
+    threshold = package.operating_points[point]
+    return Triage(score=score, operating_point=point, threshold=threshold, above_operating_point=score >= threshold)
+
+
+def _outcome(findings: Sequence[Finding], refused: Sequence[Reason]) -> Outcome:
+    if refused:
+        return Outcome.PARTLY_ANALYSED
+    return Outcome.FINDINGS if _present(findings) else Outcome.NO_FINDINGS
+
+
+def _present(findings: Sequence[Finding]) -> list[Finding]:
+    return [finding for finding in findings if finding.presence is Presence.PRESENT]
+
+
+def _headline(findings: Sequence[Finding], score: float, *, refused: Sequence[Reason]) -> str:
+    """Return the result line; a view that was not read is part of it."""
+    marks = _present(findings)
+    places = list(dict.fromkeys(finding.label.split(", ")[1] for finding in marks))
+    where = f" ({places[0]})" if len(places) == 1 and not refused else ""
+    counted = f"{len(marks)} mark{'s' if len(marks) > 1 else ''}{where}" if marks else "no marks"
+    partly = ", not all views" if refused else ""
+    return f"Mammography: {counted}, exam score {score:.2f}{partly}"
+
+
+def _summary(readings: Sequence[ViewReading], breasts: Mapping[str, float], *, triage: Triage) -> tuple[str, ...]:
+    views = ", ".join(f"{reading.side} {reading.view} {reading.score:.2f}" for reading in readings)
+    sides = ", ".join(f"{SIDE_NAMES[side]} {score:.2f}" for side, score in breasts.items())
+    missing = [f"{side} {view}" for side, view in STANDARD_EXAM if (side, view) not in _read(readings)]
+    absent = (f"Standard views not read: {', '.join(missing)}",) if missing else ()
+    point = f"Exam score {triage.score:.2f}; operating point {triage.operating_point} at {triage.threshold:.2f}"
+    return f"View scores: {views}", f"Breast scores: {sides}", point, *absent
+
+
+def _read(readings: Sequence[ViewReading]) -> set[tuple[str, str]]:
+    return {(reading.side, reading.view) for reading in readings}
+
+
+def _values(
+    readings: Sequence[ViewReading], breasts: Mapping[str, float], *, triage: Triage, display: float
+) -> dict[str, Any]:
+    views = [
+        {
+            "sop_instance_uid": reading.instance.sop_instance_uid,
+            "side": reading.side,
+            "view": reading.view,
+            "score": round(reading.score, 6),
+            "area_cm2": round(reading.area_cm2, 2),
+            "mark_scores": [round(mark.score, 6) for mark in reading.marks],
+        }
+        for reading in readings
+    ]
+    breast_values = {side: round(score, 6) for side, score in breasts.items()}
+    return {"views": views, "breasts": breast_values, "exam": round(triage.score, 6), "display_threshold": display}
+
+
+def _not_analysed(
+    selection: Selection, package: Package, reasons: tuple[Reason, ...], *, analysed_at: datetime
+) -> PipelineResult:
+    """Say that no view could be used, and why."""
+    why = reasons[0].code.replace("_", " ")
+    earlier = tuple(flag for flag in selection.flags if flag.code not in FLAG_CODES)
+    return PipelineResult(
+        pipeline=MammographyPipeline.name,
+        study_instance_uid=selection.instances[0].study_instance_uid,
+        outcome=Outcome.NOT_ANALYSED,
+        headline=f"Mammography: not analysed ({why})"[:HEADLINE_CHARACTERS],
+        package=package.identity,
+        input_sop_instance_uids=sop_instance_uids(selection.instances),
+        analysed_at=analysed_at,
+        refusals=(*earlier, *reasons),
+        values={"sides": sorted({side_of(instance) + view_of(instance) for instance in selection.instances})},
+    )

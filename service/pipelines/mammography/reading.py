@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads one view: from the stored file to marks in stored pixels, the view's score and the map that explains it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.dicom.pixels import read_image
+from service.domain.errors import InputError
+from service.domain.image import Box, Radiograph
+from service.domain.instance import Instance
+from service.domain.result import Reason
+from service.imaging.masks import area_cm2, bounding_box
+from service.imaging.radiograph import as_mammogram
+from service.imaging.resample import resample_box
+from service.pipelines.mammography.anatomy import BreastPicture, find_breast
+from service.pipelines.mammography.canvas import Canvas, place, unplace
+from service.pipelines.mammography.scores import sigmoid
+from service.pipelines.mammography.views import name_of, side_of, view_of
+from service.ports import Package
+
+GRAPH = "detector"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectedMark:
+    """A peak of the detector: its score and its box in pixels of the upright picture."""
+
+    score: float
+    box: Box
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class ViewReading:
+    """What was read from one view.
+
+    `breast_box` and the boxes of `marks` are in pixels of `radiograph`; `attention` in [0, 1] is the class activation
+    map at the network's pixel spacing, turned back as the radiograph lies; `marks` are in descending order of score.
+    """
+
+    instance: Instance
+    radiograph: Radiograph
+    score: float
+    marks: tuple[DetectedMark, ...]
+    breast_box: Box
+    attention: NDArray[np.float32]
+    area_cm2: float
+    flags: tuple[Reason, ...] = ()
+
+    @property
+    def side(self) -> str:
+        """ "L" or "R"."""
+        return side_of(self.instance)
+
+    @property
+    def view(self) -> str:
+        """ "CC" or "MLO"."""
+        return view_of(self.instance)
+
+
+def read_view(instance: Instance, package: Package) -> ViewReading | Reason:
+    """Decode, check and analyse one view; a reason when it cannot be used."""
+    name, parameters = name_of(instance), package.parameters
+    try:
+        radiograph = as_mammogram(read_image(instance.path))
+    except InputError as error:
+        return Reason(code="pixels_unreadable", message=f"{name}: {error}")
+    breast = find_breast(radiograph, name, acceptance=package.acceptance, spacing_mm=parameters["pixel_spacing_mm"])
+    if isinstance(breast, Reason):
+        return breast
+    canvas = place(
+        breast.grey,
+        breast.mask,
+        shape=tuple(parameters["canvas"]),
+        percentiles=tuple(parameters["percentiles"]),
+    )
+    outputs = package.run(GRAPH, {"image": canvas.tensor[None]})
+    return ViewReading(
+        instance=instance,
+        radiograph=radiograph,
+        score=sigmoid(float(outputs["image_logit"][0])),
+        marks=tuple(_marks(outputs["marks"][0], breast, canvas, shape=radiograph.pixels.shape)),
+        breast_box=_clipped(breast.to_radiograph.box(_box_of(breast)), radiograph.pixels.shape),
+        attention=_attention(outputs["raw_cam"][0, 0], breast, canvas, parameters=parameters),
+        area_cm2=area_cm2(breast.mask, (parameters["pixel_spacing_mm"],) * 2),
+        flags=_flags(canvas, name),
+    )
+
+
+def _flags(canvas: Canvas, name: str) -> tuple[Reason, ...]:
+    if not canvas.cropped:
+        return ()
+    message = f"{name}: the breast is larger than the package's field; its rim was not analysed"
+    return (Reason(code="breast_exceeds_field", message=message),)
+
+
+def _marks(
+    rows: NDArray[np.float32], breast: BreastPicture, canvas: Canvas, *, shape: tuple[int, ...]
+) -> Iterator[DetectedMark]:
+    """Yield the marks in descending order; one whose centre lies in the box of a higher one is the same."""
+    kept: list[NDArray[np.float32]] = []
+    to_radiograph = canvas.to_picture.then(breast.to_radiograph)
+    for row in rows[np.argsort(-rows[:, 4], kind="stable")]:
+        if row[4] <= 0 or any(_inside(row, other) for other in kept):
+            continue
+        kept.append(row)
+        x0, y0, x1, y1 = (float(edge) for edge in row[:4])
+        box = _clipped(to_radiograph.box((x0, y0, x1, y1)), shape)
+        if box[2] - box[0] >= 1 and box[3] - box[1] >= 1:
+            yield DetectedMark(score=float(row[4]), box=box)
+
+
+def _inside(row: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
+    x, y = (row[0] + row[2]) / 2, (row[1] + row[3]) / 2
+    return bool(other[0] <= x <= other[2] and other[1] <= y <= other[3])
+
+
+def _box_of(breast: BreastPicture) -> Box:
+    box = bounding_box(breast.mask)
+    return (0.0, 0.0, 1.0, 1.0) if box is None else box
+
+
+def _clipped(box: Box, shape: tuple[int, ...]) -> Box:
+    rows, columns = shape
+    x0, y0, x1, y1 = box
+    return max(x0, 0.0), max(y0, 0.0), min(x1, float(columns)), min(y1, float(rows))
+
+
+def _attention(
+    raw_cam: NDArray[np.float32], breast: BreastPicture, canvas: Canvas, *, parameters: Mapping[str, Any]
+) -> NDArray[np.float32]:
+    """Return the positive part of the map inside the breast, on the package's fixed scale, as the radiograph lies."""
+    rows, columns = raw_cam.shape
+    shown = np.clip(raw_cam / np.float32(parameters["cam_full_scale"]), 0, 1)
+    fine, _ = resample_box(shown, (0, 0, columns, rows), shape=(canvas.tensor.shape[1], canvas.tensor.shape[2]))
+    placed = unplace(fine, canvas, shape=(breast.mask.shape[0], breast.mask.shape[1])) * breast.mask
+    return np.ascontiguousarray(placed[:, ::-1] if breast.mirrored else placed)
