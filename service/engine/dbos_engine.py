@@ -89,7 +89,7 @@ class DbosEngine:
         retry_when_disk_is_full(self._database)
         _quiet_logging()
         DBOS(config=self._configuration())
-        DBOS.workflow(name=TASK_WORKFLOW, max_recovery_attempts=MAX_RECOVERY_ATTEMPTS)(self._run)
+        self._register_workflow()
         DBOS.launch()
         self._client = DBOSClient(
             system_database_engine=self._database,
@@ -122,6 +122,12 @@ class DbosEngine:
                 return count
             DBOS.delete_workflows([row.workflow_id for row in finished])
             count += len(finished)
+
+    def _register_workflow(self) -> None:
+        def run(handler: str, row_id: int, task_id: str) -> None:  # DBOS writes on it, which a method does not take
+            self._run(handler, row_id, task_id)
+
+        DBOS.workflow(name=TASK_WORKFLOW, max_recovery_attempts=MAX_RECOVERY_ATTEMPTS)(run)
 
     def _run(self, handler: str, row_id: int, task_id: str) -> None:
         with self._marked_running(task_id):
