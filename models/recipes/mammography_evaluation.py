@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measures the mass detector on held-out phantoms: FROC of its marks, areas under curves, and operating points."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import mannwhitneyu
+
+from models.networks.mass_detector import MassDetectorGraph
+from models.recipes.mammography_data import Sample
+from service.pipelines.mammography.scores import breast_scores, sigmoid
+
+Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Evaluation:
+    """Scores on a set of views: hits (best mark of each mass, 0 when missed), false marks, and views by truth."""
+
+    hits: Scores
+    false_marks: Scores
+    views: int
+    image_scores: Scores
+    image_labels: NDArray[np.bool_]
+    breasts: tuple[str, ...]
+    cam_peaks: Scores
+
+    def sensitivity(self, *, false_marks_per_image: float) -> float:
+        """Return the share of masses found when that many false marks are allowed on each view."""
+        threshold = self.threshold(false_marks_per_image=false_marks_per_image)
+        return float((self.hits >= threshold).mean())
+
+    def threshold(self, *, false_marks_per_image: float) -> float:
+        """Return the lowest mark score that stays within the allowance."""
+        ranked, allowed = np.sort(self.false_marks)[::-1], int(false_marks_per_image * self.views)
+        return float(ranked[allowed]) + 1e-6 if allowed < len(ranked) else 0.0
+
+    def image_auc(self) -> float:
+        """Return the area under the ROC curve of the view score."""
+        return _auc(self.image_scores, self.image_labels)
+
+    def breast_scores(self) -> tuple[Scores, NDArray[np.bool_]]:
+        """Return score and truth of each breast, the score as the pipeline forms it."""
+        rows = [
+            (breast, str(index), score)
+            for index, (breast, score) in enumerate(zip(self.breasts, self.image_scores, strict=True))
+        ]
+        scores = breast_scores(rows)
+        truth = dict(zip(self.breasts, self.image_labels, strict=True))
+        return np.array([scores[name] for name in scores]), np.array([truth[name] for name in scores])
+
+    def breast_auc(self) -> float:
+        """Return the area under the ROC curve of the breast score."""
+        return _auc(*self.breast_scores())
+
+
+def evaluate(graph: MassDetectorGraph, samples: Sequence[Sample]) -> Evaluation:
+    """Run the detector on views and match its marks with the masses: a hit's centre lies inside the mass."""
+    hits: list[float] = []
+    misses: list[float] = []
+    logits, peaks = [], []
+    for sample in samples:
+        outputs = _run(graph, sample)
+        found, other = _match(outputs[3][0], sample.masses)
+        hits += found
+        misses += other
+        logits.append(sigmoid(float(outputs[4][0])))
+        peaks.append(float(outputs[5].max()))
+    return Evaluation(
+        hits=np.array(hits),
+        false_marks=np.array(misses),
+        views=len(samples),
+        image_scores=np.array(logits),
+        image_labels=np.array([bool(sample.masses) for sample in samples]),
+        breasts=tuple(sample.breast for sample in samples),
+        cam_peaks=np.array(peaks),
+    )
+
+
+@torch.no_grad()
+def _run(graph: MassDetectorGraph, sample: Sample) -> list[NDArray[np.float32]]:
+    outputs = graph(torch.from_numpy(sample.image.astype(np.float32))[None])
+    return [np.asarray(output.numpy(), dtype=np.float32) for output in outputs]
+
+
+def _match(marks: NDArray[np.float32], masses: Iterable[tuple[float, float, float]]) -> tuple[list[float], list[float]]:
+    """Return (best score for each mass, scores of marks that hit none)."""
+    centres, scores = (marks[:, :2] + marks[:, 2:4]) / 2, marks[:, 4]
+    free = np.ones(len(marks), dtype=np.bool_)
+    best = []
+    for x, y, radius in masses:
+        near = np.hypot(centres[:, 0] - x, centres[:, 1] - y) <= radius
+        best.append(float(scores[near].max(initial=0.0)))
+        free &= ~near
+    return best, [float(score) for score in scores[free] if score > 0]
+
+
+def _auc(scores: Scores, labels: NDArray[np.bool_]) -> float:
+    """Return the chance that a positive scores above a negative: Mann and Whitney's U, scaled."""
+    positive, negative = scores[labels], scores[~labels]
+    return float(mannwhitneyu(positive, negative).statistic) / (len(positive) * len(negative))
+
+
+def highest_specific(scores: Scores, labels: NDArray[np.bool_], *, specificity: float) -> float:
+    """Return the lowest threshold at which that share of the negatives stays below it."""
+    return float(np.quantile(scores[~labels], specificity)) + 1e-6
