@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A small residual network that names the lung pattern of one patch and says from where, in one graph."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -32,11 +34,11 @@ class PatchResNet(nn.Module):
     The maps decompose the logits exactly (see CamHead).
     """
 
-    def __init__(self, classes: int, *, widths: tuple[int, ...] = (16, 32, 64, 96)) -> None:
+    def __init__(self, classes: int, *, widths: tuple[int, ...] = (24, 48, 96)) -> None:
         super().__init__()
-        stem = [nn.Conv2d(1, widths[0], kernel_size=3, padding=1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()]
-        blocks = [_Residual(low, high) for low, high in zip(widths, widths[1:], strict=False)]
-        self.backbone = nn.Sequential(*stem, *blocks)
+        stem = nn.Conv2d(1, widths[0], kernel_size=5, stride=2, padding=2, bias=False)
+        blocks = [_Residual(low, high) for low, high in pairwise(widths)]
+        self.backbone = nn.Sequential(stem, nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True), *blocks)
         self.head = CamHead(widths[-1], classes)
 
     def forward(self, patches: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

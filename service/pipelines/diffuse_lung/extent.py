@@ -36,21 +36,29 @@ class SliceExtent:
         Lung pixels, and those below -950 HU.
     classes
         (tile rows, tile columns) pattern of each tile, -1 outside the lungs.
+    on_left
+        Same shape, whether most of the tile's lung is the left one.
     abnormality
         Same shape, 1 - p(normal) where a tile was classified, else that of the nearest.
-    to_upright
-        From pixels of the resampled grid to those of the upright slice.
+    to_upright, to_stored
+        From the resampled grid to the upright slice, and from there to the stored image.
+    size
+        Columns and rows of the stored image.
     """
 
     instance: Instance
     frame_number: int | None
     height_mm: float
+    pixel_mm: float
     counts: NDArray[np.float64]
     lung_px: tuple[int, int]
     low_px: int
     classes: NDArray[np.int16]
+    on_left: NDArray[np.bool_]
     abnormality: NDArray[np.float32]
     to_upright: Affine
+    to_stored: Affine
+    size: tuple[int, int]
 
     @property
     def area_px(self) -> int:
@@ -69,12 +77,16 @@ def measure_slice(section: AxialSlice, recipe: PatchRecipe, *, classify: Classif
         instance=section.instance,
         frame_number=section.frame_number,
         height_mm=section.height_mm,
+        pixel_mm=recipe.pixel_mm,
         counts=np.stack([_by_class(classes, tiling.right, patterns), _by_class(classes, tiling.left, patterns)]),
         lung_px=(int(tiling.right.sum()), int(tiling.left.sum())),
         low_px=low,
         classes=classes,
+        on_left=tiling.left > tiling.right,
         abnormality=abnormality,
         to_upright=to_upright,
+        to_stored=section.to_stored,
+        size=(section.hounsfield.shape[1], section.hounsfield.shape[0]),
     )
 
 
@@ -94,7 +106,8 @@ def _classified(
 
 def _by_class(classes: NDArray[np.int16], pixels: NDArray[np.int32], patterns: int) -> NDArray[np.float64]:
     known = classes >= 0
-    return np.bincount(classes[known], weights=pixels[known], minlength=patterns)
+    counts = np.bincount(classes[known], weights=pixels[known], minlength=patterns)
+    return np.asarray(counts, dtype=np.float64)
 
 
 def in_batches(classify: Classify, size: int) -> Classify:
@@ -142,6 +155,11 @@ class LungExtent:
         """How much of the lung has a pattern, in percent."""
         lung = sum(section.area_px for section in self.slices)
         return 100 * float(self.counts.sum()) / lung if lung else 0.0
+
+    @property
+    def areas_mm2(self) -> tuple[float, ...]:
+        """Lung area of each slice."""
+        return tuple(section.area_px * section.pixel_mm**2 for section in self.slices)
 
     def zone_slices(self, zone: int) -> tuple[SliceExtent, ...]:
         """Return the slices of a zone."""

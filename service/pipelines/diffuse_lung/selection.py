@@ -2,7 +2,6 @@
 """Chooses the one series of a study that is analysed, or says why none can be."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from service.domain.instance import Instance
 from service.domain.result import Reason
@@ -11,7 +10,6 @@ from service.pipelines.diffuse_lung.acceptance import Acceptance
 from service.pipelines.diffuse_lung.gates import Verdict, judge, reason
 from service.pipelines.diffuse_lung.series import (
     ENHANCED_CT,
-    Series,
     group_series,
     image_type,
     is_ct,
@@ -77,13 +75,3 @@ def _nothing_axial(instances: Sequence[Instance], images: Sequence[Instance]) ->
         f"(0008,0008) 'Image Type' is {'; '.join(types)}; original axial slices (ORIGINAL\\PRIMARY\\AXIAL) are "
         "analysed, no localizers and no reformatted or derived images",
     )
-
-
-def series_of(selection: Selection) -> Series:
-    """Return the selected instances as the series that they are."""
-    return group_series(selection.instances)[0]
-
-
-def with_stack(series: Series, other: Series) -> Series:
-    """Return `series` with the stack of `other`."""
-    return replace(series, stack=other.stack)

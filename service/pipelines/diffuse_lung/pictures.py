@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes the pictures of a result: key slices in the lung window under the map of abnormal lung."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.domain.result import Heatmap, Mark
+from service.imaging.normalise import window_ct
+from service.imaging.resample import back_to, resample_box
+from service.pipelines.diffuse_lung.extent import SIDES, ZONES, LungExtent, SliceExtent
+from service.pipelines.diffuse_lung.findings import key_slice, pattern_box
+from service.pipelines.diffuse_lung.lungs import find_lungs
+from service.pipelines.diffuse_lung.patches import PatchRecipe
+from service.pipelines.diffuse_lung.patterns import Pattern
+from service.pipelines.diffuse_lung.slices import AxialSlice, read_slice
+
+LEGEND: Final = "1 - p(normal lung), per tile of {mm:.1f} mm called abnormal"
+_LUNG_WINDOW_HU: Final = (-1350.0, 150.0)
+_MOST_PICTURES: Final = 3
+
+
+def make_heatmaps(
+    extent: LungExtent, patterns: Sequence[Pattern], *, reported: Sequence[int], recipe: PatchRecipe
+) -> tuple[Heatmap, ...]:
+    """Return pictures of up to three key slices, those of the largest patterns first; one slice when there is none."""
+    keys = [key_slice(extent.slices, index) for index in reported]
+    if not keys:
+        keys = [max(extent.slices, key=lambda section: section.area_px)]
+    different = list({id(section): section for section in keys}.values())[:_MOST_PICTURES]
+    lines = table(extent, patterns)
+    return tuple(
+        _heatmap(section, patterns, reported=reported, recipe=recipe, key=f"slice-{number}", lines=lines)
+        for number, section in enumerate(different, start=1)
+    )
+
+
+def table(extent: LungExtent, patterns: Sequence[Pattern]) -> tuple[str, ...]:
+    """Return the shares as text: a line of what the numbers are, then a line for each pattern that is there."""
+    head = "% of lung; R and L by upper/middle/lower third of volume"
+    indices = sorted(range(1, len(patterns)), key=lambda index: (-extent.percent(index), index))
+    rows = [_row(extent, index, patterns[index].title) for index in indices if extent.percent(index) >= 0.5]
+    return (head, *rows, _row(extent, 0, patterns[0].title), f"LAA-950: {extent.low_attenuation_percent:.0f}")
+
+
+def _row(extent: LungExtent, index: int, title: str) -> str:
+    sides = (
+        f"{letter} " + "/".join(f"{extent.percent(index, zone=zone, side=side):.0f}" for zone in range(len(ZONES)))
+        for side, letter in enumerate(SIDES)
+    )
+    return f"{title}: {extent.percent(index):.0f} ({', '.join(sides)})"
+
+
+def _heatmap(
+    section: SliceExtent,
+    patterns: Sequence[Pattern],
+    *,
+    reported: Sequence[int],
+    recipe: PatchRecipe,
+    key: str,
+    lines: tuple[str, ...],
+) -> Heatmap:
+    """Read the slice once more: only its counts were kept."""
+    upright = read_slice(section.instance, section.frame_number)
+    low, high = _LUNG_WINDOW_HU
+    here = [index for index in reported if (section.classes == index).any()]
+    return Heatmap(
+        key=key,
+        source_sop_instance_uid=section.instance.sop_instance_uid,
+        frame_number=section.frame_number,
+        base=np.rint(255 * window_ct(upright.hounsfield, low=low, high=high)).astype(np.uint8),
+        overlay=_overlay(section, upright, recipe),
+        legend=LEGEND.format(mm=recipe.stride_px * recipe.pixel_mm),
+        patient_orientation=("L", "P"),
+        pixel_spacing_mm=upright.spacing_mm,
+        position_mm=upright.plane.position_mm,
+        orientation=upright.plane.orientation,
+        marks=tuple(_mark(section, index, patterns[index].title, recipe) for index in here),
+        lines=lines,
+    )
+
+
+def _overlay(section: SliceExtent, upright: AxialSlice, recipe: PatchRecipe) -> NDArray[np.float32]:
+    """Draw the tiles smoothly over the slice and clip them to the lungs."""
+    abnormal = np.where(section.classes > 0, section.abnormality, 0).astype(np.float32)
+    rows, columns = (size * recipe.stride_px for size in abnormal.shape)
+    smooth, _ = resample_box(abnormal, (0, 0, abnormal.shape[1], abnormal.shape[0]), shape=(rows, columns))
+    stored = back_to(smooth, section.to_upright, shape=upright.hounsfield.shape)
+    return np.asarray(np.clip(stored * _lungs(upright, recipe), 0, 1), dtype=np.float32)
+
+
+def _lungs(upright: AxialSlice, recipe: PatchRecipe) -> NDArray[np.float32]:
+    """Return the lungs on the upright slice, where pixels are square; all of it where they are not."""
+    row_mm, column_mm = upright.spacing_mm
+    if abs(row_mm - column_mm) > 0.01 * recipe.pixel_mm:
+        return np.ones(upright.hounsfield.shape, dtype=np.float32)
+    return (find_lungs(np.ascontiguousarray(upright.hounsfield), pixel_mm=row_mm) > 0).astype(np.float32)
+
+
+def _mark(section: SliceExtent, index: int, title: str, recipe: PatchRecipe) -> Mark:
+    x0, y0, x1, y1 = pattern_box(section, index, recipe=recipe)
+    return Mark(points=((x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)), caption=title)

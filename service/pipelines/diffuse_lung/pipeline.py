@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The diffuse lung pipeline: gates, slices one at a time, shares by pattern, findings and pictures."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.domain.errors import PackageError
+from service.domain.instance import Instance, sop_instance_uids
+from service.domain.result import Outcome, PipelineResult, Reason, Triage
+from service.domain.study import Completeness, Refusal, Selection
+from service.pipelines.diffuse_lung import selection as headers
+from service.pipelines.diffuse_lung.acceptance import Acceptance
+from service.pipelines.diffuse_lung.anatomy import anatomy_flags, anatomy_refusals, lung_litres
+from service.pipelines.diffuse_lung.extent import ZONES, Classify, LungExtent, gather, in_batches, measure_slice
+from service.pipelines.diffuse_lung.findings import absent, make_findings, reported
+from service.pipelines.diffuse_lung.gates import reason, spacing_flags, stack_reasons
+from service.pipelines.diffuse_lung.patches import PatchRecipe
+from service.pipelines.diffuse_lung.patterns import Pattern, parse_patterns
+from service.pipelines.diffuse_lung.pictures import make_heatmaps, table
+from service.pipelines.diffuse_lung.series import Series, group_series
+from service.pipelines.diffuse_lung.slices import iterate, with_frames
+from service.ports import Package
+
+NAME = "diffuse_lung"
+_GRAPH = "patterns"
+_HEADLINE = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What the package's manifest says of how to analyse."""
+
+    recipe: PatchRecipe
+    patterns: tuple[Pattern, ...]
+    slice_step_mm: float
+    batch: int
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Any]) -> "Plan":
+        """Read the manifest's parameters; PackageError when one is missing or of another kind."""
+        try:
+            low, high = parameters["window_hu"]
+            recipe = PatchRecipe(
+                pixel_mm=float(parameters["pixel_mm"]),
+                window_hu=(float(low), float(high)),
+                patch_px=int(parameters["patch_px"]),
+                stride_px=int(parameters["stride_px"]),
+                least_lung=float(parameters["least_lung"]),
+            )
+            step, batch = float(parameters["slice_step_mm"]), int(parameters["batch"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise PackageError(
+                f"parameters: {error!r}; the pipeline {NAME} needs it as its package recipe says"
+            ) from error
+        return cls(recipe=recipe, patterns=parse_patterns(parameters), slice_step_mm=step, batch=batch)
+
+
+class DiffuseLung:
+    """Percent of lung by pattern, side and zone on one thin-section CT series."""
+
+    @property
+    def name(self) -> str:
+        """The pipeline's name in config.yaml."""
+        return NAME
+
+    def completeness(self, instances: Sequence[Instance]) -> Completeness:
+        """Say whether the axial slices so far lie without gaps."""
+        return headers.completeness(instances)
+
+    def select(self, instances: Sequence[Instance], acceptance: Mapping[str, Any]) -> Selection | Refusal:
+        """Choose the best series, or refuse with every reason against the nearest one."""
+        return headers.select(instances, Acceptance.parse(acceptance))
+
+    def run(self, selection: Selection, package: Package, *, analysed_at: datetime) -> PipelineResult:
+        """Analyse the selected series."""
+        analysis = _Analysis(selection, package, analysed_at)
+        return analysis.result()
+
+
+class _Analysis:
+    """One run: keeps what every result of it says."""
+
+    def __init__(self, selection: Selection, package: Package, analysed_at: datetime) -> None:
+        self._selection = selection
+        self._package = package
+        self._analysed_at = analysed_at
+        self._acceptance = Acceptance.parse(package.acceptance)
+        self._plan = Plan.of(package.parameters)
+        self._series = with_frames(group_series(selection.instances)[0])
+
+    def result(self) -> PipelineResult:
+        refusals = self._geometry_refusals()
+        if refusals:
+            return self._refused(refusals, values={})
+        extent = self._measure()
+        values = _values(extent, self._plan.patterns, self._series)
+        refusals = tuple(anatomy_refusals(extent, self._acceptance))
+        if refusals:
+            return self._refused(refusals, values=values)
+        return self._analysed(extent, values)
+
+    def _geometry_refusals(self) -> tuple[Reason, ...]:
+        """Judge the frames of an enhanced image, which the ledger does not know."""
+        if not self._series.enhanced:
+            return ()
+        if self._series.stack is None:
+            rule = "(0020,0032) 'Image Position (Patient)' is absent in at least one frame; it is required"
+            return (reason("position_unknown", f"{self._series.name}: {rule}"),)
+        return tuple(stack_reasons(self._series, self._acceptance))
+
+    def _measure(self) -> LungExtent:
+        classify, patterns = in_batches(self._classify(), self._plan.batch), len(self._plan.patterns)
+        sections = [
+            measure_slice(section, self._plan.recipe, classify=classify, patterns=patterns)
+            for section in iterate(self._series, step_mm=self._plan.slice_step_mm)
+        ]
+        return gather(sections, patterns=patterns)
+
+    def _classify(self) -> Classify:
+        package = self._package
+
+        def classify(patches: NDArray[np.float32]) -> NDArray[np.float32]:
+            return package.run(_GRAPH, {"patches": patches})["probability"]
+
+        return classify
+
+    def _analysed(self, extent: LungExtent, values: dict[str, Any]) -> PipelineResult:
+        plan, recipe = self._plan, self._plan.recipe
+        shown = reported(extent, plan.patterns)
+        findings = make_findings(extent, plan.patterns, recipe=recipe) or (absent(extent, recipe=recipe),)
+        enhanced_flags = tuple(spacing_flags(self._series, self._acceptance)) if self._series.enhanced else ()
+        flags = (*self._selection.flags, *enhanced_flags, *anatomy_flags(extent, plan.patterns, self._acceptance))
+        return PipelineResult(
+            **self._common(values),
+            outcome=Outcome.FINDINGS if shown else Outcome.NO_FINDINGS,
+            headline=headline(extent, plan.patterns, shown),
+            findings=findings,
+            heatmaps=make_heatmaps(extent, plan.patterns, reported=shown, recipe=recipe),
+            flags=flags,
+            triage=self._triage(extent),
+            summary=table(extent, plan.patterns),
+        )
+
+    def _refused(self, reasons: tuple[Reason, ...], *, values: dict[str, Any]) -> PipelineResult:
+        return PipelineResult(
+            **self._common(values),
+            outcome=Outcome.NOT_ANALYSED,
+            headline=f"Diffuse lung: not analysed ({reasons[0].code.replace('_', ' ')})"[:_HEADLINE],
+            refusals=reasons,
+            flags=self._selection.flags,
+        )
+
+    def _common(self, values: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "pipeline": NAME,
+            "study_instance_uid": self._series.first.study_instance_uid,
+            "package": self._package.identity,
+            "input_sop_instance_uids": sop_instance_uids(self._selection.instances),
+            "analysed_at": self._analysed_at,
+            "values": values,
+        }
+
+    def _triage(self, extent: LungExtent) -> Triage:
+        name = self._package.triage_operating_point
+        threshold = self._package.operating_points[name]
+        score = round(extent.abnormal_share, 4)
+        return Triage(score=score, operating_point=name, threshold=threshold, above_operating_point=score >= threshold)
+
+
+def headline(extent: LungExtent, patterns: Sequence[Pattern], shown: Sequence[int]) -> str:
+    """Return the result line: the largest patterns, as many as fit into 64 characters."""
+    if not shown:
+        return f"Diffuse lung: no pattern above cut-off; normal {extent.percent(0):.0f} %"
+    line = "Diffuse lung:"
+    for index in shown:
+        part = f" {patterns[index].title.lower()} {extent.percent(index):.0f} %"
+        if len(line) + len(part) + 1 > _HEADLINE:
+            break
+        line += part if line.endswith(":") else f",{part}"
+    return line
+
+
+def _values(extent: LungExtent, patterns: Sequence[Pattern], series: Series) -> dict[str, Any]:
+    """Return every number of the run for the record."""
+    stack = series.stack
+    return {
+        "series_instance_uid": series.first.series_instance_uid,
+        "slices_received": series.slices,
+        "slices_analysed": len(extent.slices),
+        "spacing_mm": stack.spacing_mm if stack else None,
+        "lung_litres": round(lung_litres(extent), 3),
+        "classified_percent": round(extent.classified_percent, 2),
+        "abnormal_share": round(extent.abnormal_share, 4),
+        "laa950_percent": round(extent.low_attenuation_percent, 2),
+        "zones": "equal thirds of lung volume, from the head",
+        "percent": {pattern.name: round(extent.percent(index), 2) for index, pattern in enumerate(patterns)},
+        "percent_by_zone": {
+            f"{side_letter}{zone_letter}": {
+                pattern.name: round(extent.percent(index, zone=zone, side=side), 2)
+                for index, pattern in enumerate(patterns)
+            }
+            for side, side_letter in enumerate("RL")
+            for zone, zone_letter in enumerate(ZONES)
+        },
+    }
