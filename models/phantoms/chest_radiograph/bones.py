@@ -2,6 +2,7 @@
 """The bones of a chest phantom: ribs as inclined hoops with cortical rims, clavicles, scapulae and spine."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,8 +116,10 @@ def _add_tube(total: FloatImage, tube: Tube, grid: Grid) -> None:
     rows = np.arange(top, bottom, factor) + (factor - 1) / 2
     columns = np.arange(left, right, factor) + (factor - 1) / 2
     distance, half_width, density = _nearest(tube, column, row, rows=rows, columns=columns)
-    fine = [enlarge(as_float32(part), factor=factor)[: bottom - top, : right - left] for part in (
-        distance * grid.pitch_mm, half_width, density)]
+    fine = [
+        enlarge(as_float32(part), factor=factor)[: bottom - top, : right - left]
+        for part in (distance * grid.pitch_mm, half_width, density)
+    ]
     total[top:bottom, left:right] += _section(*fine)
 
 
@@ -125,7 +128,7 @@ def _span(places: FloatField, margin: float, limit: int) -> tuple[int, int]:
 
 
 def _nearest(
-    tube: Tube, column: FloatField, row: FloatField, *, rows: FloatField, columns: FloatField
+    tube: Tube, column: FloatField, row: FloatField, *, rows: NDArray[Any], columns: NDArray[Any]
 ) -> tuple[FloatField, FloatField, FloatField]:
     """Return, on a grid, the distance in pixels to the axis and the tube's measures at the nearest place."""
     shape = (rows.size, columns.size)

@@ -101,7 +101,7 @@ def anatomy(seed: int, *, shape: tuple[int, int] = (840, 760), pitch_mm: float =
     air = as_float32(np.maximum(air_path(build, fields[RIGHT]) * (x < 0), air_path(build, fields[LEFT]) * (x >= 0)))
     lung = air / (0.72 * build.thickness)
     tissue = as_float32(body_path(build, x, y)) - (1 - LUNG_DENSITY) * air
-    tissue += 1.3 * np.sqrt(lung) * vessel_path(build, grid, rng=rng)
+    tissue += rng.uniform(0.9, 1.8) * np.sqrt(lung) * vessel_path(build, grid, rng=rng)
     tissue *= 1 + 0.012 * power_law_noise(shape, beta=2.6, rng=rng)
     masks = np.stack([fields[RIGHT].mask & (x < 0), fields[LEFT].mask & (x >= 0), _heart(build, x, y)])
     return Anatomy(
@@ -146,7 +146,7 @@ def radiograph(
 
 def _inside(body: Anatomy, disease: Disease, rng: np.random.Generator) -> FloatImage:
     """Return what this exposure adds inside the lungs, mm: fine interstitium, disease, harmless look-alikes."""
-    interstitium = 0.9 * power_law_noise(body.zones.shape, beta=2.0, rng=rng)
+    interstitium = rng.uniform(0.5, 2.2) * power_law_noise(body.zones.shape, beta=rng.uniform(1.7, 2.4), rng=rng)
     harmless = Disease(levels=dict.fromkeys(("RM", "LM"), int(rng.integers(0, 3))), primary="q", secondary="r")
     alike = opacity_path(harmless, body.zones, pitch_mm=body.pitch_mm, rng=rng) * float(rng.random() < 0.3)
     opacities = opacity_path(disease, body.zones, pitch_mm=body.pitch_mm, rng=rng)

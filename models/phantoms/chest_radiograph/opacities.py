@@ -2,6 +2,7 @@
 """What lies inside the lungs of a chest phantom: branching vessels, dust opacities by ILO shape and profusion."""
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +63,7 @@ def density_per_cm2(shape: str, level: int) -> float:
 
 def vessel_path(build: Build, grid: Grid, *, rng: np.random.Generator) -> FloatImage:
     """Return the blood in pulmonary vessels along the ray, mm, over the whole image."""
-    trees = [_tree(build, side, rng) for side in (RIGHT, LEFT) for _ in range(2)]
+    trees = [_tree(build, side, rng) for side in (RIGHT, LEFT) for _ in range(3)]
     x, y, radius = (np.concatenate(part) for part in zip(*trees, strict=True))
     return _strands(x, y, radius, grid=grid, spacing_mm=_STEP_MM, edges=(0.25, 0.45, 0.7, 1.1, 1.7, 2.6, 9))
 
@@ -107,7 +108,7 @@ def _strands(
     """Draw round strands given as points `spacing_mm` apart: each radius class is one cloud and one blur."""
     total = np.zeros(grid.shape, dtype=np.float32)
     column, row = grid.pixels(x, y)
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         of_class = (radius >= low) & (radius < high)
         if not of_class.any():
             continue
@@ -197,8 +198,10 @@ def _large(disease: Disease, zones: NDArray[np.uint8], *, pitch_mm: float, rng: 
     down = (np.arange(zones.shape[0])[:, None] - row[centre]) * pitch_mm
     across = (np.arange(zones.shape[1])[None, :] - column[centre]) * pitch_mm
     angle = np.arctan2(down, across)
-    radius = disease.large_mm / 2 * (
-        1 + sum(rng.normal(0, 0.16 / k) * np.cos(k * angle + rng.uniform(0, 6.3)) for k in range(2, 8))
+    radius = (
+        disease.large_mm
+        / 2
+        * (1 + sum(rng.normal(0, 0.16 / k) * np.cos(k * angle + rng.uniform(0, 6.3)) for k in range(2, 8)))
     )
     share = np.clip(1 - (np.hypot(down, across) / radius) ** 2, 0, 1)
     return np.asarray(1.6 * radius * np.sqrt(share) * (zones > 0), dtype=np.float32)

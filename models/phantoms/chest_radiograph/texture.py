@@ -17,7 +17,7 @@ def power_law_noise(shape: tuple[int, int], *, beta: float, rng: np.random.Gener
     frequency = np.hypot(rows, columns)
     frequency[0, 0] = np.inf
     field = fft.irfft2(spectrum * frequency ** (-beta / 2), s=padded)[: shape[0], : shape[1]]
-    return ((field - field.mean()) / field.std()).astype(np.float32)
+    return np.asarray((field - field.mean()) / field.std(), dtype=np.float32)
 
 
 def impulses(
@@ -46,7 +46,7 @@ def sphere_kernel(radius: float) -> FloatImage:
     fine = (np.arange((2 * half + 1) * 4) + 0.5) / 4 - half - 0.5
     square = np.maximum(radius**2 - fine[:, None] ** 2 - fine[None, :] ** 2, 0)
     chord = 2 * np.sqrt(square)
-    return chord.reshape(2 * half + 1, 4, 2 * half + 1, 4).mean(axis=(1, 3)).astype(np.float32)
+    return np.asarray(chord.reshape(2 * half + 1, 4, 2 * half + 1, 4).mean(axis=(1, 3)), dtype=np.float32)
 
 
 def convolve(image: FloatImage, kernel: FloatImage) -> FloatImage:

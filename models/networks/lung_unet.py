@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A small U-Net that finds the right lung, the left lung and the heart on a whole frontal chest radiograph."""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class LungUNet(nn.Module):
+    """Maps a letter-boxed film (N, 1, 256, 256) in [0, 1] to probabilities (N, 3, 256, 256): right, left, heart.
+
+    `logits` is for training. Features start at half the resolution: a lung's border is not known better than 1.5 mm.
+    """
+
+    def __init__(self, widths: tuple[int, ...] = (8, 16, 32, 48, 64)) -> None:
+        super().__init__()
+        self.stem = _convolution(1, widths[0], stride=2)
+        self.down = nn.ModuleList(_block(a, b, stride=2) for a, b in pairwise(widths))
+        self.up = nn.ModuleList(
+            _block(deep + shallow, shallow) for deep, shallow in zip(widths[:1:-1], widths[-2:0:-1], strict=True)
+        )
+        self.up.append(_convolution(widths[1] + widths[0], widths[0]))
+        self.out = nn.Conv2d(widths[0], 3, 1)
+
+    def logits(self, film: Tensor) -> Tensor:
+        """Return (N, 3, 256, 256) before the sigmoid."""
+        features = [self.stem(film)]
+        for block in self.down:
+            features.append(block(features[-1]))
+        deep = features.pop()
+        for block in self.up:
+            deep = block(torch.cat([functional.interpolate(deep, scale_factor=2.0), features.pop()], dim=1))
+        shown: Tensor = functional.interpolate(self.out(deep), scale_factor=2.0, mode="bilinear")
+        return shown
+
+    def forward(self, film: Tensor) -> Tensor:
+        """Return probabilities."""
+        return self.logits(film).sigmoid()
+
+
+def _block(features: int, out: int, *, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(_convolution(features, out, stride=stride), _convolution(out, out))
+
+
+def _convolution(features: int, out: int, *, stride: int = 1) -> nn.Sequential:
+    convolution = nn.Conv2d(features, out, 3, stride=stride, padding=1, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(out), nn.ReLU())

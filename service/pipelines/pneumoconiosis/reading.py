@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turns the network's zone logits into an ILO reading: 12-point profusion, shapes, categories. Pure arithmetic."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+PROFUSION = ("0/-", "0/0", "0/1", "1/0", "1/1", "1/2", "2/1", "2/2", "2/3", "3/2", "3/3", "3/+")
+"""The ILO 12-point scale; a step is an index into it."""
+SHAPES = ("p", "q", "r", "s", "t", "u")
+AFFECTED = PROFUSION.index("0/1")
+"""A zone counts towards the overall profusion from here on."""
+ABNORMAL = PROFUSION.index("1/0")
+"""Small opacities are called present from here on (ILO 2011: category 1 or more)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZoneReading:
+    """One zone: expected step on the 12-point scale (0 to 11), score that it is 1/0 or more, weight by lung area."""
+
+    name: str
+    expected_step: float
+    score: float
+    shape_scores: tuple[float, ...]
+    area_cm2: float
+
+    @property
+    def step(self) -> int:
+        """The nearest step."""
+        return nearest_step(self.expected_step)
+
+    @property
+    def profusion(self) -> str:
+        """The step as it is written, for example "1/1"."""
+        return PROFUSION[self.step]
+
+    @property
+    def abnormal(self) -> bool:
+        """Whether profusion is 1/0 or more."""
+        return self.step >= ABNORMAL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilmReading:
+    """The whole film."""
+
+    zones: tuple[ZoneReading, ...]
+    expected_step: float
+    score: float
+    primary: str
+    secondary: str
+
+    @property
+    def step(self) -> int:
+        """The nearest step."""
+        return nearest_step(self.expected_step)
+
+    @property
+    def profusion(self) -> str:
+        """The overall profusion as it is written."""
+        return PROFUSION[self.step]
+
+    @property
+    def category(self) -> int:
+        """The major category, 0 to 3."""
+        return int(self.profusion[0])
+
+    @property
+    def abnormal(self) -> bool:
+        """Whether overall profusion is 1/0 or more."""
+        return self.step >= ABNORMAL
+
+    @property
+    def bilateral(self) -> bool:
+        """Whether both lungs have an affected zone."""
+        return {zone.name[0] for zone in self.zones if zone.step >= AFFECTED} == {"R", "L"}
+
+
+def nearest_step(expected: float) -> int:
+    """Return the nearest of the twelve steps; a half goes up."""
+    return int(np.clip(np.floor(expected + 0.5), 0, len(PROFUSION) - 1))
+
+
+def read_zone(
+    name: str, profusion_logits: NDArray[np.float32], shape_logits: NDArray[np.float32], *, area_cm2: float
+) -> ZoneReading:
+    """Read one zone: the expected step is the sum of the eleven probabilities of lying above each step."""
+    above = _sigmoid(profusion_logits)
+    return ZoneReading(
+        name=name,
+        expected_step=float(above.sum()),
+        score=float(above[ABNORMAL - 1]),
+        shape_scores=tuple(float(score) for score in _sigmoid(shape_logits)),
+        area_cm2=area_cm2,
+    )
+
+
+def read_film(zones: Sequence[ZoneReading]) -> FilmReading:
+    """Read the film: overall profusion is the mean over affected zones (0/1 or more), over all if none is affected.
+
+    The score is the mean of the two highest zone scores: disease of one zone pair must not be averaged away.
+    """
+    affected = [zone for zone in zones if zone.step >= AFFECTED]
+    primary, secondary = _shapes(affected or zones)
+    highest = sorted((zone.score for zone in zones), reverse=True)[:2]
+    return FilmReading(
+        zones=tuple(zones),
+        expected_step=float(np.mean([zone.expected_step for zone in affected or zones])),
+        score=float(np.mean(highest)),
+        primary=primary,
+        secondary=secondary,
+    )
+
+
+def _shapes(zones: Sequence[ZoneReading]) -> tuple[str, str]:
+    """Return the leading shape and the second; the first letter twice when the second has less than half of it."""
+    weights = np.array([zone.area_cm2 * zone.expected_step for zone in zones])
+    mass = weights @ np.array([zone.shape_scores for zone in zones])
+    first, second = np.argsort(-mass, kind="stable")[:2]
+    return SHAPES[first], SHAPES[second if mass[second] >= 0.5 * mass[first] else first]
+
+
+def japanese_type(reading: FilmReading) -> int:
+    """Return the candidate type (PR) of small opacities after the Pneumoconiosis Act, 0 to 3; 4 needs large ones."""
+    return reading.category
+
+
+def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    return np.asarray(1 / (1 + np.exp(-logits.astype(np.float64))))
+
+
+def as_values(reading: FilmReading) -> Mapping[str, float | str]:
+    """Return every number of the reading for the record."""
+    zones = {f"zone_{zone.name}_expected_step": round(zone.expected_step, 6) for zone in reading.zones}
+    scores = {f"zone_{zone.name}_score": round(zone.score, 6) for zone in reading.zones}
+    return {
+        "overall_expected_step": round(reading.expected_step, 6),
+        "overall_score": round(reading.score, 6),
+        "primary_shape": reading.primary,
+        "secondary_shape": reading.secondary,
+        "jpn_pr_candidate": japanese_type(reading),
+        **zones,
+        **scores,
+    }
