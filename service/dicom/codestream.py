@@ -2,7 +2,9 @@
 """Looks at a compressed frame before any decoder does: claimed size, completeness, and one repair.
 
 Decoders allocate what a header claims (562 bytes of JPEG can claim 14 GB), and some return half a picture without a
-word when the data stops early.
+word when the data stops early. The end marker tells: a frame cut short has lost it. What it cannot tell is a Huffman
+coded JPEG frame (processes 1, 2, 4 and 14) that lost its middle and kept its end: none of libjpeg, GDCM, ITK and Pillow
+notices; JPEG-LS, JPEG 2000 and RLE decoders do.
 """
 
 from dataclasses import dataclass

@@ -120,7 +120,10 @@ def _codec(uid: UID) -> Codec:
 
 
 def _frame_count(dataset: FileDataset) -> int:
-    return int(dataset.get("NumberOfFrames") or 1)
+    try:
+        return int(dataset.get("NumberOfFrames") or 1)
+    except PARSE_FAULTS as error:
+        raise PixelError("(0028,0008) 'Number of Frames' is no whole number (PS3.5 6.2 IS); correct it") from error
 
 
 def _check_description(dataset: FileDataset, frame_number: int) -> None:

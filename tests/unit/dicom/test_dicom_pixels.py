@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Decoding: right in every syntax that can be written here, and never wrong without a word."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from harness.images import image_dataset, save_image
 from numpy.typing import NDArray
+from PIL import Image
 from pydicom import dcmread
 from pydicom.encaps import encapsulate, get_frame
 
@@ -78,7 +80,7 @@ def test_a_truncated_frame_never_decodes(tmp_path: Path, syntax: str, share: flo
     path = written(tmp_path, syntax=syntax)
     dataset = dcmread(path)
     frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
-    dataset.PixelData = encapsulate([frame[: int(len(frame) * share)] + end])
+    dataset.PixelData = encapsulate([frame[: int(len(frame) * share)]])
     dataset.save_as(path)
     with pytest.raises(PixelError):
         read_image(path)
@@ -128,6 +130,15 @@ def test_no_pixels_and_no_decoder_are_refused(tmp_path: Path) -> None:
         read_image(path)
 
 
+def test_a_frame_count_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, NumberOfFrames="1234")
+    path.write_bytes(path.read_bytes().replace(b"1234", b"1A34"))
+    with pytest.raises(PixelError, match="Number of Frames"):
+        read_image(path)
+    with pytest.raises(PixelError, match="Number of Frames"):
+        list(read_frames(path))
+
+
 def test_deflated_is_not_offered() -> None:
     assert "1.2.840.10008.1.2.1.99" not in SUPPORTED_TRANSFER_SYNTAXES
 
@@ -175,3 +186,23 @@ def test_spacing_says_where_it_comes_from(
     tmp_path: Path, elements: dict[str, Any], source: SpacingSource | None
 ) -> None:
     assert read_image(written(tmp_path, **elements)).spacing_source is source
+
+
+def baseline_jpeg(folder: Path, *, share: float = 1.0) -> Path:
+    stream = io.BytesIO()
+    Image.fromarray((PIXELS >> 4).astype(np.uint8)).save(stream, "JPEG", quality=95)
+    frame = stream.getvalue()
+    dataset = image_dataset((PIXELS >> 4).astype(np.uint8))
+    dataset.PixelData = encapsulate([frame[: int(len(frame) * share)]])
+    dataset["PixelData"].is_undefined_length = True
+    return save_image(dataset, folder / "image.dcm", transfer_syntax_uid="1.2.840.10008.1.2.4.50")
+
+
+def test_baseline_jpeg_is_close_to_what_was_stored(tmp_path: Path) -> None:
+    decoded = read_image(baseline_jpeg(tmp_path)).pixels.astype(int)
+    assert np.abs(decoded - (PIXELS >> 4)).mean() < 3
+
+
+def test_truncated_baseline_jpeg_never_decodes(tmp_path: Path) -> None:
+    with pytest.raises(PixelError, match="end-of-image"):
+        read_image(baseline_jpeg(tmp_path, share=0.6))
