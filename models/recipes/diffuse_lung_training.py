@@ -8,13 +8,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from models.networks.patch_resnet import PatchResNet
-from models.recipes.diffuse_lung.patches import Patches
+from models.recipes.diffuse_lung_data import Patches
 
 _BATCH = 128
 _PEAK_RATE = 4e-3
 
 
-def train(patches: Patches, *, classes: int, epochs: int, seed: int, threads: int = 2) -> PatchResNet:
+def train(patches: Patches, *, classes: int, epochs: int, seed: int, threads: int = 1) -> PatchResNet:
     """Train on the patches, turned and mirrored at random; the same seed gives the same weights on one machine."""
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
@@ -48,7 +48,7 @@ def _batches(patches: Patches, rng: np.random.Generator) -> list[tuple[Tensor, T
 
 
 def _turned(images: NDArray[np.float32], rng: np.random.Generator) -> Tensor:
-    turned = np.rot90(images, rng.integers(4), axes=(2, 3))
+    turned = np.rot90(images, int(rng.integers(4)), axes=(2, 3))
     mirrored = turned[..., ::-1] if rng.uniform() < 0.5 else turned
     shift = rng.normal(0, 0.01, (len(images), 1, 1, 1)).astype(np.float32)
     return torch.from_numpy(np.clip(mirrored + shift, 0, 1))
