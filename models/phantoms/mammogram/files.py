@@ -146,7 +146,7 @@ def _unshown(grey: Field, stored: StoredAs) -> Field:
     if stored.voi == "LINEAR":
         return grey
     inside = np.clip(grey, 1e-3, 1 - 1e-3)
-    return np.where(grey > 0, 0.5 + 0.125 * np.log(inside / (1 - inside)) / 2, 0).clip(0, 1).astype(np.float32)
+    return np.where(grey > 0, 0.5 + np.log(inside / (1 - inside)) / 12, 0).clip(0, 1).astype(np.float32)
 
 
 def _with_lead_marker(grey: Field, text: str, *, pitch_mm: float, chest_wall_right: bool) -> Field:
@@ -210,4 +210,4 @@ def _set_grey_scale(dataset: Dataset, stored: StoredAs) -> None:
     dataset.PresentationLUTShape = "INVERSE" if reversed_scale else "IDENTITY"
     dataset.VOILUTFunction = stored.voi
     dataset.WindowCenter = 2048 if stored.voi == "LINEAR" else FULL / 2
-    dataset.WindowWidth = 4096 if stored.voi == "LINEAR" else FULL
+    dataset.WindowWidth = 4096 if stored.voi == "LINEAR" else FULL / 3
