@@ -114,5 +114,5 @@ def is_gap_free(series: Series, *, minimum_slices: int, uniformity: float = 0.01
 
 
 def evenness(stack: Stack, uniformity: float) -> float:
-    """Return the allowed deviation as a share of the spacing: never finer than positions are written (0.05 mm)."""
-    return max(uniformity, 0.05 / stack.spacing_mm) if stack.spacing_mm else uniformity
+    """Return the allowed deviation as a share of the spacing: never finer than positions rounded to 0.1 mm allow."""
+    return max(uniformity, 0.101 / stack.spacing_mm) if stack.spacing_mm else uniformity
