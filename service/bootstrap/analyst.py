@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from service.bootstrap.observation import WorkObserver
-from service.domain.result import Priority, Reason
+from service.domain.result import Reason
 from service.inference.worker import WorkerPool
 from service.ports import AnalysisRequest, AnalysisSummary, EncodeRequest, ResultObject
 
@@ -16,8 +16,6 @@ SUMMARY = TypeAdapter(AnalysisSummary)
 ENCODE_REQUEST = TypeAdapter(EncodeRequest)
 REASONS = TypeAdapter(tuple[Reason, ...])
 OBJECTS = TypeAdapter(tuple[ResultObject, ...])
-
-STAT, ROUTINE = 10, 50
 
 
 class ChildAnalyst:
@@ -47,7 +45,6 @@ class ChildAnalyst:
         return OBJECTS.validate_python(self._call(task, request.analysis)["objects"])
 
     def _call(self, task: dict[str, Any], request: AnalysisRequest) -> dict[str, Any]:
-        priority = STAT if request.priority is Priority.URGENT else ROUTINE
-        reply = self._pool.call(task, priority=priority)
+        reply = self._pool.call(task, priority=request.priority)
         self._observe(reply.get("events", ()), request)
         return reply

@@ -65,4 +65,6 @@ def _tell(reports: list[dict[str, object]]) -> None:
             continue
         console.print(f"{report['folder']}: good")
         console.print(f"  golden results reproduced within: {report['golden_differences']}", markup=False)
-        console.print(f"  devices: {report['devices']}; {report['files']} files; {report['seconds']:.1f} s", markup=False)
+        console.print(
+            f"  devices: {report['devices']}; {report['files']} files; {report['seconds']:.1f} s", markup=False
+        )
