@@ -77,7 +77,7 @@ class FakePipeline:
     def completeness(self, instances: Sequence[Instance]) -> Completeness:
         return Completeness.COMPLETE if len(instances) >= self.enough else Completeness.INCOMPLETE
 
-    def select(self, instances: Sequence[Instance], acceptance: Mapping[str, Any]) -> Selection | Refusal:
+    def select(self, instances: Sequence[Instance], acceptance: Mapping[str, Any]) -> Selection | Refusal:  # noqa: ARG002 - the port's form
         if instances[0].text("StudyDescription") == "REFUSE":
             return Refusal(reasons=(Reason(code="unwanted", message="unwanted"),), instances=tuple(instances))
         return Selection(instances=tuple(instances))
@@ -90,7 +90,7 @@ class FakePipeline:
 class FakeAnalyst:
     """Writes one text file as its SR; `before` runs at each analysis and may raise."""
 
-    before: Callable[[AnalysisRequest], None] = lambda request: None
+    before: Callable[[AnalysisRequest], None] = lambda _: None
     triage: Triage | None = None
     analysed: list[str] = field(default_factory=list)
     refused: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
@@ -165,7 +165,7 @@ def ct_dataset(study: int, number: int, *, description: str = "", pixel: int = 0
     return dataset
 
 
-def incoming(dataset: Dataset, **changes: Any) -> IncomingInstance:
+def incoming(dataset: Dataset, /, **changes: Any) -> IncomingInstance:
     """Hand a data set over as a transport does, in two chunks."""
     buffer = BytesIO()
     pydicom.dcmwrite(buffer, dataset, implicit_vr=False, little_endian=True)

@@ -46,5 +46,7 @@ def migrate(engine: sa.Engine) -> None:
     configuration.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
     configuration.set_main_option("path_separator", "os")
     with engine.begin() as connection:
+        # Python's sqlite3 opens no transaction for CREATE TABLE: without this a kill leaves half a migration.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
         configuration.attributes["connection"] = connection
         command.upgrade(configuration, "head")

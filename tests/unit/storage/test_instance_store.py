@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pydicom
+import pytest
+from fakes import CT, ct_dataset, incoming
+
+from service.domain.errors import ConfigurationError, OutOfSpaceError
+from service.domain.implementation import IMPLEMENTATION_CLASS_UID
+from service.ports import ArrivedFile
+from service.storage import DataFolder, FileStore, FolderLock, open_folder, site_key
+
+WRITE_AND_KEEP = """
+import sys
+from pathlib import Path
+from fakes import ct_dataset, incoming
+from service.storage import FileStore, open_folder
+sent = incoming(ct_dataset(1, 1))
+store = FileStore(open_folder(Path(sys.argv[1])), reserve_bytes=0)
+print("START", flush=True)
+store.keep(store.write(sop_class_uid=sent.sop_class_uid, sop_instance_uid=sent.sop_instance_uid,
+                       transfer_syntax_uid=sent.transfer_syntax_uid, dataset=sent.dataset))
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> DataFolder:
+    return open_folder(tmp_path / "data")
+
+
+@pytest.fixture
+def store(folder: DataFolder) -> FileStore:
+    return FileStore(folder, reserve_bytes=0)
+
+
+def write(store: FileStore, *, pixel: int = 0) -> ArrivedFile:
+    sent = incoming(ct_dataset(1, 1, pixel=pixel))
+    return store.write(
+        sop_class_uid=sent.sop_class_uid,
+        sop_instance_uid=sent.sop_instance_uid,
+        transfer_syntax_uid=sent.transfer_syntax_uid,
+        dataset=sent.dataset,
+    )
+
+
+def test_a_kept_file_is_a_dicom_file_with_our_own_meta_information(store: FileStore, folder: DataFolder) -> None:
+    path = store.keep(write(store))
+    dataset = pydicom.dcmread(path)
+    assert path.read_bytes()[:132] == bytes(128) + b"DICM"
+    assert dataset.file_meta.ImplementationClassUID == IMPLEMENTATION_CLASS_UID
+    assert (dataset.file_meta.MediaStorageSOPClassUID, dataset.PatientID) == (CT, "P1")
+    assert path.parent.parent == folder.instances
+    assert not list(folder.incoming.iterdir())
+
+
+def test_names_hold_no_dicom_text(store: FileStore) -> None:
+    path = store.keep(write(store))
+    assert len(path.stem) == 64
+    assert set(path.stem) <= set("0123456789abcdef")
+
+
+def test_the_same_bytes_get_the_same_name_and_others_another(store: FileStore) -> None:
+    first, same, other = write(store), write(store), write(store, pixel=1)
+    assert (first.name, first.sha256) == (same.name, same.sha256)
+    assert other.name != first.name
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+def test_file_and_folder_are_flushed_around_the_rename(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = ["strace", "-f", "-o", str(trace), "-e", "trace=write,fsync,rename,renameat2", sys.executable, "-c"]
+    subprocess.run([*command, WRITE_AND_KEEP, str(tmp_path / "data")], env=environment, check=True, capture_output=True)
+    calls = trace.read_text().partition("START")[2]
+    names = [line.split("(")[0].split()[-1] for line in calls.splitlines()[1:] if "(" in line]
+    kept = [name for name in names if name in {"fsync", "rename", "renameat2"}]
+    assert kept == ["fsync", "rename", "fsync"]
+    assert names.index("write") < names.index("fsync")
+
+
+def test_below_the_reserve_nothing_is_read(folder: DataFolder) -> None:
+    def untouched() -> Iterator[bytes]:
+        raise AssertionError("the data set was read")
+        yield b""
+
+    store = FileStore(folder, reserve_bytes=1 << 60)
+    with pytest.raises(OutOfSpaceError, match="reserve_bytes"):
+        store.write(sop_class_uid=CT, sop_instance_uid="1.2", transfer_syntax_uid="1.2", dataset=untouched())
+
+
+def broken(error: Exception) -> Iterator[bytes]:
+    yield b"half"
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [(OSError(errno.ENOSPC, "full"), OutOfSpaceError), (ConnectionResetError(), ConnectionResetError)],
+)
+def test_a_broken_write_leaves_nothing(
+    store: FileStore, folder: DataFolder, error: Exception, raised: type[Exception]
+) -> None:
+    with pytest.raises(raised):
+        store.write(sop_class_uid=CT, sop_instance_uid="1.2", transfer_syntax_uid="1.2", dataset=broken(error))
+    assert not list(folder.incoming.iterdir())
+
+
+def test_partial_files_of_an_earlier_life_are_removed(store: FileStore, folder: DataFolder) -> None:
+    (folder.incoming / "x.part").write_bytes(b"torn")
+    assert store.remove_partial() == 1
+    assert not list(folder.incoming.iterdir())
+
+
+def test_a_folder_has_one_node(tmp_path: Path) -> None:
+    lock = FolderLock(tmp_path)
+    with pytest.raises(ConfigurationError, match="in use by another node"):
+        FolderLock(tmp_path)
+    lock.release()
+    FolderLock(tmp_path).release()
+
+
+def test_the_site_key_stays(tmp_path: Path) -> None:
+    key = site_key(tmp_path)
+    assert len(key) == 32
+    assert site_key(tmp_path) == key
+    assert (tmp_path / "site.key").stat().st_mode & 0o077 == 0
