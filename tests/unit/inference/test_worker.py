@@ -21,9 +21,7 @@ from service.domain.errors import (
     WorkerError,
     WorkerTimeoutError,
 )
-from service.domain.event import Event, InferenceFinished
 from service.domain.result import Priority
-from service.inference.event_relay import relay_events
 from service.inference.worker import WorkerPool
 
 
@@ -144,12 +142,6 @@ def test_a_task_that_is_not_json_harms_nobody(pool: WorkerPool) -> None:
 
 def test_stop_signals_are_left_to_the_parent(pool: WorkerPool) -> None:
     assert pool.call({"do": "signal_parent_like"}) == {"alive": True}
-
-
-def test_events_reach_the_parent(pool: WorkerPool) -> None:
-    seen: list[Event] = []
-    relay_events(pool.call({"do": "report"}), seen.append)
-    assert seen == [InferenceFinished(package="lung", version="0.1.0", graph="zones", device="cpu", seconds=0.5)]
 
 
 def test_urgent_tasks_overtake_waiting_ones(tmp_path: Path) -> None:

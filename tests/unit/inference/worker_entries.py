@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from service.domain.errors import ObjectRefusedError, PackageError, PixelError, StorageError
-from service.domain.event import InferenceFinished
-from service.inference.event_relay import EventRecorder
 
 Task = dict[str, Any]
 
@@ -118,9 +116,3 @@ def _do_signal_parent_like(task: Task) -> Task:
     os.kill(os.getpid(), signal.SIGTERM)
     os.kill(os.getpid(), signal.SIGINT)
     return {"alive": True}
-
-
-def _do_report(task: Task) -> Task:
-    recorder = EventRecorder()
-    recorder(InferenceFinished(package="lung", version="0.1.0", graph="zones", device="cpu", seconds=0.5))
-    return {"events": recorder.take()}
