@@ -18,12 +18,11 @@ from service.results.part10 import write_object
 from service.results.picture import Page, Painted, paint_heatmap, paint_page
 from service.results.sources import Sources, text
 from service.results.statements import label, series_description
-from service.results.verbatim import Elements, copied, has_value, patient_and_study
+from service.results.verbatim import Elements, copied, empty, has_value, patient_and_study
 
 SERIES_NUMBER = 9101
 DEFAULT_EXPLANATION = dcm("130401")
 LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
-BODY_PARTS = {"MG": "BREAST"}
 
 
 def encode_heatmaps(result: PipelineResult, context: ResultContext, folder: Path) -> tuple[EncodedObject, ...]:
@@ -153,29 +152,28 @@ def _write(dataset: Dataset, sources: Sources, source: Instance, *, folder: Path
     header = sources.header(source.sop_instance_uid)
     elements = patient_and_study(sources.header(sources.first.sop_instance_uid))
     elements |= copied(header, ("RequestAttributesSequence",))
-    elements |= _body_part(dataset, header)
-    elements |= _laterality(header)
+    elements |= _anatomy(dataset, header)
     elements |= _compression(header)
     if "ImagePositionPatient" in dataset:
         elements |= _frame_of_reference(dataset, header)
     return write_object(dataset, folder, kind=ResultKind.HEATMAP, verbatim=elements)
 
 
-def _body_part(dataset: Dataset, header: Dataset) -> Elements:
-    elements = copied(header, ("BodyPartExamined",))
-    if has_value(elements, "BodyPartExamined"):
-        return elements
-    dataset.BodyPartExamined = BODY_PARTS.get(text(header, "Modality").upper(), "CHEST")
-    return {}
+def _anatomy(dataset: Dataset, header: Dataset) -> Elements:
+    """Write the body part and return the side.
 
-
-def _laterality(header: Dataset) -> Elements:
-    """Return Image Laterality or else Laterality: both together are an error (PS3.3 C.7.3.1)."""
+    The source's own words for the body part are many ("LUNG", "CHEST PA"), and the validity of a side depends on them:
+    a breast has one, empty when unknown, a chest must have none (Laterality is type 2C, PS3.3 C.7.3.1).
+    """
+    if text(header, "Modality").upper() != "MG":
+        dataset.BodyPartExamined = "CHEST"
+        return {}
+    dataset.BodyPartExamined = "BREAST"
     for keyword in ("ImageLaterality", "Laterality"):
         elements = copied(header, (keyword,))
         if has_value(elements, keyword):
             return elements
-    return {}
+    return empty(("Laterality",))
 
 
 def _compression(header: Dataset) -> Elements:

@@ -4,16 +4,19 @@
 import re
 from collections.abc import Callable, Iterator
 
-from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from service.codes import PRIVATE_SCHEME, table
 from service.domain.provenance import DEMONSTRATION_MODEL_NAME, MANUFACTURER, MODEL_NAME
-from service.results.verbatim import REQUIRED
+from service.results.verbatim import REQUIRED, stored_bytes
 
 MAX_CODE_VALUE, MAX_MEANING, MAX_DESCRIPTION = 16, 64, 64
 UID_FORM = re.compile(r"^(0|[1-9]\d*)(\.(0|[1-9]\d*))+$")
+OWN_WORDS = frozenset(
+    b"DEMO REVIEW FIRST HEATMAP RESEARCH PNEUMOCONIOSIS DIFFUSE LUNG MAMMOGRAPHY".split()  # noqa: SIM905
+)
+"""Words of our own descriptions: a patient may be called so."""
 IDENTITY_UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
 
@@ -63,8 +66,7 @@ def description_is_plain(dataset: Dataset) -> list[str]:
     problems = [] if len(raw) <= MAX_DESCRIPTION else [f"'SeriesDescription' has {len(raw)} bytes, 64 are allowed"]
     if not raw.isascii():
         problems.append("'SeriesDescription' is not ASCII")
-    words = {word for word in re.split(rb"[^0-9A-Za-z]+", raw.upper()) if len(word) >= 3}
-    if words & set(_identifiers(dataset)):
+    if (_words(raw) - OWN_WORDS) & (_words(_bytes(dataset, "PatientName")) | _words(_bytes(dataset, "PatientID"))):
         problems.append("'SeriesDescription' repeats a part of the patient's name or ID")
     return problems
 
@@ -114,17 +116,11 @@ def _bytes(dataset: Dataset, keyword: str) -> bytes:
     """Return an element as it is stored: a broken name must not break the check."""
     if keyword not in dataset:
         return b""
-    element = dataset.get_item(Tag(keyword))
-    if isinstance(element, RawDataElement):
-        return (element.value or b"").strip(b" \0")
-    return str(element.value).encode("utf-8", "replace")
+    return (stored_bytes(dataset.get_item(Tag(keyword))) or b"").strip(b" \0")
 
 
-def _identifiers(dataset: Dataset) -> Iterator[bytes]:
-    for keyword in ("PatientName", "PatientID"):
-        for part in re.split(rb"[\^=\\ ,.]+", _bytes(dataset, keyword).upper()):
-            if len(part) >= 3:
-                yield part
+def _words(raw: bytes) -> set[bytes]:
+    return {word for word in re.split(rb"[^0-9A-Z]+", raw.upper()) if len(word) >= 3}
 
 
 OBJECT_RULES: tuple[Callable[[Dataset], list[str]], ...] = (

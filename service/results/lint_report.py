@@ -98,7 +98,7 @@ def _outline_problems(region: Dataset) -> list[str]:
         return ["a region is not a POLYLINE of at least four points"]
     xs, ys = values[0::2], values[1::2]
     problems = [] if (xs[0], ys[0]) == (xs[-1], ys[-1]) else ["an outline is not closed"]
-    if min(max(xs) - min(xs), max(ys) - min(ys)) < 1:
+    if min(max(xs) - min(xs), max(ys) - min(ys)) < 0.999:  # stored as 32-bit numbers
         problems.append("an outline is smaller than one pixel")
     if min(values) < 0:
         problems.append("an outline leaves the image")

@@ -60,6 +60,8 @@ def encode_sr(result: PipelineResult, context: ResultContext, folder: Path) -> t
     document = _document(result, context, sources, findings=findings)
     header = sources.header(sources.first.sop_instance_uid)
     description = series_description(result, "SR", priority=context.priority)
+    # highdicom notes itself here with the time of encoding, which would make every file differ.
+    document.pop("ContributingEquipmentSequence", None)
     stamp(document, result, description=description, source=header)
     if context.predecessor_sop_instance_uids:
         document.PredecessorDocumentsSequence = _predecessors(result, context.predecessor_sop_instance_uids)

@@ -146,15 +146,15 @@ def closed_outline(region: Region, columns: float, rows: float) -> np.ndarray:
     """Return the outline clipped to the image, closed; one too small to be seen becomes a box of one pixel."""
     points = np.asarray(region.points, dtype=np.float64).clip((0, 0), (columns, rows))
     low, high = points.min(axis=0), points.max(axis=0)
-    if (high - low).min() < 1:
+    if len(np.unique(points, axis=0)) < 3 or (high - low).min() < 1:
         points = _box(low, high, np.array((columns, rows)))
     return points if (points[0] == points[-1]).all() else np.vstack((points, points[:1]))
 
 
 def _box(low: np.ndarray, high: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """Widen bounds to one pixel within the image and return them as a closed box."""
-    low = np.minimum(low, size - 1)
-    high = np.maximum(high, low + 1)
+    """Widen bounds to whole pixels within the image, one at least, and return them as a closed box."""
+    low = np.minimum(np.floor(low), size - 1)
+    high = np.maximum(np.ceil(high), low + 1)
     return np.array([low, (high[0], low[1]), high, (low[0], high[1]), low])
 
 

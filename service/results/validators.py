@@ -20,7 +20,8 @@ HOROS_OPTIONS = (
 IGNORABLE = (
     # dcmtk is built without a converter for these; the bytes are right (results.md 6).
     "character set",
-    "Character Set",
+    "CharacterSet",
+    "ISO 2022",
 )
 
 Validator = Callable[[Path], tuple[str, ...]]

@@ -90,7 +90,7 @@ def _copy(header: Dataset, tag: BaseTag) -> RawDataElement | None:
     vr = _vr(tag)
     if tag not in header or (vr != "SQ" and vr not in TEXT_VRS):
         return None
-    value = _sequence_bytes(header, tag) if vr == "SQ" else _text_bytes(header.get_item(tag))
+    value = _sequence_bytes(header, tag) if vr == "SQ" else stored_bytes(header.get_item(tag))
     too_long = value is not None and vr != "SQ" and vr not in LONG_VRS and len(value) > 0xFFFE
     return None if value is None or too_long else _raw(tag, vr=vr, value=value)
 
@@ -99,8 +99,8 @@ def _raw(tag: BaseTag, *, vr: str, value: bytes) -> RawDataElement:
     return RawDataElement(tag, vr, len(value), value, 0, is_implicit_VR=False, is_little_endian=True)
 
 
-def _text_bytes(element: DataElement | RawDataElement) -> bytes | None:
-    """Return the stored bytes, padded to even length (PS3.5 7.1.1)."""
+def stored_bytes(element: DataElement | RawDataElement) -> bytes | None:
+    """Return a text element's bytes as they are stored, padded to even length (PS3.5 7.1.1)."""
     if isinstance(element, RawDataElement):
         value = element.value or b""
     else:
