@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Procedural PA chest radiographs with known lungs, heart and dust opacities, made by the physics of the exposure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from models.phantoms.chest_radiograph.anatomy import (
     RIGHT,
     Build,
     Grid,
+    LungField,
     air_path,
     as_float32,
     body_path,
@@ -103,7 +105,7 @@ def anatomy(seed: int, *, shape: tuple[int, int] = (840, 760), pitch_mm: float =
     tissue = as_float32(body_path(build, x, y)) - (1 - LUNG_DENSITY) * air
     tissue += rng.uniform(0.9, 1.8) * np.sqrt(lung) * vessel_path(build, grid, rng=rng)
     tissue *= 1 + 0.012 * power_law_noise(shape, beta=2.6, rng=rng)
-    masks = np.stack([fields[RIGHT].mask & (x < 0), fields[LEFT].mask & (x >= 0), _heart(build, x, y)])
+    masks = np.stack([fields[RIGHT].mask & (x < 0), fields[LEFT].mask & (x >= 0), _heart(build, fields, y)])
     return Anatomy(
         build=build,
         pitch_mm=pitch_mm,
@@ -114,10 +116,9 @@ def anatomy(seed: int, *, shape: tuple[int, int] = (840, 760), pitch_mm: float =
     )
 
 
-def _heart(build: Build, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
-    right, left = lung_field(build, x, y, side=RIGHT), lung_field(build, x, y, side=LEFT)
+def _heart(build: Build, fields: Mapping[int, LungField], y: NDArray[np.float64]) -> NDArray[np.bool_]:
     level = (y > 0.42 * build.height) & (y < build.dome_right + 8)
-    return np.asarray((right.medial < 0) & (left.medial < 0) & level)
+    return np.asarray((fields[RIGHT].medial < 0) & (fields[LEFT].medial < 0) & level)
 
 
 def zone_map(masks: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -134,7 +135,7 @@ def zone_map(masks: NDArray[np.bool_]) -> NDArray[np.uint8]:
 def radiograph(
     body: Anatomy, *, disease: Disease = NORMAL, scanner: Scanner | None = None, seed: int = 0, marker: bool = True
 ) -> Radiograph:
-    """Expose a body with a disease on a scanner (PS: the same arguments, the same picture)."""
+    """Expose a body with a disease on a scanner; the same arguments, the same picture."""
     rng = np.random.default_rng([seed, 2])
     shown = scanner or random_scanner(rng)
     depth = body.optical_depth + TISSUE_PER_MM * _inside(body, disease, rng)

@@ -161,6 +161,8 @@ def _rounded(
     classes = rng.integers(0, 3, columns.size)
     for number in range(3):
         of_class = classes == number
+        if not of_class.any():
+            continue
         weights = _DENSITY[shape] * rng.uniform(0.7, 1.3, int(of_class.sum()))
         cloud = impulses((shape_of[0], shape_of[1]), columns=columns[of_class], rows=rows[of_class], weights=weights)
         radius = (low + (high - low) * (number + 0.5) / 3) / 2 / pitch_mm
