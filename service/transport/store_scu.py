@@ -2,7 +2,7 @@
 """The storage SCU: sends result objects to one configured destination and reports each object's status."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,9 +16,9 @@ from pynetdicom.presentation import PresentationContext, build_context
 from service.domain.errors import DestinationUnreachableError
 from service.ports import EncodedObject
 from service.settings import DestinationSettings
-from service.transport.deadline import deadline
+from service.transport.deadline import deadline, shut_down
 from service.transport.sop_classes import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, VERIFICATION
-from service.transport.upper_layer import GuardedAE, Limits, silence_pynetdicom
+from service.transport.upper_layer import GuardedAE, GuardedSocket, Limits, silence_pynetdicom
 
 SLOWEST_BYTES_PER_SECOND = 100_000
 """A link slower than this is as good as down: an object gets the time that it needs at this rate, and the timeout."""
@@ -71,9 +71,11 @@ class StoreScu:
                 raise self._unreachable("accepted the association but did not answer C-ECHO with success")
 
     def _store(self, association: Association, item: EncodedObject, message_id: int) -> int | None:
-        seconds = self._settings.timeout_seconds + item.path.stat().st_size / SLOWEST_BYTES_PER_SECOND
-        association.dimse_timeout = seconds + 1  # the deadline strikes first
-        with deadline(seconds, lambda: _socket(association)):
+        patience = self._settings.timeout_seconds
+        total = patience + item.path.stat().st_size / SLOWEST_BYTES_PER_SECOND
+        association.dimse_timeout = total + 1  # it counts from the first byte; the deadline strikes first
+        with deadline(patience, lambda: _socket(association), total_seconds=total) as watch:
+            _watch_sending(association, watch.progress)
             try:
                 answer = association.send_c_store(_payload(association, item), msg_id=message_id)
             except (ValueError, RuntimeError):  # no presentation context for it; the association ended
@@ -89,6 +91,7 @@ class StoreScu:
         finally:
             with deadline(self._settings.timeout_seconds, lambda: _socket(association)):
                 association.release()
+            _close(association)
 
     def _associate(self, contexts: list[PresentationContext]) -> Association:
         """Open an association; one whose contexts were all refused is returned too, as not established."""
@@ -99,6 +102,7 @@ class StoreScu:
             association = self._request(contexts, handlers)
         if association.is_established or association.rejected_contexts:
             return association
+        _close(association)
         raise self._unreachable(self._failure(association, connected=bool(opened), started=started))
 
     def _request(self, contexts: list[PresentationContext], handlers: list[evt.EventHandlerType]) -> Association:
@@ -168,8 +172,21 @@ def _first(context: PresentationContext) -> UID:
     return context.transfer_syntax[0]
 
 
+def _watch_sending(association: Association, progress: Callable[[], None]) -> None:
+    if isinstance(association.dul.socket, GuardedSocket):
+        association.dul.socket.sent = progress
+
+
 def _socket(association: Association) -> Any:
     return association.dul.socket.socket if association.dul.socket else None
+
+
+def _close(association: Association) -> None:
+    """Close the connection whatever state pynetdicom left it in."""
+    connection = _socket(association)
+    if connection is not None:
+        shut_down(connection)
+        connection.close()
 
 
 def _rejection_text(association: Association) -> str:

@@ -87,6 +87,8 @@ class GuardedSocket(AssociationSocket):
         super().__init__(association, client_socket=client_socket, address=address)
         self._pdu_type = 0
         self._pdu_ends = 0.0
+        self.sent: Callable[[], None] = _nothing
+        """Called after each PDU that left."""
         if client_socket is not None:
             tune(client_socket)
 
@@ -133,6 +135,7 @@ class GuardedSocket(AssociationSocket):
         try:
             self.socket.settimeout(self.limits.pdu_seconds)
             self.socket.sendall(bytestream)  # its timeout spans the whole call
+            self.sent()
         except OSError:
             shut_down(self.socket)
             self.event_queue.put("Evt17")
@@ -183,6 +186,10 @@ class GuardedSocket(AssociationSocket):
         raise PeerBrokeLimitError(reason)
 
 
+def _nothing() -> None:
+    """Do nothing."""
+
+
 def tune(connection: socket.socket) -> None:
     """Set TCP options: no Nagle delay, and a peer that lost power is noticed within 45 s."""
     options = [("TCP_NODELAY", 1), ("TCP_KEEPIDLE", 20), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 5)]
@@ -218,7 +225,7 @@ class GuardedStateMachine(StateMachine):
         association._kill = True  # the flag that kill() sets; kill() would wait for this thread
         self.dul.kill_dul()
         if self.dul.socket is not None:
-            shut_down(self.dul.socket.socket)
+            self.dul.socket._shutdown_socket()
 
 
 def guard(association: Association, connection: GuardedSocket, *, limits: Limits, dropped: Dropped) -> None:
