@@ -209,7 +209,7 @@ def test_kill_minus_nine_loses_nothing_acknowledged(tmp_path: Path, kills: int) 
     """A child runs the node and prints what it acknowledged; each life ends with SIGKILL."""
     acknowledged: set[str] = set()
     for life in range(kills):
-        acknowledged |= _one_life(tmp_path, life, seconds=2.0 + 0.2 * life)
+        acknowledged |= _one_life(tmp_path, life, seconds=0.2 * life)
     with running(tmp_path, reconcile_seconds=2.0) as node:
         node.wait_idle(seconds=60)
         analysed = {row[0] for row in node.rows("select sop_instance_uid from instance")}
@@ -223,10 +223,14 @@ def test_kill_minus_nine_loses_nothing_acknowledged(tmp_path: Path, kills: int) 
 
 
 def _one_life(root: Path, life: int, *, seconds: float) -> set[str]:
+    """Let the child live for so long after its first acknowledgement."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, str(Path(__file__).with_name("feeding_node.py")), str(root), str(life)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as child:
+        assert child.stdout is not None
+        first = child.stdout.readline()
         time.sleep(seconds)
         child.send_signal(signal.SIGKILL)
-        output, _ = child.communicate()
-    return {line.strip() for line in output.splitlines(keepends=True) if line.endswith("\n")}
+        lines = [first, *child.stdout]
+    assert first, "the node did not start again"
+    return {line.strip() for line in lines if line.endswith("\n")}
