@@ -17,7 +17,7 @@ from service.workflow.rules import keywords, lines, matching_rules, verdicts, wa
 
 
 def route(files: list[Path], config: Path | None, *, as_json: bool) -> int:
-    """Explain the routing of the studies among the files; exit status 1 when a study matches no rule or a file is bad."""
+    """Explain the routing of the files' studies; exit status 1 when one matches no rule or a file is bad."""
     settings = load_settings(config) if config else Settings()
     studies, bad = _read(files, settings)
     reports = [_report(uid, instances, settings.rules) for uid, instances in studies.items()]

@@ -4,10 +4,12 @@
 from pathlib import Path
 
 from service.bootstrap.node import Node
+from service.observability.logs import configure_logging
 from service.settings import load_settings
 
 
 def run(config: Path) -> None:
     """Start the node and block until it has drained after SIGTERM or SIGINT."""
-    with Node(load_settings(config)) as node:
+    settings = load_settings(config)
+    with Node(settings, configure_logging(settings.log)) as node:
         node.wait()

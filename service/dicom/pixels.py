@@ -63,6 +63,12 @@ TRANSFER_SYNTAXES: dict[str, Codec] = {
 SUPPORTED_TRANSFER_SYNTAXES = tuple(TRANSFER_SYNTAXES)
 
 
+def missing_decoders() -> tuple[str, ...]:
+    """Return the transfer syntaxes whose pinned decoder is not installed; none, unless the installation is damaged."""
+    pinned = {uid: codec.plugin for uid, codec in TRANSFER_SYNTAXES.items() if codec.plugin}
+    return tuple(uid for uid, plugin in pinned.items() if plugin not in get_decoder(UID(uid)).available_plugins)
+
+
 def read_image(path: Path, frame_number: int = 1) -> StoredImage:
     """Decode one frame (numbered from 1) of a monochrome image.
 

@@ -63,6 +63,12 @@ class Session:
         return outputs
 
 
+def available_devices() -> tuple[str, ...]:
+    """Return the devices that ONNX Runtime can use here, the preferred one first: "cuda", "cpu"."""
+    has_cuda = _CUDA in onnxruntime.get_available_providers()
+    return ("cuda", "cpu") if has_cuda else ("cpu",)
+
+
 def _start(model: bytes, *, where: str, provider: Provider, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

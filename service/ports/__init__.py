@@ -78,7 +78,7 @@ class Clock(Protocol):
 class Observer(Protocol):
     """Receives everything that happens; must not raise and must return quickly."""
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: Event, /) -> None:
         """Log and count the event."""
 
 

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`dokuei doctor`: looks at this machine as the node would, and says what to do about what it finds."""
+
+import os
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from service.bootstrap.packages import configuration_problems, packages_folder
+from service.cli.console import console, print_json
+from service.dicom.pixels import missing_decoders
+from service.domain.errors import DestinationUnreachableError, DokueiError
+from service.inference.listing import check_package
+from service.inference.session import available_devices
+from service.settings import Settings, load_settings
+from service.transport.store_scu import StoreScu
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at; `advice` says what to do when it is not well."""
+
+    subject: str
+    well: bool
+    text: str
+    advice: str = ""
+
+
+Look = Callable[[Settings], Iterator[Finding]]
+
+
+def doctor(config: Path, *, as_json: bool) -> int:
+    """Print every finding; exit status 1 when something is not well."""
+    settings = load_settings(config)
+    findings = [finding for look in LOOKS for finding in look(settings)]
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        _tell(findings)
+    return 0 if all(finding.well for finding in findings) else 1
+
+
+def _tell(findings: list[Finding]) -> None:
+    for finding in findings:
+        mark, style = ("✓", "green") if finding.well else ("✗", "red")
+        console.print(f"{mark} {finding.subject}: {finding.text}", style=style, markup=False, soft_wrap=True)
+        if not finding.well and finding.advice:
+            console.print(f"    {finding.advice}", markup=False, soft_wrap=True)
+
+
+def _configuration(settings: Settings) -> Iterator[Finding]:
+    problems = configuration_problems(settings)
+    if not problems:
+        yield Finding(subject="configuration", well=True, text="the node would start with it")
+    for problem in problems:
+        yield Finding(subject="configuration", well=False, text=problem)
+    if not settings.peers:
+        yield Finding(
+            subject="peers",
+            well=False,
+            text="no peer may send studies",
+            advice="add the PACS under 'peers' with its AE title and address",
+        )
+
+
+def _disk(settings: Settings) -> Iterator[Finding]:
+    folder = settings.storage.folder.absolute()
+    place = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    free, reserve = shutil.disk_usage(place).free, settings.storage.reserve_bytes
+    yield Finding(
+        subject="disk",
+        well=free > reserve,
+        text=f"{free / 1e9:.1f} GB free at {place}, reserve {reserve / 1e9:.1f} GB",
+        advice="the node answers 0xA700 below the reserve; free some space, or move storage.folder",
+    )
+    yield Finding(
+        subject="data folder",
+        well=os.access(place, os.W_OK),
+        text=f"{place} is {'' if os.access(place, os.W_OK) else 'not '}writable",
+        advice="give the node's user the folder: chown it, mode 0700",
+    )
+
+
+def _ports(settings: Settings) -> Iterator[Finding]:
+    for name, host, port in (
+        ("DICOM port", settings.node.host, settings.node.port),
+        ("HTTP port", settings.http.host, settings.http.port),
+    ):
+        problem = _bind_problem(host, port)
+        yield Finding(
+            subject=name,
+            well=not problem,
+            text=problem or f"{host}:{port} is free",
+            advice="if the node itself is running, that is why; otherwise choose another port",
+        )
+
+
+def _bind_problem(host: str, port: int) -> str:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return f"{host}:{port} cannot be used: {error.strerror}"
+    return ""
+
+
+def _decoders(settings: Settings) -> Iterator[Finding]:  # noqa: ARG001 - one signature for all looks
+    missing = missing_decoders()
+    yield Finding(
+        subject="pixel decoders",
+        well=not missing,
+        text=f"missing for {', '.join(missing)}" if missing else "one pinned decoder for every transfer syntax",
+        advice="reinstall Dokuei with its dependencies",
+    )
+
+
+def _inference(settings: Settings) -> Iterator[Finding]:
+    devices, wanted = available_devices(), settings.inference.provider
+    yield Finding(
+        subject="ONNX Runtime",
+        well=wanted != "cuda" or "cuda" in devices,
+        text=f"devices {', '.join(devices)}; inference.provider is {wanted}",
+        advice="install '.[gpu]' instead of '.[cpu]', and the NVIDIA driver; or set inference.provider to auto",
+    )
+
+
+def _packages(settings: Settings) -> Iterator[Finding]:
+    for pipeline, choice in settings.pipelines.items():
+        subject = f"package of {pipeline}"
+        try:
+            result = check_package(packages_folder(settings) / choice.package / choice.version)
+        except DokueiError as error:
+            yield Finding(subject=subject, well=False, text=str(error))
+            continue
+        text = f"{result.identity.name} {result.identity.version} ({result.identity.status}): golden results reproduced"
+        yield Finding(subject=subject, well=True, text=text)
+
+
+def _destinations(settings: Settings) -> Iterator[Finding]:
+    for entry in settings.destinations:
+        subject = f"destination {entry.name}"
+        try:
+            StoreScu(entry, ae_title=settings.node.ae_title).echo()
+        except DestinationUnreachableError as error:
+            yield Finding(subject=subject, well=False, text=str(error))
+            continue
+        yield Finding(subject=subject, well=True, text=f"{entry.ae_title} at {entry.host}:{entry.port} answers C-ECHO")
+
+
+LOOKS: tuple[Look, ...] = (_configuration, _disk, _ports, _decoders, _inference, _packages, _destinations)

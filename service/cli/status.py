@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`dokuei status`: what the ledger knows, for the person at the terminal."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from service.cli.console import console, print_json, print_table
+from service.domain.errors import ConfigurationError
+from service.ports.statistics import QueueCounts
+from service.settings import load_settings
+from service.storage.database import DATABASE_FILE, create_database
+from service.storage.statistics import SqlStatistics, StudyStatus
+
+SHOWN = 50
+
+
+def status(config: Path, *, as_json: bool) -> int:
+    """Print queues, destinations and the last studies; exit status 1 when something needs a person."""
+    statistics = open_statistics(load_settings(config).storage.folder)
+    counts, studies = statistics.counts(), statistics.studies(limit=SHOWN)
+    if as_json:
+        print_json({"queues": asdict(counts), "studies": [asdict(study) for study in studies]})
+    else:
+        _tell(counts, studies)
+    return 1 if counts.deliveries_refused or counts.conflicts or counts.failed_jobs else 0
+
+
+def open_statistics(folder: Path) -> SqlStatistics:
+    """Open the ledger of a data folder for reading."""
+    if not (folder / DATABASE_FILE).is_file():
+        raise ConfigurationError(
+            f"there is no ledger in storage.folder '{folder}'; has the node run here? (the folder is relative to the "
+            "directory that the node is started in)"
+        )
+    return SqlStatistics(create_database(folder))
+
+
+def _tell(counts: QueueCounts, studies: tuple[StudyStatus, ...]) -> None:
+    columns = ("received", "study", "images", "pipeline", "state", "priority", "result", "delivered", "s")
+    print_table(f"Last {len(studies)} studies", columns, [row(study) for study in studies])
+    console.print("waiting: " + ", ".join(f"{stage} {number}" for stage, number in counts.pending.items()))
+    for destination, number in counts.deliveries_refused.items():
+        console.print(
+            f"REFUSED by '{destination}': {number} object(s) are held; see why in the log, then `dokuei retry`",
+            markup=False,
+            style="red",
+        )
+    if counts.conflicts:
+        console.print(
+            f"CONFLICTS: {counts.conflicts} instance(s) came again with other bytes under the same UID; the first copy "
+            "stays, the others are in the folder 'conflicts'",
+            markup=False,
+            style="red",
+        )
+    if counts.failed_jobs:
+        console.print(f"FAILED: {counts.failed_jobs} job(s) have no result at all; see the log", style="red")
+
+
+def row(study: StudyStatus) -> tuple[str, ...]:
+    """Return a study as the cells of a table."""
+    received = datetime.fromtimestamp(study.received_at, tz=UTC).astimezone().strftime("%m-%d %H:%M:%S")
+    seconds = f"{study.seconds:.1f}" if study.seconds is not None else ""
+    state = study.state or ("waiting" if study.revision == 0 else "no rule matched")
+    delivered = f"{study.delivered}/{study.objects}" if study.objects else ""
+    uid = study.study_instance_uid
+    short = uid if len(uid) <= 12 else f"…{uid[-11:]}"
+    cells = (received, short, str(study.instances), study.pipeline, state, study.priority, study.headline)
+    return (*cells, delivered, seconds)

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The seam to the ledger's counts, for metrics and for the status command."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueCounts:
+    """How much waits where, at one moment; times are seconds since the epoch.
+
+    Stages: close, route, analyse, encode, deliver, notify. `oldest_received_at` is when the oldest study that waits in
+    a stage arrived; stages in which nothing waits are absent there and 0 in `pending`.
+    """
+
+    pending: Mapping[str, int]
+    oldest_received_at: Mapping[str, float]
+    deliveries_pending: Mapping[str, int]
+    deliveries_refused: Mapping[str, int]
+    last_delivered_at: Mapping[str, float]
+    conflicts: int
+    failed_jobs: int
+
+
+class QueueStatistics(Protocol):
+    """Asks the ledger; called at each scrape, so it is a handful of indexed counts."""
+
+    def counts(self) -> QueueCounts:
+        """Return what waits now.
+
+        Raises
+        ------
+        StorageError
+            The ledger cannot be read.
+        """

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Counts over the ledger for metrics, and the rows that `dokuei status` shows."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+
+from service.domain.entry import DeliveryState, JobState, NotificationState
+from service.domain.errors import StorageError
+from service.ports.statistics import QueueCounts
+from service.storage import schema
+from service.storage.stranded import JOB_STAGES
+
+Number = TypeVar("Number", int, float)
+STAGES = ("close", "route", "analyse", "encode", "deliver", "notify")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyStatus:
+    """A study's newest analysis by one pipeline (or the study alone, before any), as `dokuei status` shows it.
+
+    It carries identity: it is for the terminal of the person who asks, never for a log.
+    """
+
+    study_instance_uid: str
+    received_at: float
+    instances: int
+    revision: int
+    pipeline: str
+    state: str
+    outcome: str
+    priority: str
+    headline: str
+    objects: int
+    delivered: int
+    refused: int
+    seconds: float | None
+
+
+class SqlStatistics:
+    """`ports.QueueStatistics` on the ledger's database."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def counts(self) -> QueueCounts:
+        """Return what waits now."""
+        with self._reading() as connection:
+            waiting = _waiting(connection)
+            return QueueCounts(
+                pending={stage: waiting.get(stage, (0, 0.0))[0] for stage in STAGES},
+                oldest_received_at={stage: oldest for stage, (_, oldest) in waiting.items()},
+                deliveries_pending=_by_destination(connection, sa.func.count(), DeliveryState.PENDING),
+                deliveries_refused=_by_destination(connection, sa.func.count(), DeliveryState.REFUSED),
+                last_delivered_at=_by_destination(
+                    connection, sa.func.max(schema.delivery.c.ended_at), DeliveryState.DELIVERED
+                ),
+                conflicts=_count(connection, schema.conflict),
+                failed_jobs=_count(connection, schema.job, schema.job.c.state == JobState.FAILED),
+            )
+
+    def studies(self, *, limit: int) -> tuple[StudyStatus, ...]:
+        """Return the studies that arrived last, newest first."""
+        with self._reading() as connection:
+            return tuple(StudyStatus(**row._mapping) for row in connection.execute(_study_rows(limit)))
+
+    @contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise StorageError(f"the ledger cannot be read: {type(error).__name__}; see `dokuei doctor`") from error
+
+
+def _count(connection: sa.Connection, table: sa.Table, *where: sa.ColumnElement[bool]) -> int:
+    return connection.execute(sa.select(sa.func.count()).select_from(table).where(*where)).scalar_one()
+
+
+def _waiting(connection: sa.Connection) -> dict[str, tuple[int, float]]:
+    """Return (number, oldest arrival) by stage, of the stages in which something waits."""
+    study, revision, job = schema.study.c, schema.revision.c, schema.job.c
+    delivery, notification = schema.delivery.c, schema.notification.c
+    found = {
+        "close": _number_and_oldest(connection, study.last_seen_at, study.unclosed > 0),
+        "route": _number_and_oldest(connection, revision.closed_at, revision.routed_at.is_(None)),
+        **{
+            stage: _number_and_oldest(connection, job.received_at, job.state == state)
+            for state, stage in JOB_STAGES.items()
+        },
+        "deliver": _number_and_oldest(
+            connection, job.received_at, delivery.state == DeliveryState.PENDING, delivery.job_id == job.id
+        ),
+        "notify": _number_and_oldest(
+            connection, job.received_at, notification.state == NotificationState.PENDING, notification.job_id == job.id
+        ),
+    }
+    return {stage: (number, oldest) for stage, (number, oldest) in found.items() if number}
+
+
+def _number_and_oldest(
+    connection: sa.Connection, since: sa.Column[float], *where: sa.ColumnElement[bool]
+) -> tuple[int, float]:
+    row = connection.execute(sa.select(sa.func.count(), sa.func.min(since)).where(*where)).one()
+    return row[0], row[1] or 0.0
+
+
+def _by_destination(
+    connection: sa.Connection, value: sa.ColumnElement[Number], state: DeliveryState
+) -> dict[str, Number]:
+    delivery = schema.delivery.c
+    statement = sa.select(delivery.destination, value).where(delivery.state == state).group_by(delivery.destination)
+    return dict(connection.execute(statement).tuples().all())
+
+
+def _study_rows(limit: int) -> sa.Select[tuple[object, ...]]:
+    study, job, instance, delivery = schema.study.c, schema.job.c, schema.instance.c, schema.delivery.c
+    # A later revision's job replaces an earlier one's row, as its result replaces the earlier result.
+    newest = sa.select(sa.func.max(job.id)).group_by(job.study_id, job.pipeline).scalar_subquery()
+    instances = sa.select(sa.func.count()).where(instance.study_id == study.id).scalar_subquery()
+
+    def deliveries(*where: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
+        return (
+            sa.select(sa.func.count()).where(delivery.job_id == job.id, *where).correlate(schema.job).scalar_subquery()
+        )
+
+    return (
+        sa.select(
+            study.study_instance_uid,
+            study.first_seen_at.label("received_at"),
+            instances.label("instances"),
+            study.revision,
+            sa.func.coalesce(job.pipeline, "").label("pipeline"),
+            sa.func.coalesce(job.state, "").label("state"),
+            sa.func.coalesce(job.outcome, "").label("outcome"),
+            sa.func.coalesce(job.priority, "").label("priority"),
+            sa.func.coalesce(job.headline, "").label("headline"),
+            deliveries().label("objects"),
+            deliveries(delivery.state == DeliveryState.DELIVERED).label("delivered"),
+            deliveries(delivery.state == DeliveryState.REFUSED).label("refused"),
+            (job.ended_at - job.received_at).label("seconds"),
+        )
+        .select_from(schema.study.outerjoin(schema.job, sa.and_(job.study_id == study.id, job.id.in_(newest))))
+        .order_by(study.first_seen_at.desc(), study.id.desc(), job.pipeline)
+        .limit(limit)
+    )
