@@ -14,7 +14,7 @@ from models.phantoms.computed_tomography import NOT_LUNG, PATTERNS, ChestPhantom
 from models.recipes.diffuse_lung_data import PAINTED, RECIPE, DrawScanner
 from service.domain.image import Affine, SlicePlane
 from service.domain.instance import Instance
-from service.pipelines.diffuse_lung.extent import LungExtent, gather, in_batches, measure_slice
+from service.pipelines.diffuse_lung.extent import LungExtent, in_batches, measure_slices
 from service.pipelines.diffuse_lung.slices import AxialSlice
 
 _SLICES = 10
@@ -76,11 +76,7 @@ def _extent(network: PatchResNet, sections: Sequence[AxialSlice]) -> LungExtent:
         probabilities: NDArray[np.float32] = network(torch.from_numpy(patches))[0].numpy()
         return probabilities
 
-    batched, patterns = in_batches(classify, 256), len(PATTERNS)
-    return gather(
-        [measure_slice(section, RECIPE, classify=batched, patterns=patterns) for section in sections],
-        patterns=patterns,
-    )
+    return measure_slices(sections, RECIPE, classify=in_batches(classify, 256), patterns=len(PATTERNS))
 
 
 def _upright(section: Slice) -> AxialSlice:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Counts lung by pattern: of one slice through the classifier, then of all slices by side and zone."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -168,6 +168,14 @@ class LungExtent:
 
 def _one(index: int | None) -> slice:
     return slice(None) if index is None else slice(index, index + 1)
+
+
+def measure_slices(
+    sections: Iterable[AxialSlice], recipe: PatchRecipe, *, classify: Classify, patterns: int
+) -> LungExtent:
+    """Measure slices as they come, keeping nothing of one but its counts."""
+    measured = [measure_slice(section, recipe, classify=classify, patterns=patterns) for section in sections]
+    return gather(measured, patterns=patterns)
 
 
 def gather(sections: Sequence[SliceExtent], *, patterns: int) -> LungExtent:

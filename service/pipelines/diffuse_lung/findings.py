@@ -67,12 +67,9 @@ def key_slice(sections: Sequence[SliceExtent], pattern: int, *, side: int | None
     return max(sections, key=lambda section: float(section.counts[sides, pattern].sum()))
 
 
-def pattern_box(section: SliceExtent, pattern: int, *, recipe: PatchRecipe, side: int | None = None) -> Box:
-    """Return the box, on the upright slice, around the largest connected part of a pattern on one side or both."""
-    tiles = section.classes == pattern
-    if side is not None:
-        tiles &= section.on_left == bool(side)
-    return section.to_upright.box(_grid_box(_largest(tiles), recipe))
+def pattern_box(section: SliceExtent, pattern: int, *, recipe: PatchRecipe) -> Box:
+    """Return the box, on the upright slice, around the largest connected part of a pattern."""
+    return section.to_upright.box(_grid_box(_largest(section, pattern), recipe))
 
 
 def _overall(extent: LungExtent, index: int, pattern: Pattern, *, recipe: PatchRecipe) -> Finding:
@@ -83,7 +80,7 @@ def _overall(extent: LungExtent, index: int, pattern: Pattern, *, recipe: PatchR
         label=f"{pattern.title}: {percent:.0f} % of lung",
         finding=pattern.code,
         presence=Presence.PRESENT,
-        region=_region(section, _grid_box(_largest(section.classes == index), recipe)),
+        region=_region(section, _grid_box(_largest(section, index), recipe)),
         site=_LUNG,
         laterality=_laterality(extent, index),
         score=round(percent / 100, 4),
@@ -106,15 +103,14 @@ def _by_zone(extent: LungExtent, index: int, pattern: Pattern, *, recipe: PatchR
             if percent < max(pattern.least_percent, 1.0):
                 continue
             section = key_slice(extent.zone_slices(zone), index, side=side)
-            tiles = (section.classes == index) & (section.on_left == bool(side))
-            if not tiles.any():
+            if not pattern_tiles(section, index, side).any():
                 continue
             yield Finding(
                 key=f"pattern-{pattern.name.replace('_', '-')}-{side_letter}{zone_letter}",
                 label=f"{pattern.title}: {percent:.0f} % of {_SIDE_NAMES[side]} {_ZONE_NAMES[zone]} third",
                 finding=pattern.code,
                 presence=Presence.PRESENT,
-                region=_region(section, _grid_box(_largest(tiles), recipe)),
+                region=_region(section, _grid_box(_largest(section, index, side), recipe)),
                 site=private(f"ZONE-{side_letter}{zone_letter}"),
                 laterality=_LATERALITY[side],
                 score=round(percent / 100, 4),
@@ -122,8 +118,20 @@ def _by_zone(extent: LungExtent, index: int, pattern: Pattern, *, recipe: PatchR
             )
 
 
-def _largest(tiles: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the largest connected part (corners touch); of equals, the first in reading order."""
+def pattern_tiles(section: SliceExtent, pattern: int, side: int | None = None) -> NDArray[np.bool_]:
+    """Return the tiles of a pattern, on one side or both."""
+    tiles = section.classes == pattern
+    return np.asarray(tiles if side is None else tiles & (section.on_left == bool(side)))
+
+
+def _largest(section: SliceExtent, pattern: int, side: int | None = None) -> NDArray[np.bool_]:
+    """Return the largest connected part (corners touch) that lies in one lung; of equals, right before left."""
+    sides = range(len(SIDES)) if side is None else (side,)
+    parts = [_largest_part(pattern_tiles(section, pattern, each)) for each in sides]
+    return max(parts, key=lambda part: int(part.sum()))
+
+
+def _largest_part(tiles: NDArray[np.bool_]) -> NDArray[np.bool_]:
     labels, count = ndimage.label(tiles, structure=np.ones((3, 3)))
     if count < 2:
         return tiles
@@ -133,7 +141,8 @@ def _largest(tiles: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def _grid_box(tiles: NDArray[np.bool_], recipe: PatchRecipe) -> Box:
     rows, columns = np.flatnonzero(tiles.any(axis=1)), np.flatnonzero(tiles.any(axis=0))
     step = recipe.stride_px
-    return step * columns[0], step * rows[0], step * (columns[-1] + 1), step * (rows[-1] + 1)
+    left, top, right, bottom = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+    return step * left, step * top, step * right, step * bottom
 
 
 def _region(section: SliceExtent, grid_box: Box) -> Region:

@@ -11,7 +11,7 @@ from service.domain.result import Heatmap, Mark
 from service.imaging.normalise import window_ct
 from service.imaging.resample import back_to, resample_box
 from service.pipelines.diffuse_lung.extent import SIDES, ZONES, LungExtent, SliceExtent
-from service.pipelines.diffuse_lung.findings import key_slice, pattern_box
+from service.pipelines.diffuse_lung.findings import key_slice, pattern_box, pattern_tiles
 from service.pipelines.diffuse_lung.lungs import find_lungs
 from service.pipelines.diffuse_lung.patches import PatchRecipe
 from service.pipelines.diffuse_lung.patterns import Pattern
@@ -20,6 +20,7 @@ from service.pipelines.diffuse_lung.slices import AxialSlice, read_slice
 LEGEND: Final = "1 - p(normal lung), per tile of {mm:.1f} mm called abnormal"
 _LUNG_WINDOW_HU: Final = (-1350.0, 150.0)
 _MOST_PICTURES: Final = 3
+_LEAST_MARKED_TILES: Final = 8
 
 
 def make_heatmaps(
@@ -65,7 +66,7 @@ def _heatmap(
     """Read the slice once more: only its counts were kept."""
     upright = read_slice(section.instance, section.frame_number)
     low, high = _LUNG_WINDOW_HU
-    here = [index for index in reported if (section.classes == index).any()]
+    here = [index for index in reported if pattern_tiles(section, index).sum() >= _LEAST_MARKED_TILES]
     return Heatmap(
         key=key,
         source_sop_instance_uid=section.instance.sop_instance_uid,

@@ -16,7 +16,7 @@ from service.domain.study import Completeness, Refusal, Selection
 from service.pipelines.diffuse_lung import selection as headers
 from service.pipelines.diffuse_lung.acceptance import Acceptance
 from service.pipelines.diffuse_lung.anatomy import anatomy_flags, anatomy_refusals, lung_litres
-from service.pipelines.diffuse_lung.extent import ZONES, Classify, LungExtent, gather, in_batches, measure_slice
+from service.pipelines.diffuse_lung.extent import ZONES, Classify, LungExtent, in_batches, measure_slices
 from service.pipelines.diffuse_lung.findings import absent, make_findings, reported
 from service.pipelines.diffuse_lung.gates import reason, spacing_flags, stack_reasons
 from service.pipelines.diffuse_lung.patches import PatchRecipe
@@ -114,12 +114,12 @@ class _Analysis:
         return tuple(stack_reasons(self._series, self._acceptance))
 
     def _measure(self) -> LungExtent:
-        classify, patterns = in_batches(self._classify(), self._plan.batch), len(self._plan.patterns)
-        sections = [
-            measure_slice(section, self._plan.recipe, classify=classify, patterns=patterns)
-            for section in iterate(self._series, step_mm=self._plan.slice_step_mm)
-        ]
-        return gather(sections, patterns=patterns)
+        return measure_slices(
+            iterate(self._series, step_mm=self._plan.slice_step_mm),
+            self._plan.recipe,
+            classify=in_batches(self._classify(), self._plan.batch),
+            patterns=len(self._plan.patterns),
+        )
 
     def _classify(self) -> Classify:
         package = self._package

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+import tracemalloc
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -9,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from models.phantoms.computed_tomography import ChestPhantom
 from service.domain.errors import PackageError
 from service.domain.image import Affine, SlicePlane, StoredImage
 from service.pipelines.diffuse_lung.acceptance import Acceptance
@@ -19,6 +22,7 @@ from service.pipelines.diffuse_lung.extent import (
     gather,
     in_batches,
     measure_slice,
+    measure_slices,
     volume_thirds,
 )
 from service.pipelines.diffuse_lung.findings import absent, make_findings, reported
@@ -271,3 +275,38 @@ def test_an_acceptance_that_is_not_understood_is_refused(acceptance: dict[str, A
 def test_patterns_that_are_not_understood_are_refused(patterns: list[dict[str, Any]]) -> None:
     with pytest.raises(PackageError, match=r"parameters\.patterns"):
         parse_patterns({"patterns": patterns})
+
+
+# --- memory -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_long_series_needs_no_more_memory_than_a_short_one() -> None:
+    short, long = _peak_bytes(10), _peak_bytes(300)
+    assert long < short + 8_000_000, "300 slices as float32 on this grid would be 107 MB"
+
+
+def _peak_bytes(count: int) -> int:
+    drawn, coarse = ChestPhantom(seed=1, slices=24).slice(10), PatchRecipe(pixel_mm=1.2)
+
+    def slices() -> Iterator[AxialSlice]:
+        for number in range(count):
+            yield AxialSlice(
+                instance=ct_slice(number, z_mm=-float(number)),
+                frame_number=None,
+                hounsfield=drawn.hounsfield + number,
+                spacing_mm=(0.7, 0.7),
+                plane=SlicePlane(position_mm=(0, 0, -float(number)), orientation=(1, 0, 0, 0, 1, 0)),
+                to_stored=Affine(),
+            )
+
+    tracemalloc.start()
+    extent = measure_slices(slices(), coarse, classify=in_batches(_all_normal, 64), patterns=3)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(extent.slices) == count
+    assert extent.percent(0) == 100
+    return peak
+
+
+def _all_normal(patches: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.tile(np.array([[1, 0, 0]], dtype=np.float32), (len(patches), 1))
