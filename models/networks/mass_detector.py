@@ -27,7 +27,6 @@ class MassDetector(nn.Module):
         self.stem = nn.Sequential(
             _convolution(2, width, stride=2),
             _convolution(width, 2 * width, stride=2),
-            _Residual(2 * width),
             _convolution(2 * width, 4 * width, stride=2),
         )
         self.context = nn.Sequential(*[_Residual(4 * width, dilation=dilation) for dilation in (1, 2, 4)])

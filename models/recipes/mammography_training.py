@@ -21,7 +21,7 @@ def train_marks(detector: MassDetector, samples: Sequence[Sample], *, steps: int
     rng, noise = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(detector.parameters(), lr=3e-3, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=steps, pct_start=0.2)
-    detector.train()
+    detector.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third less work
     for _, chosen in zip(range(steps), _batches(samples, rng), strict=False):
         batch = crops(chosen, rng, size=CROP)
         optimizer.zero_grad()

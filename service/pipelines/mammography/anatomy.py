@@ -16,6 +16,8 @@ from service.imaging.resample import resample_mm
 
 _BLACK, _WHITE = 0.1, 0.9
 """Display grey below and above which a pixel counts as black or white."""
+_WHITE_SHARE_MAX = 0.2
+"""An inverted mammogram is mostly white; films have a grey background, which alone is no reason to refuse."""
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -54,7 +56,7 @@ def find_breast(
 def _refusal(picture: BreastPicture, name: str, *, acceptance: Mapping[str, Any], spacing_mm: float) -> Reason | None:
     """Check the background, the chest wall's side and the area, in this order."""
     black, white = float((picture.grey < _BLACK).mean()), float((picture.grey > _WHITE).mean())
-    if white >= black:
+    if white > max(black, _WHITE_SHARE_MAX):
         what = f"{white:.0%} of the picture is white and {black:.0%} black; the air of a mammogram is black"
         return Reason(code="background_not_dark", message=f"{name}: {what}; the picture is shown inverted")
     if _tissue_side(picture.mask) == "right":
