@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine port on the real DBOS and a real file."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from service.engine import DbosEngine
+from service.engine.disk_full import retry_when_disk_is_full
+from service.ports import Task, TaskHandler
+from service.storage import create_database
+
+
+class Bench:
+    """An engine with one queue of one."""
+
+    def __init__(self, root: Path, handler: TaskHandler) -> None:
+        self.database = create_database(root)
+        self.engine = DbosEngine(self.database)
+        self.engine.register("work", handler)
+        self.engine.declare_queue("one", concurrency=1)
+
+    def enqueue(self, name: str, *, priority: int = 50, row_id: int = 0, delay_seconds: float = 0.0) -> None:
+        task = Task(
+            handler="work", row_id=row_id, task_id=name, queue="one", priority=priority, delay_seconds=delay_seconds
+        )
+        with self.database.begin() as connection:
+            self.engine.enqueue(connection, task)
+
+
+@contextmanager
+def bench(root: Path, handler: TaskHandler) -> Iterator[Bench]:
+    made = Bench(root, handler)
+    made.engine.launch()
+    try:
+        yield made
+    finally:
+        made.engine.shutdown(drain_seconds=2)
+        made.database.dispose()
+
+
+def nothing(row_id: int, task_id: str) -> None:
+    """Do nothing."""
+
+
+def wait(condition: Any, seconds: float = 15.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_urgent_tasks_run_first_and_each_runs_once(tmp_path: Path) -> None:
+    order: list[str] = []
+    gate = threading.Event()
+
+    def work(row_id: int, task_id: str) -> None:
+        gate.wait(10)
+        order.append(task_id)
+
+    with bench(tmp_path, work) as made:
+        made.enqueue("first")
+        time.sleep(2)
+        for name, priority in (("routine", 50), ("urgent", 10), ("urgent", 10)):
+            made.enqueue(name, priority=priority)
+        gate.set()
+        wait(lambda: len(order) == 3)
+        time.sleep(0.5)
+        assert order == ["first", "urgent", "routine"]
+
+
+def test_a_priority_of_zero_is_refused(tmp_path: Path) -> None:
+    with bench(tmp_path, nothing) as made, pytest.raises(ValueError, match="priority 0"):
+        made.enqueue("x", priority=0)
+
+
+def test_a_rolled_back_transaction_enqueues_nothing(tmp_path: Path) -> None:
+    seen: list[str] = []
+    with bench(tmp_path, lambda _, task_id: seen.append(task_id)) as made:
+        task = Task(handler="work", row_id=1, task_id="gone", queue="one", priority=50)
+        with made.database.connect() as connection:
+            transaction = connection.begin()
+            made.engine.enqueue(connection, task)
+            transaction.rollback()
+        made.enqueue("kept")
+        wait(lambda: seen == ["kept"])
+
+
+def test_live_tells_waiting_and_running_from_ended_and_unknown(tmp_path: Path) -> None:
+    gate = threading.Event()
+
+    def work(row_id: int, task_id: str) -> None:
+        if task_id == "fails":
+            raise ZeroDivisionError
+        if task_id == "runs":
+            gate.wait(10)
+
+    with bench(tmp_path, work) as made:
+        made.enqueue("fails")
+        made.enqueue("ends")
+        wait(lambda: not made.engine.live({"fails", "ends"}))
+        made.enqueue("runs")
+        made.enqueue("waits", delay_seconds=60)
+        assert made.engine.live({"fails", "ends", "runs", "waits", "unknown"}) == {"runs", "waits"}
+        gate.set()
+        wait(lambda: made.engine.live({"runs", "waits"}) == {"waits"})
+        assert made.engine.forget(older_than_seconds=0) == 3
+        assert made.engine.forget(older_than_seconds=0) == 0
+
+
+def test_a_task_of_an_unknown_process_is_nobodys_after_a_while(tmp_path: Path) -> None:
+    with bench(tmp_path, nothing) as made:
+        made.enqueue("lost", delay_seconds=60)
+        stuck = "update workflow_status set status='PENDING', updated_at=0 where workflow_uuid='lost'"
+        with made.database.begin() as connection:
+            connection.exec_driver_sql(stuck)
+        assert made.engine.live({"lost"}) == frozenset()
+
+
+def test_a_full_disk_looks_busy_so_that_dbos_waits(tmp_path: Path) -> None:
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'x.db'}")
+    retry_when_disk_is_full(engine)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("create table t (x)")
+        connection.exec_driver_sql("pragma max_page_count=2")
+        with pytest.raises(sa.exc.OperationalError) as raised:
+            connection.exec_driver_sql("insert into t values (zeroblob(100000))")
+    assert "database is locked" in str(raised.value.orig)
+    assert "disk is full" in str(raised.value.orig)
+    engine.dispose()
+
+
+def test_tasks_wait_out_a_full_disk_without_a_restart(tmp_path: Path) -> None:
+    seen: list[str] = []
+    with bench(tmp_path, lambda _, task_id: seen.append(task_id)) as made:
+        pages = "pragma page_count"
+        with made.database.begin() as connection:
+            full = connection.exec_driver_sql(pages).scalar_one()
+        sa.event.listen(made.database, "checkout", limit := _Limit(full))
+        time.sleep(0.3)
+        with pytest.raises(sa.exc.OperationalError):
+            _enqueue_many(made)
+        limit.pages = 1 << 30
+        made.enqueue("after")
+        wait(lambda: "after" in seen, 60)
+        assert len(set(seen)) == len(seen)
+        with made.database.connect() as connection:
+            ended = "select count(*) from workflow_status where status <> 'SUCCESS'"
+            wait(lambda: connection.exec_driver_sql(ended).scalar_one() == 0, 60)
+
+
+def _enqueue_many(made: Bench) -> None:
+    for number in range(10_000):
+        made.enqueue(f"t{number}")
+
+
+class _Limit:
+    """Sets SQLite's own limit of pages on every connection that is taken from the pool."""
+
+    def __init__(self, pages: int) -> None:
+        self.pages = pages
+
+    def __call__(self, connection: Any, *_: Any) -> None:
+        connection.execute(f"pragma max_page_count={self.pages}")
