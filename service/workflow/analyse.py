@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs a job's analysis; whatever happens, the job ends with a result that says so."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from service.domain.entry import JobRecord, JobState
@@ -50,8 +50,9 @@ def analysis_request(parts: FlowParts, job: JobRecord, instances: tuple[Instance
 class AnalyseJob:
     """The task that analyses a job."""
 
-    def __init__(self, parts: FlowParts) -> None:
+    def __init__(self, parts: FlowParts, *, stopping: Callable[[], bool]) -> None:
         self._parts = parts
+        self._stopping = stopping
 
     def __call__(self, job_id: int, own_task_id: str) -> None:
         """Analyse the job, unless another task has it or a later revision took over."""
@@ -84,6 +85,8 @@ class AnalyseJob:
             except (InputError, PackageError) as error:
                 return self._parts.analyst.refuse(request, (_reason(error),))
             except WorkerError as error:
+                if self._stopping():  # the node took the child away: that says nothing about the study
+                    raise
                 self._count_crash(job, error, last=crash + 1 == MAX_CRASHES)
         return self._parts.analyst.refuse(request, (ANALYSIS_FAILED,))
 

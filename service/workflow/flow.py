@@ -52,12 +52,12 @@ class Flow:
 
     def _register(self) -> list[str]:
         encode = EncodeJob(self._parts)
-        analyse = AnalyseJob(self._parts)
+        analyse = AnalyseJob(self._parts, stopping=self._stopping.is_set)
         handlers: dict[str, TaskHandler] = {
             CLOSE: CloseStudy(self._parts),
             ROUTE: RouteRevision(self._parts),
-            ANALYSE: _counting(analyse, analyse.failed),
-            ENCODE: _counting(encode, encode.failed),
+            ANALYSE: self._counting(analyse, analyse.failed),
+            ENCODE: self._counting(encode, encode.failed),
             NOTIFY: Notify(self._parts),
             **self._deliveries(),
         }
@@ -91,6 +91,17 @@ class Flow:
 
         return run
 
+    def _counting(self, handler: TaskHandler, count: Callable[[int], None]) -> TaskHandler:
+        def run(row_id: int, task_id: str) -> None:
+            try:
+                handler(row_id, task_id)
+            except Exception:
+                if not self._stopping.is_set():
+                    count(row_id)
+                raise
+
+        return run
+
     def _keep_house(self) -> None:
         while True:
             self._keep_house_once()
@@ -105,14 +116,3 @@ class Flow:
             self._parts.observer(
                 StageFailed(stage="reconcile", study_key="", pipeline="", error=type(error).__name__, retryable=True)
             )
-
-
-def _counting(handler: TaskHandler, count: Callable[[int], None]) -> TaskHandler:
-    def run(row_id: int, task_id: str) -> None:
-        try:
-            handler(row_id, task_id)
-        except Exception:
-            count(row_id)
-            raise
-
-    return run

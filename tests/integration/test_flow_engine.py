@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -142,6 +143,30 @@ def test_a_study_that_cannot_be_analysed_says_so(tmp_path: Path, before, reason:
         assert [codes for _, codes in node.analyst.refused] == [(reason,)]
         assert len(node.analyst.analysed) == tries
         assert len(node.destination.stored()) == 1
+
+
+class ChildTakenAway:
+    """Blocks until the node stops, then fails as a child does that is taken away."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.taken = threading.Event()
+
+    def __call__(self, _: AnalysisRequest) -> None:
+        self.begun.set()
+        self.taken.wait(20)
+        raise WorkerCrashedError("signal 15")
+
+
+def test_stopping_the_node_is_no_crash_of_the_study(tmp_path: Path) -> None:
+    before = ChildTakenAway()
+    with running(tmp_path, analyst=FakeAnalyst(before=before)) as node:
+        send(node, 1, 1, 2)
+        assert before.begun.wait(20)
+        threading.Timer(0.5, before.taken.set).start()
+    with running(tmp_path) as node:
+        node.wait(lambda: node.rows("select state from job") == [("finished",)])
+        assert node.rows("select outcome, crashes from job") == [("no_findings", 0)]
 
 
 def test_a_refusal_by_header_is_delivered_too(tmp_path: Path) -> None:
