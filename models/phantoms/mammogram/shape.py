@@ -20,7 +20,10 @@ def edge_mm(breast: Breast, view: ViewName, frame: Frame) -> Field:
     nipple = rng.uniform(3, 6) * np.exp(-((above / 5.0) ** 4))
     wave = 0.8 * np.sin(above / rng.uniform(14, 25) + rng.uniform(0, 6))
     outline = _joined(body, _axilla_mm(breast, view, above))
-    return np.asarray(outline + (nipple + wave) * np.clip(body / 10, 0, 1), np.float32)
+    if view == "MLO":  # no corner where the breast meets the armpit fold
+        soft = ndimage.gaussian_filter1d(outline, 4.0 / frame.pitch_mm, mode="nearest")
+        outline = np.where(above > 0, soft, outline)
+    return np.asarray(outline + (nipple + wave) * np.clip(body / 40 - 0.2, 0, 1), np.float32)
 
 
 def _joined(body: Field, axilla: Field) -> Field:

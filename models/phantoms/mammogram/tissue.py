@@ -22,7 +22,7 @@ def gland_cm(breast: Breast, view: ViewName, frame: Frame, *, distance_mm: Field
     strands = _radial_strands(breast, coarse, rng=rng)
     share = np.clip(lumps * (1 + 0.2 * strands), 0, None)
     fine = power_law_noise(rng, frame.shape, pitch_mm=frame.pitch_mm)
-    field = resized(share, frame.shape) * (1 + 0.2 * fine) + 0.02 * (1 + fine)
+    field = resized(share, frame.shape) * (1 + 0.2 * fine) + 0.035 * (1 + fine)
     inner = soft_step(distance_mm - 5.0, 6.0)
     return np.asarray(np.clip(field, 0, 1.2) * inner * thickness * (0.25 + 0.5 * breast.gland), dtype=np.float32)
 
@@ -83,7 +83,7 @@ def lines_cm(breast: Breast, view: ViewName, frame: Frame, *, distance_mm: Field
     rng = np.random.default_rng([breast.seed, 32, len(view)])
     ligaments = _arcs(breast, frame, rng=rng, count=int(rng.integers(60, 110)), length_mm=(10, 32), width_mm=0.5)
     vessels = _arcs(breast, frame, rng=rng, count=int(rng.integers(3, 8)), length_mm=(45, 90), width_mm=1.5)
-    lines = 0.13 * blurred(ligaments, 0.25, pitch_mm=frame.pitch_mm) + 0.16 * blurred(
+    lines = 0.22 * blurred(ligaments, 0.25, pitch_mm=frame.pitch_mm) + 0.24 * blurred(
         vessels, 0.45, pitch_mm=frame.pitch_mm
     )
     return np.asarray(lines * soft_step(distance_mm - 3, 3), dtype=np.float32)
