@@ -281,8 +281,8 @@ def test_patterns_that_are_not_understood_are_refused(patterns: list[dict[str, A
 
 
 def test_a_long_series_needs_no_more_memory_than_a_short_one() -> None:
-    short, long = _peak_bytes(10), _peak_bytes(300)
-    assert long < short + 8_000_000, "300 slices as float32 on this grid would be 107 MB"
+    short, long = _peak_bytes(10), _peak_bytes(120)
+    assert long < short + 8_000_000, "120 slices as float32 on this grid would be 43 MB"
 
 
 def _peak_bytes(count: int) -> int:

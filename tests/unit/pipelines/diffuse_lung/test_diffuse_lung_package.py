@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The demonstration package through the whole pipeline: phantom files in, results with known truth out."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+
+from models.phantoms.computed_tomography import ChestPhantom, Involvement
+from models.phantoms.computed_tomography.dicom import write_ct_series
+from models.phantoms.dicom import PhantomStudy
+from service.dicom.header import read_attributes
+from service.domain.instance import Instance
+from service.domain.result import Outcome, PipelineResult, Presence
+from service.domain.study import Completeness, Refusal
+from service.inference.package import LoadedPackage, load_package
+from service.pipelines import PIPELINES
+from service.pipelines.diffuse_lung.acceptance import Acceptance
+
+PACKAGE = Path(__file__).parents[4] / "models" / "packages" / "diffuse-lung-demo" / "0.1.0"
+ANALYSED_AT = datetime(2026, 4, 1, tzinfo=UTC)
+PIPELINE = PIPELINES["diffuse_lung"]
+BASAL = (
+    Involvement(pattern="reticulation", levels=(0.55, 1.0), depth_mm=22),
+    Involvement(pattern="honeycombing", levels=(0.6, 1.0), depth_mm=13),
+)
+
+
+@cache
+def package() -> LoadedPackage:
+    return load_package(PACKAGE)
+
+
+def instance(path: Path, **changes: Any) -> Instance:
+    attributes = {**read_attributes(path), **changes}
+    return Instance(
+        sop_instance_uid=str(attributes["SOPInstanceUID"]),
+        sop_class_uid=str(attributes["SOPClassUID"]),
+        study_instance_uid=str(attributes.get("StudyInstanceUID") or "1.2.3"),
+        series_instance_uid=str(attributes.get("SeriesInstanceUID") or "1.2.3.1"),
+        transfer_syntax_uid=str(attributes["TransferSyntaxUID"]),
+        path=path,
+        sha256="0" * 64,
+        size_bytes=path.stat().st_size,
+        attributes=attributes,
+    )
+
+
+class Relaxed:
+    """The real package under a wider acceptance profile, so that real slices reach the pixels."""
+
+    def __init__(self, acceptance: Mapping[str, Any]) -> None:
+        self._acceptance = {**package().acceptance, **acceptance}
+
+    @property
+    def acceptance(self) -> Mapping[str, Any]:
+        return self._acceptance
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(package(), name)
+
+
+def analyse(instances: Sequence[Instance], *, using: Any = None) -> PipelineResult | Refusal:
+    chosen = using or package()
+    selection = PIPELINE.select(instances, chosen.acceptance)
+    if isinstance(selection, Refusal):
+        return selection
+    return PIPELINE.run(selection, chosen, analysed_at=ANALYSED_AT)
+
+
+def result_of(instances: Sequence[Instance], *, using: Any = None) -> PipelineResult:
+    result = analyse(instances, using=using)
+    assert isinstance(result, PipelineResult), result
+    return result
+
+
+def write(folder: Path, *involvements: Involvement, seed: int = 41, slices: int = 12) -> list[Instance]:
+    phantom = ChestPhantom(seed=seed, involvements=involvements, slices=slices)
+    return [instance(path) for path in write_ct_series(folder, phantom, study=PhantomStudy(seed=str(seed)))]
+
+
+@pytest.fixture(scope="module")
+def basal(tmp_path_factory: pytest.TempPathFactory) -> list[Instance]:
+    return write(tmp_path_factory.mktemp("basal"), *BASAL)
+
+
+@pytest.fixture(scope="module")
+def basal_result(basal: list[Instance]) -> PipelineResult:
+    return result_of(basal)
+
+
+def test_basal_honeycombing_is_found_in_both_lower_zones_and_no_upper_one(basal_result: PipelineResult) -> None:
+    assert basal_result.outcome is Outcome.FINDINGS
+    keys = {finding.key for finding in basal_result.findings}
+    assert {"pattern-honeycombing", "pattern-honeycombing-RL", "pattern-honeycombing-LL"} <= keys
+    assert not {key for key in keys if key.endswith(("RU", "LU"))}
+    assert "honeycombing" in basal_result.headline
+    assert len(basal_result.headline) <= 64
+    assert basal_result.triage is not None
+    assert basal_result.triage.above_operating_point
+
+
+def test_shares_come_near_to_what_was_drawn(basal_result: PipelineResult) -> None:
+    phantom = ChestPhantom(seed=41, involvements=BASAL, slices=12)
+    truth = np.concatenate([section.truth[section.truth != 255] for section in phantom])
+    for index, name in ((0, "normal"), (6, "honeycombing")):
+        drawn = 100 * float((truth == index).mean())
+        assert basal_result.values["percent"][name] == pytest.approx(drawn, abs=12)
+    assert sum(basal_result.values["percent"].values()) == pytest.approx(100, abs=0.1)
+
+
+def test_boxes_lie_on_slices_of_the_series_and_inside_them(basal: list[Instance], basal_result: PipelineResult) -> None:
+    uids = {each.sop_instance_uid for each in basal}
+    for finding in basal_result.findings:
+        assert finding.region.sop_instance_uid in uids
+        assert all(0 <= value <= 512 for point in finding.region.points for value in point)
+        assert len(finding.label) <= 64
+
+
+def test_a_finding_of_the_right_zone_lies_on_the_picture_left(basal_result: PipelineResult) -> None:
+    boxes = {finding.key: finding.region.points for finding in basal_result.findings}
+    assert max(x for x, _ in boxes["pattern-honeycombing-RL"]) <= 270
+    assert min(x for x, _ in boxes["pattern-honeycombing-LL"]) >= 240
+
+
+def test_pictures_stand_where_their_slices_are(basal: list[Instance], basal_result: PipelineResult) -> None:
+    by_uid = {each.sop_instance_uid: each for each in basal}
+    assert 1 <= len(basal_result.heatmaps) <= 3
+    for heatmap in basal_result.heatmaps:
+        source = by_uid[heatmap.source_sop_instance_uid]
+        assert heatmap.position_mm == source.values("ImagePositionPatient")
+        assert heatmap.orientation == (1, 0, 0, 0, 1, 0)
+        assert heatmap.pixel_spacing_mm == (0.7, 0.7)
+        assert heatmap.base.shape == heatmap.overlay.shape == (512, 512)
+        assert 0.2 < float(heatmap.overlay.max()) <= 1
+        assert heatmap.overlay[heatmap.base > 250].mean() < heatmap.overlay[heatmap.base < 150].mean()
+
+
+def test_the_same_input_gives_the_same_result(basal: list[Instance], basal_result: PipelineResult) -> None:
+    again = result_of(list(reversed(basal)))
+    assert again.findings == basal_result.findings
+    assert again.values == basal_result.values
+    np.testing.assert_array_equal(again.heatmaps[0].overlay, basal_result.heatmaps[0].overlay)
+
+
+def test_healthy_lungs_have_no_finding_but_an_absent_one(tmp_path: Path) -> None:
+    result = result_of(write(tmp_path, seed=42))
+    assert result.outcome is Outcome.NO_FINDINGS
+    assert [finding.presence for finding in result.findings] == [Presence.ABSENT]
+    assert result.triage is not None
+    assert not result.triage.above_operating_point
+    assert len(result.heatmaps) == 1
+
+
+def test_prone_pictures_are_turned_but_boxes_stay_on_the_stored_image(
+    basal: list[Instance], basal_result: PipelineResult, tmp_path: Path
+) -> None:
+    turned = [instance(_turn(each.path, tmp_path / each.path.name)) for each in basal]
+    result = result_of(turned)
+    assert {finding.key for finding in result.findings} == {finding.key for finding in basal_result.findings}
+    boxes = {finding.key: finding.region.points for finding in result.findings}
+    assert min(x for x, _ in boxes["pattern-honeycombing-RL"]) >= 240, "right lung is on the stored image's right"
+    assert result.heatmaps[0].orientation == (1, 0, 0, 0, 1, 0)
+
+
+def _turn(source: Path, target: Path) -> Path:
+    """Store the same slice turned by 180 degrees, as for a prone patient: same place in the patient."""
+    dataset = pydicom.dcmread(source)
+    dataset.PixelData = np.ascontiguousarray(dataset.pixel_array[::-1, ::-1]).tobytes()
+    x, y, z = dataset.ImagePositionPatient
+    dataset.ImagePositionPatient = [float(x) + 511 * 0.7, float(y) + 511 * 0.7, z]
+    dataset.ImageOrientationPatient = [-1, 0, 0, 0, -1, 0]
+    dataset.save_as(target)
+    return target
+
+
+def test_the_triage_point_and_the_acceptance_profile_are_understood() -> None:
+    assert package().triage_operating_point in package().operating_points
+    assert Acceptance.parse(package().acceptance).minimum_slices == 8
+    assert sum(path.stat().st_size for path in PACKAGE.rglob("*") if path.is_file()) < 3_000_000
+
+
+# --- real images ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.real_data
+def test_every_single_slice_ends_in_a_reasoned_refusal(real_data_folder: Path) -> None:
+    files = sorted((real_data_folder / "ct_covid_nysbu_slices").rglob("*.dcm"))
+    assert len(files) > 20
+    for path in files:
+        assert PIPELINE.completeness([instance(path)]) is Completeness.INCOMPLETE
+        refusal = analyse([instance(path)])
+        assert isinstance(refusal, Refusal)
+        codes = {reason.code for reason in refusal.reasons}
+        assert codes & {"no_original_axial_image", "too_few_slices"}
+
+
+@pytest.mark.real_data
+def test_real_axial_slices_reach_the_pixels_and_abdomen_is_told_from_chest(real_data_folder: Path) -> None:
+    wide = Relaxed({"minimum_slices": 1, "smallest_lung_litres": 0.0, "largest_thickness_mm": 6.0})
+    files = sorted((real_data_folder / "ct_covid_nysbu_slices").rglob("axial/*.dcm"))
+    outcomes = {path.stem: result_of([instance(path)], using=wide) for path in files}
+    abdomen = {name for name, result in outcomes.items() if result.outcome is Outcome.NOT_ANALYSED}
+    assert {"19000925-116", "19001231-131"} <= abdomen
+    assert all(outcomes[name].refusals[0].code == "no_lungs" for name in abdomen)
+    assert len(outcomes) - len(abdomen) >= 7, "seven of the slices show both lungs"
+
+
+@pytest.mark.real_data
+def test_a_real_series_at_the_lung_base_is_refused_by_pixel_size_then_by_anatomy(real_data_folder: Path) -> None:
+    files = [path for path in (real_data_folder / "ct_totalsegmentator").rglob("*") if _is_dicom(path)]
+    instances = [instance(path) for path in files]
+    refusal = analyse(instances)
+    assert isinstance(refusal, Refusal)
+    assert [reason.code for reason in refusal.reasons] == ["pixel_spacing_outside_range"]
+    result = result_of(instances, using=Relaxed({"largest_pixel_mm": 1.0}))
+    assert result.outcome is Outcome.NOT_ANALYSED
+    assert [reason.code for reason in result.refusals] == ["no_lungs"]
+
+
+def _is_dicom(path: Path) -> bool:
+    return path.is_file() and path.open("rb").read(132)[128:] == b"DICM"
+
+
+# --- enhanced CT ------------------------------------------------------------------------------------------------------
+
+
+def _item(**values: Any) -> pydicom.Dataset:
+    item = pydicom.Dataset()
+    for keyword, value in values.items():
+        setattr(item, keyword, value)
+    return item
+
+
+def _write_enhanced(slices: Sequence[Instance], target: Path) -> Instance:
+    """Put slices into one multi-frame file, in mixed order; as much of the IOD as is read (PS3.3 A.38)."""
+    mixed = [*slices[1::2], *slices[::2]]
+    sources = [pydicom.dcmread(each.path) for each in mixed]
+    dataset = sources[0]
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.2.1"
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"]
+    dataset.SharedFunctionalGroupsSequence = [
+        _item(
+            PixelMeasuresSequence=[_item(PixelSpacing=[0.7, 0.7], SliceThickness=1.0)],
+            PlaneOrientationSequence=[_item(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])],
+            PixelValueTransformationSequence=[_item(RescaleIntercept=-1024, RescaleSlope=1, RescaleType="HU")],
+            CTReconstructionSequence=[_item(ConvolutionKernel="PHANTOM-LUNG")],
+        )
+    ]
+    dataset.PerFrameFunctionalGroupsSequence = [
+        _item(PlanePositionSequence=[_item(ImagePositionPatient=source.ImagePositionPatient)]) for source in sources
+    ]
+    dataset.NumberOfFrames = len(sources)
+    dataset.PixelData = b"".join(source.PixelData for source in sources)
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"):
+        delattr(dataset, keyword)
+    dataset.save_as(target)
+    return instance(target)
+
+
+def test_an_enhanced_image_gives_what_its_slices_give(
+    basal: list[Instance], basal_result: PipelineResult, tmp_path: Path
+) -> None:
+    enhanced = _write_enhanced(basal, tmp_path / "enhanced.dcm")
+    assert PIPELINE.completeness([enhanced]) is Completeness.COMPLETE
+    result = result_of([enhanced])
+    assert result.values["percent"] == basal_result.values["percent"]
+    assert {flag.code for flag in result.flags} == {flag.code for flag in basal_result.flags}
+    assert all(finding.region.frame_number for finding in result.findings)
+    frames = {heatmap.frame_number: heatmap.position_mm for heatmap in result.heatmaps}
+    assert [z for _, _, z in frames.values()] == [
+        heatmap.position_mm[2] for heatmap in basal_result.heatmaps if heatmap.position_mm
+    ]
