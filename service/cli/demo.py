@@ -25,6 +25,7 @@ from service.storage.statistics import StudyStatus
 from service.transport.archive_scp import ArchiveScp
 from service.transport.store_scu import StoreScu
 
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 MODALITY = "MODALITY"
 PATIENCE_SECONDS = 300.0
 ENDED = {"finished", "failed"}
@@ -51,7 +52,7 @@ def demo(folder: Path) -> int:
         studies = _through_the_node(settings, samples, log=folder / "node.log")
     finally:
         archive.stop()
-    previews = _previews(archive.arrived, folder / "previews")
+    previews = _previews(archive.arrived, samples, folder / "previews")
     _tell(samples, studies, previews)
     return 0 if all(study.state == "finished" and study.delivered == study.objects for study in studies) else 1
 
@@ -98,7 +99,11 @@ def _free_port() -> int:
 
 
 def _through_the_node(settings: Settings, samples: list[SampleStudy], *, log: Path) -> list[StudyStatus]:
-    with log.open("w") as lines, _progress() as progress, Node(settings, configure_logging(settings.log, file=lines)) as node:
+    with (
+        log.open("w") as lines,
+        _progress() as progress,
+        Node(settings, configure_logging(settings.log, file=lines)) as node,
+    ):
         node.wait_warm(PATIENCE_SECONDS)
         sending = progress.add_task("sending studies over DICOM", total=len(samples))
         for sample in samples:
@@ -137,9 +142,13 @@ def _await_results(settings: Settings, samples: list[SampleStudy], progress: Pro
     return list(statistics.studies(limit=100))
 
 
-def _previews(arrived: tuple[Path, ...], folder: Path) -> list[Path]:
-    folder.mkdir(parents=True, exist_ok=True)
-    return [preview for path in arrived for preview in write_preview(path, folder)]
+def _previews(arrived: tuple[Path, ...], samples: list[SampleStudy], folder: Path) -> list[Path]:
+    """Write one PNG for each picture in the archive, named after the study."""
+    names = {sample.study_instance_uid: sample.name for sample in samples}
+    headers = {path: dcmread(path, stop_before_pixels=True) for path in arrived}
+    pictures = [path for path, header in headers.items() if header.SOPClassUID == SECONDARY_CAPTURE]
+    numbers = {path: f"{names[headers[path].StudyInstanceUID]}-{headers[path].InstanceNumber}" for path in pictures}
+    return sorted(write_preview(path, folder / f"{name}.png") for path, name in numbers.items())
 
 
 def _tell(samples: list[SampleStudy], studies: list[StudyStatus], previews: list[Path]) -> None:

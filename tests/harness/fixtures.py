@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from harness.dcmtk import StoreScpProgram
+from harness.node import NodeProgram
 from harness.orthanc import Orthanc
+from models.phantoms.samples import draw_all
 
 PROGRAMS = ("Orthanc", "storescu", "dcmsend", "echoscu", "storescp", "dciodvfy", "dcentvfy", "dsrdump", "dsr2html")
 
@@ -56,3 +58,27 @@ def storescp(tmp_path: Path) -> Iterator[StoreScpProgram]:
     program.start()
     yield program
     program.stop()
+
+
+@pytest.fixture
+def start_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., NodeProgram]]:
+    """Return a function that starts a node which delivers to an Orthanc; `changes` are sections of config.yaml."""
+    started: list[NodeProgram] = []
+
+    def start(pacs: Orthanc, **changes: Any) -> NodeProgram:
+        node = NodeProgram(tmp_path_factory.mktemp("node"), pacs=(pacs.ae_title, pacs.dicom_port), changes=changes)
+        started.append(node)
+        node.start()
+        return node
+
+    yield start
+    for node in started:
+        node.stop()
+
+
+@pytest.fixture(scope="session")
+def phantom_studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample studies of the demo, drawn once: one folder for each."""
+    folder = tmp_path_factory.mktemp("phantoms")
+    draw_all(folder)
+    return folder

@@ -59,7 +59,8 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_lines() -> None:
         ("rules:\n  - {name: r, when: {attribute: X, regex: '('}, pipelines: [mammography]}\n", "does not compile"),
         ("rules:\n  - {name: r, when: {attribute: X, equals: 1}, pipelines: [heart]}\n", "names pipeline 'heart'"),
         (
-            "destinations:\n  - {name: a, ae_title: A, host: h, port: 1}\n  - {name: a, ae_title: B, host: h, port: 2}\n",
+            "destinations:\n  - {name: a, ae_title: A, host: h, port: 1}\n"
+            "  - {name: a, ae_title: B, host: h, port: 2}\n",
             "'a' is used twice",
         ),
     ],
@@ -69,7 +70,7 @@ def test_bad_configuration_is_explained(text: str, expected: str) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="absent.yaml has 1 problem.*\n.*No such file"):
+    with pytest.raises(SettingsError, match=r"absent\.yaml has 1 problem.*\n.*No such file"):
         load_settings(tmp_path / "absent.yaml")
 
 

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node itself, as the program that a hospital runs."""
+
+import json
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness.dcmtk import Called
+from harness.processes import Program, free_port, wait_until
+from service.storage.database import create_database
+from service.storage.statistics import SqlStatistics, StudyStatus
+
+
+class NodeProgram:
+    """`dokuei run` in a folder of its own on free loopback ports; `changes` are sections of config.yaml."""
+
+    def __init__(self, folder: Path, *, pacs: tuple[str, int], changes: dict[str, Any] | None = None) -> None:
+        self.folder = folder
+        self.port, self.http_port = free_port(), free_port()
+        self.called = Called(port=self.port)
+        self.config = folder / "config.yaml"
+        folder.mkdir(parents=True, exist_ok=True)
+        self.config.write_text(yaml.safe_dump({**self._sections(*pacs), **(changes or {})}))
+        self._program: Program | None = None
+        self._starts = 0
+
+    def _sections(self, pacs_title: str, pacs_port: int) -> dict[str, Any]:
+        return {
+            "node": {"host": "127.0.0.1", "port": self.port},
+            "storage": {"folder": str(self.folder / "data"), "reserve_bytes": 100_000_000},
+            "peers": [
+                {"name": "modality", "ae_title": "MODALITY", "address": "127.0.0.1"},
+                {"name": "pacs", "ae_title": pacs_title, "address": "127.0.0.1"},
+            ],
+            "destinations": [
+                {
+                    "name": "pacs",
+                    "ae_title": pacs_title,
+                    "host": "127.0.0.1",
+                    "port": pacs_port,
+                    "retry_first_seconds": 0.5,
+                    "retry_max_seconds": 2,
+                }
+            ],
+            "close": {"quiet_seconds": 4, "settle_seconds": 1},
+            "site": {"allow_demonstration": True},
+            "http": {"port": self.http_port},
+        }
+
+    def start(self, *, wait: bool = True) -> None:
+        self._starts += 1
+        command = [sys.executable, "-m", "service", "run", str(self.config)]
+        self._program = Program(command, log=self.folder / f"node-{self._starts}.log")
+        if wait:
+            self._program.wait_for_port(self.port, seconds=60)
+
+    def kill(self) -> None:
+        """End it as a power cut would; children notice by themselves."""
+        if self._program is not None:
+            self._program.kill()
+            self._program = None
+
+    def stop(self) -> None:
+        if self._program is not None:
+            self._program.stop(seconds=60)
+            self._program = None
+
+    @property
+    def runs(self) -> bool:
+        return self._program is not None and self._program.runs
+
+    @property
+    def log(self) -> str:
+        """Everything that the node has printed, over all its starts."""
+        return "".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("node-*.log")))
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The log lines of one event."""
+        lines = [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
+        return [line for line in lines if line["event"] == name]
+
+    def http(self, path: str) -> tuple[int, str]:
+        """Status and body of a GET."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}{path}", timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def studies(self) -> dict[str, StudyStatus]:
+        """The analysed studies in the ledger by Study Instance UID."""
+        engine = create_database(self.folder / "data")
+        try:
+            rows = SqlStatistics(engine).studies(limit=1000)
+        finally:
+            engine.dispose()
+        return {row.study_instance_uid: row for row in rows}
+
+    def wait_for_results(self, count: int, *, seconds: float = 120) -> dict[str, StudyStatus]:
+        """Wait until this many studies have all their results delivered."""
+
+        def finished() -> bool:
+            return sum(row.state == "finished" for row in self.studies().values()) >= count
+
+        try:
+            wait_until(finished, seconds=seconds, what=f"fewer than {count} studies finished")
+        except TimeoutError as error:
+            raise AssertionError(f"{error}\n{self.studies()}\n{self.log[-6000:]}") from error
+        return self.studies()
