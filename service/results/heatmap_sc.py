@@ -18,11 +18,20 @@ from service.results.part10 import write_object
 from service.results.picture import Page, Painted, paint_heatmap, paint_page
 from service.results.sources import Sources, text
 from service.results.statements import label, series_description
-from service.results.verbatim import Elements, copied, empty, has_value, patient_and_study
+from service.results.verbatim import (
+    COMPRESSION,
+    PLACE,
+    REQUEST,
+    SIDE,
+    Elements,
+    copied,
+    empty,
+    has_value,
+    patient_and_study,
+)
 
 SERIES_NUMBER = 9101
 DEFAULT_EXPLANATION = dcm("130401")
-LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 
 
 def encode_heatmaps(result: PipelineResult, context: ResultContext, folder: Path) -> tuple[EncodedObject, ...]:
@@ -151,7 +160,7 @@ def _decimal(value: float) -> str:
 def _write(dataset: Dataset, sources: Sources, source: Instance, *, folder: Path) -> EncodedObject:
     header = sources.header(source.sop_instance_uid)
     elements = patient_and_study(sources.header(sources.first.sop_instance_uid))
-    elements |= copied(header, ("RequestAttributesSequence",))
+    elements |= copied(header, REQUEST)
     elements |= _anatomy(dataset, header)
     elements |= _compression(header)
     if "ImagePositionPatient" in dataset:
@@ -169,7 +178,7 @@ def _anatomy(dataset: Dataset, header: Dataset) -> Elements:
         dataset.BodyPartExamined = "CHEST"
         return {}
     dataset.BodyPartExamined = "BREAST"
-    for keyword in ("ImageLaterality", "Laterality"):
+    for keyword in SIDE:
         elements = copied(header, (keyword,))
         if has_value(elements, keyword):
             return elements
@@ -178,12 +187,12 @@ def _anatomy(dataset: Dataset, header: Dataset) -> Elements:
 
 def _compression(header: Dataset) -> Elements:
     """Return the history of lossy compression, which a derived image keeps (PS3.3 C.7.6.1.1.5)."""
-    return copied(header, LOSSY) if text(header, "LossyImageCompression") == "01" else {}
+    return copied(header, COMPRESSION) if text(header, "LossyImageCompression") == "01" else {}
 
 
 def _frame_of_reference(dataset: Dataset, header: Dataset) -> Elements:
     """Return the frame of reference; without one a position means nothing and is taken away."""
-    elements = copied(header, ("FrameOfReferenceUID", "PositionReferenceIndicator", "SliceThickness"))
+    elements = copied(header, PLACE)
     if has_value(elements, "FrameOfReferenceUID"):
         dataset.setdefault("PositionReferenceIndicator", "")
         return elements

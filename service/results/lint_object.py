@@ -13,11 +13,9 @@ from service.results.verbatim import REQUIRED, stored_bytes
 
 MAX_CODE_VALUE, MAX_MEANING, MAX_DESCRIPTION = 16, 64, 64
 UID_FORM = re.compile(r"^(0|[1-9]\d*)(\.(0|[1-9]\d*))+$")
-OWN_WORDS = frozenset(
-    b"DEMO REVIEW FIRST HEATMAP RESEARCH PNEUMOCONIOSIS DIFFUSE LUNG MAMMOGRAPHY".split()  # noqa: SIM905
-)
+OWN_WORDS = frozenset(b"DEMO REVIEW FIRST HEATMAP RESEARCH PNEUMOCONIOSIS DIFFUSE LUNG MAMMOGRAPHY".split())
 """Words of our own descriptions: a patient may be called so."""
-IDENTITY_UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+IDENTITY_UIDS = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")
 
 
 def patient_and_study_are_complete(dataset: Dataset) -> list[str]:
@@ -26,13 +24,15 @@ def patient_and_study_are_complete(dataset: Dataset) -> list[str]:
 
 
 def uids_are_valid(dataset: Dataset) -> list[str]:
-    """UIDs have the form of PS3.5 chapter 9, and the file meta information agrees."""
+    """Our UIDs have the form of PS3.5 chapter 9, and the file meta information agrees; the study's is the source's."""
     values = {keyword: str(dataset.get(keyword, "")) for keyword in IDENTITY_UIDS}
     problems = [
         f"'{keyword}' value {value!r} is not a UID of at most 64 characters"
         for keyword, value in values.items()
         if len(value) > 64 or not UID_FORM.match(value)
     ]
+    if not dataset.get("StudyInstanceUID"):
+        problems.append("'StudyInstanceUID' is empty")
     if dataset.file_meta.MediaStorageSOPInstanceUID != values["SOPInstanceUID"]:
         problems.append("'MediaStorageSOPInstanceUID' differs from 'SOPInstanceUID'")
     return problems

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the independent validators that are installed: dciodvfy, dsrdump and dsr2html."""
 
+import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+
+from service.results.verbatim import INHERITED_BY_PICTURES, OPTIONAL, REQUIRED
 
 TIMEOUT_SECONDS = 60
 HOROS_OPTIONS = (
@@ -17,12 +20,20 @@ HOROS_OPTIONS = (
     "--skip-invalid-items",
 )
 """The options with which Horos turns every report into a page; a report that fails here is not shown there."""
+CHARACTER_SETS = ("character set", "Character Set", "CharacterSet", "ISO 2022")
+"""DCMTK may be built without converters for other scripts; our own text is ASCII and the rest is the source's."""
 IGNORABLE = (
-    # dcmtk is built without a converter for these; the bytes are right (results.md 6).
-    "character set",
-    "CharacterSet",
-    "ISO 2022",
+    *CHARACTER_SETS,
+    # The source's own values, see INHERITED.
+    "PatientModule",
+    "PatientStudyModule",
+    "GeneralStudyModule",
 )
+"""Words of DCMTK's complaints that are not about our work."""
+INHERITED = frozenset((*REQUIRED, *OPTIONAL, *INHERITED_BY_PICTURES))
+"""Attributes copied byte for byte: an invalid age is the source's, and must not cost the patient the result."""
+REFERENCE_UIDS = frozenset({"ReferencedSOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "UID"})
+LOCATION = re.compile(r"<(/[^>]*)>")
 
 Validator = Callable[[Path], tuple[str, ...]]
 """Returns what is wrong with a file; nothing when it is sound."""
@@ -31,7 +42,20 @@ Validator = Callable[[Path], tuple[str, ...]]
 def dciodvfy(path: Path) -> tuple[str, ...]:
     """Return dicom3tools' errors; its exit status says nothing."""
     output = _run("dciodvfy", "-new", str(path))
-    return tuple(f"dciodvfy: {line}" for line in output.splitlines() if line.startswith("Error"))
+    errors = [line for line in output.splitlines() if line.startswith("Error")]
+    return tuple(f"dciodvfy: {line}" for line in errors if not _is_inherited(line))
+
+
+def _is_inherited(error: str) -> bool:
+    """Say whether an error is about a value that came with the source: a copied attribute, or a UID referred to."""
+    location = LOCATION.search(error)
+    if location is None or "Missing" in error:
+        return False
+    keywords = re.findall(r"/(\w+)\(", location.group(1))
+    if not keywords:
+        return False
+    is_bad_uid = "Value invalid for this VR" in error or "Illegal root for UID" in error
+    return keywords[0] in INHERITED or (keywords[-1] in REFERENCE_UIDS and is_bad_uid)
 
 
 def dsrdump(path: Path) -> tuple[str, ...]:
@@ -44,7 +68,9 @@ def dsr2html(path: Path) -> tuple[str, ...]:
     with tempfile.TemporaryDirectory(prefix="dokuei-gate-") as folder:
         page = Path(folder) / "report.html"
         output = _run("dsr2html", *HOROS_OPTIONS, str(path), str(page))
-        missing = () if page.exists() and page.stat().st_size else ("dsr2html: wrote no page",)
+        is_written = page.exists() and page.stat().st_size > 0
+    cannot_convert = any(words in output for words in CHARACTER_SETS)
+    missing = () if is_written or cannot_convert else ("dsr2html: wrote no page",)
     return _complaints("dsr2html", output) + missing
 
 

@@ -47,6 +47,13 @@ OPTIONAL = (
 """Further attributes of those modules that archives match on or viewers show; without StudyDescription Horos renames
 the study."""
 
+COMPRESSION = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
+SIDE = ("ImageLaterality", "Laterality")
+PLACE = ("FrameOfReferenceUID", "PositionReferenceIndicator", "SliceThickness")
+REQUEST = ("RequestAttributesSequence",)
+INHERITED_BY_PICTURES = (*COMPRESSION, *SIDE, *PLACE, *REQUEST)
+"""Attributes that a picture takes from the image that it was made from."""
+
 TEXT_VRS = frozenset(
     {"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT"}
 )

@@ -137,6 +137,14 @@ def test_unknown_character_set_and_bad_values_survive(tmp_path: Path) -> None:
         assert list(raw_values(path, *keywords).values()) == [b"KLINGON__1", b"8:59AM", b"unknown ", b"66 J"]
 
 
+@pytest.mark.peers
+def test_invalid_values_of_the_source_do_not_cost_the_result(tmp_path: Path) -> None:
+    source = patched(tmp_path, b"066Y", b"66 J")
+    for path in written(source, tmp_path / "out"):
+        assert b"66 J" in path.read_bytes()
+        assert check_object(path) == ()
+
+
 def test_missing_attributes_become_empty(tmp_path: Path) -> None:
     dataset = source_dataset("CR")
     missing = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID")
