@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from fakes import PACKAGE, FakeAnalyst, FakePipeline, FolderDestination, Recorder, SystemClock
 
+from fakes import PACKAGE, FakeAnalyst, FakePipeline, FolderDestination, Recorder, SystemClock
 from service.domain.study import study_key
 from service.engine import DbosEngine
 from service.settings import CloseSettings, DestinationSettings, Settings

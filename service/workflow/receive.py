@@ -17,7 +17,7 @@ from service.ports.ledger import LedgerTransaction
 from service.ports.store import ArrivedFile
 from service.workflow.close import PROBE_SECONDS, arm_closer
 from service.workflow.context import FlowParts
-from service.workflow.rules import keywords
+from service.workflow.rules import check_keywords, keywords
 
 UID = re.compile(r"[0-9.]{1,64}")
 """What a UID may be made of and how long it may be (PS3.5 section 9.1): enough to write it into a file."""
@@ -34,9 +34,16 @@ class _Received:
 
 
 class StoreInstance:
-    """The service behind C-STORE."""
+    """The service behind C-STORE.
+
+    Raises
+    ------
+    ConfigurationError
+        A rule looks at an attribute that DICOM does not have.
+    """
 
     def __init__(self, parts: FlowParts) -> None:
+        check_keywords(parts.settings.rules)
         self._parts = parts
         self._extra_keywords = tuple(sorted(keywords(parts.settings.rules)))
 

@@ -5,6 +5,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from pydicom.datadict import tag_for_keyword
+
+from service.domain.errors import ConfigurationError
 from service.domain.instance import Instance, Scalar
 from service.settings import Condition, RuleSettings
 
@@ -44,6 +47,23 @@ def verdicts(rules: Iterable[RuleSettings], instance: Instance) -> tuple[Verdict
 def wanted_pipelines(rules: Iterable[RuleSettings]) -> tuple[str, ...]:
     """Return the pipelines of the rules, each once, in order."""
     return tuple(dict.fromkeys(pipeline for rule in rules for pipeline in rule.pipelines))
+
+
+def check_keywords(rules: Iterable[RuleSettings]) -> None:
+    """Refuse rules on attributes that DICOM does not have: they would never hold, and nobody would notice.
+
+    Raises
+    ------
+    ConfigurationError
+        It names the rule and the keyword.
+    """
+    for rule in rules:
+        for keyword in sorted(keywords([rule])):
+            if any(tag_for_keyword(part) is None for part in keyword.split(".")):
+                raise ConfigurationError(
+                    f"rules: {rule.name!r} looks at attribute {keyword!r}, which is no keyword of PS3.6; "
+                    "write it as in the data dictionary, for example BodyPartExamined"
+                )
 
 
 def keywords(rules: Iterable[RuleSettings]) -> frozenset[str]:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from fakes import ct_dataset, incoming
 from node import Node
-
 from service.ports import StoreOutcome
 
 

@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
+
 from fakes import FakeAnalyst, Recorder, ct_dataset, incoming
 from node import SETTINGS, Node, running
-
 from service.domain.errors import DeliveryError, PixelError, WorkerCrashedError
 from service.domain.event import JobsReconciled, NotificationSent, PriorityRaised, StageFailed
 from service.domain.result import Triage

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from fakes import CT, ct_dataset, incoming
 
+from fakes import CT, ct_dataset, incoming
 from service.domain.errors import ConfigurationError, OutOfSpaceError
 from service.domain.implementation import IMPLEMENTATION_CLASS_UID
 from service.ports import ArrivedFile

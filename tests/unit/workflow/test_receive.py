@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+
 from fakes import FakeAnalyst, Recorder, SystemClock, ct_dataset, incoming
 from node import SETTINGS
-
 from service.domain.errors import StorageError
 from service.domain.event import InstanceReceived
 from service.domain.provenance import HEATMAP_IMAGE_TYPE

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.domain.errors import ConfigurationError
 from service.domain.instance import Instance
-from service.settings import Condition, Settings
-from service.workflow.rules import explain, keywords, lines, matching_rules, verdicts, wanted_pipelines
+from service.settings import Condition, RuleSettings, Settings
+from service.workflow.rules import check_keywords, explain, keywords, lines, matching_rules, verdicts, wanted_pipelines
 
 
 def instance(**attributes: Any) -> Instance:
@@ -116,6 +117,13 @@ def test_the_explanation_names_rule_and_actual_value() -> None:
 )
 def test_the_default_rules(attributes: dict[str, Any], pipelines: tuple[str, ...]) -> None:
     assert wanted_pipelines(matching_rules(Settings().rules, [instance(**attributes)])) == pipelines
+
+
+def test_a_rule_on_an_unknown_attribute_is_refused() -> None:
+    rule = {"name": "r", "when": {"attribute": "BodyPart", "equals": "CHEST"}, "pipelines": ["p"]}
+    with pytest.raises(ConfigurationError, match=r"'r' looks at attribute 'BodyPart'"):
+        check_keywords([RuleSettings.model_validate(rule)])
+    check_keywords(Settings().rules)
 
 
 def test_every_attribute_of_the_rules_is_listed() -> None:

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.domain.entry import JobRecord, JobState, NewJob
+from service.domain.instance import Instance
+from service.domain.result import Outcome, Priority
+from service.ports import AnalysisSummary, ResultObject
+from service.storage import SqlLedger, create_database, migrate
+from service.storage.ledger import SqlTransaction
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[SqlLedger]:
+    engine = create_database(tmp_path)
+    migrate(engine)
+    yield SqlLedger(engine, root=tmp_path, enqueue=lambda connection, task: None)  # noqa: ARG005 - the engine's form
+    engine.dispose()
+
+
+def instance(root: Path, number: int) -> Instance:
+    return Instance(
+        sop_instance_uid=f"1.{number}",
+        sop_class_uid="1",
+        study_instance_uid="9",
+        series_instance_uid="8",
+        transfer_syntax_uid="1",
+        path=root / f"{number}.dcm",
+        sha256=str(number),
+        size_bytes=1,
+        attributes={"ImageType": ("A", "B"), "Rows": 2, "Laterality": None},
+    )
+
+
+def new_revision(transaction: SqlTransaction, root: Path, number: int) -> tuple[int, int]:
+    study = transaction.studies.add_instance(instance(root, number), peer="p", at=float(number))
+    frozen = transaction.studies.freeze(study.id, reason="quiet", task_id=lambda row: f"route-{row}", at=0.0)
+    return study.id, frozen.id
+
+
+def add(transaction: SqlTransaction, root: Path, number: int, key: str) -> JobRecord | None:
+    study_id, revision_id = new_revision(transaction, root, number)
+    job = NewJob(
+        key=key,
+        revision_id=revision_id,
+        study_id=study_id,
+        pipeline="p",
+        package=None,
+        priority=Priority.ROUTINE,
+        input_sop_instance_uids=(f"1.{number}",),
+    )
+    return transaction.jobs.add(job, task_id=lambda row: f"analyse-{row}-0", at=0.0)
+
+
+def finish(transaction: SqlTransaction, root: Path, job: JobRecord) -> None:
+    summary = AnalysisSummary(outcome=Outcome.FINDINGS, headline="h")
+    transaction.jobs.analysed(job.id, summary, priority=job.priority, task_id="encode", at=1.0)
+    item = ResultObject(kind="sr", sop_class_uid="1", sop_instance_uid=f"2.{job.id}", path=root / f"{job.id}.dcm")
+    transaction.jobs.encoded(job.id, [item], destinations={}, at=1.0)
+    transaction.jobs.end(job.id, JobState.FINISHED, at=1.0)
+
+
+def test_an_instance_comes_back_as_it_went_in(ledger: SqlLedger, tmp_path: Path) -> None:
+    with ledger.transaction() as transaction:
+        study = transaction.studies.add_instance(instance(tmp_path, 1), peer="p", at=1.0)
+    with ledger.reading() as view:
+        assert view.studies.instances(study.id) == (instance(tmp_path, 1),)
+
+
+def test_a_revision_is_frozen(ledger: SqlLedger, tmp_path: Path) -> None:
+    with ledger.transaction() as transaction:
+        _, first = new_revision(transaction, tmp_path, 1)
+        _, second = new_revision(transaction, tmp_path, 2)
+        assert [len(transaction.studies.instances_of_revision(row)) for row in (first, second)] == [1, 2]
+
+
+def test_the_same_work_is_not_done_again(ledger: SqlLedger, tmp_path: Path) -> None:
+    with ledger.transaction() as transaction:
+        assert add(transaction, tmp_path, 1, "a") is not None
+        assert add(transaction, tmp_path, 2, "a") is None
+
+
+def test_other_work_supersedes_what_was_never_seen(ledger: SqlLedger, tmp_path: Path) -> None:
+    with ledger.transaction() as transaction:
+        first, second = add(transaction, tmp_path, 1, "a"), add(transaction, tmp_path, 2, "b")
+        assert first is not None
+        assert second is not None
+        assert transaction.jobs.get(first.id).state is JobState.SUPERSEDED
+        assert (second.result_revision, second.predecessor_sop_instance_uids) == (2, ())
+
+
+def test_other_work_names_the_result_that_it_replaces(ledger: SqlLedger, tmp_path: Path) -> None:
+    with ledger.transaction() as transaction:
+        first = add(transaction, tmp_path, 1, "a")
+        assert first is not None
+        finish(transaction, tmp_path, first)
+        second = add(transaction, tmp_path, 2, "b")
+        assert second is not None
+        assert transaction.jobs.get(first.id).state is JobState.FINISHED
+        assert second.predecessor_sop_instance_uids == (f"2.{first.id}",)
+
+
+def test_work_that_has_become_wanted_again_is_done_again(ledger: SqlLedger, tmp_path: Path) -> None:
+    with ledger.transaction() as transaction:
+        for number, key in enumerate("ab", start=1):
+            assert add(transaction, tmp_path, number, key) is not None
+        again = add(transaction, tmp_path, 3, "a")
+        assert again is not None
+        assert again.key != "a"
+        assert again.key.startswith("a")
+
+
+def test_a_row_that_moved_on_is_not_taken_over(ledger: SqlLedger, tmp_path: Path) -> None:
+    with ledger.transaction() as transaction:
+        assert add(transaction, tmp_path, 1, "a") is not None
+        row = next(row for row in transaction.unfinished() if row.stage == "analyse")
+        assert transaction.reassign(row, task_id="analyse-1-1")
+        assert not transaction.reassign(row, task_id="analyse-1-2")
+
+
+def test_a_failed_block_leaves_nothing(ledger: SqlLedger, tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        _fail_half_way(ledger, tmp_path)
+    with ledger.reading() as view:
+        assert view.unfinished() == ()
+
+
+def _fail_half_way(ledger: SqlLedger, root: Path) -> None:
+    with ledger.transaction() as transaction:
+        new_revision(transaction, root, 1)
+        raise ZeroDivisionError
