@@ -31,9 +31,8 @@ def make_heatmaps(
     if not keys:
         keys = [max(extent.slices, key=lambda section: section.area_px)]
     different = list({id(section): section for section in keys}.values())[:_MOST_PICTURES]
-    lines = table(extent, patterns)
     return tuple(
-        _heatmap(section, patterns, reported=reported, recipe=recipe, key=f"slice-{number}", lines=lines)
+        _heatmap(section, patterns, reported=reported, recipe=recipe, key=f"slice-{number}")
         for number, section in enumerate(different, start=1)
     )
 
@@ -61,7 +60,6 @@ def _heatmap(
     reported: Sequence[int],
     recipe: PatchRecipe,
     key: str,
-    lines: tuple[str, ...],
 ) -> Heatmap:
     """Read the slice once more: only its counts were kept."""
     upright = read_slice(section.instance, section.frame_number)
@@ -79,8 +77,16 @@ def _heatmap(
         position_mm=upright.plane.position_mm,
         orientation=upright.plane.orientation,
         marks=tuple(_mark(section, index, patterns[index].title, recipe) for index in here),
-        lines=lines,
+        lines=_slice_lines(section, patterns, reported=reported),
     )
+
+
+def _slice_lines(section: SliceExtent, patterns: Sequence[Pattern], *, reported: Sequence[int]) -> tuple[str, ...]:
+    """Say where the slice lies and what share of its own lung each reported pattern has."""
+    lung = max(float(section.counts.sum()), 1.0)
+    shares = {index: 100 * float(section.counts[:, index].sum()) / lung for index in reported}
+    words = [f"{patterns[index].title}: {share:.0f} % of this slice" for index, share in shares.items()]
+    return (f"Key slice at {section.height_mm:.1f} mm", *words)
 
 
 def _overlay(section: SliceExtent, upright: AxialSlice, recipe: PatchRecipe) -> NDArray[np.float32]:
