@@ -4,8 +4,8 @@
 from pathlib import Path
 
 import pytest
-from harness.studies import source_dataset, stored
 
+from harness.studies import source_dataset, stored
 from service.domain.instance import Instance
 
 

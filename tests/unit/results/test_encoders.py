@@ -7,6 +7,10 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom.dataset import Dataset
+
 from harness.studies import (
     COLUMNS,
     PACKAGE,
@@ -18,10 +22,6 @@ from harness.studies import (
     source_dataset,
     stored,
 )
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from pydicom.dataset import Dataset
-
 from service.domain.instance import Instance
 from service.domain.provenance import is_own_result
 from service.domain.result import Outcome, PackageStatus, PipelineResult, Presence, Priority, Region

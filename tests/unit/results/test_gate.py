@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from harness.studies import context_of, result_of
 from pydicom.dataset import Dataset
 
+from harness.studies import context_of, result_of
 from service.domain.instance import Instance
 from service.domain.result import Outcome
 from service.ports import ResultKind

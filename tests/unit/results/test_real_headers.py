@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from harness.studies import context_of, instance_of, result_of
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
 
+from harness.studies import context_of, instance_of, result_of
 from service.domain.instance import Instance
 from service.domain.result import Outcome
 from service.results import ENCODERS

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from harness.studies import context_of, instance_of, result_of, source_dataset, stored
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import ImplicitVRLittleEndian
 
+from harness.studies import context_of, instance_of, result_of, source_dataset, stored
 from service.domain.instance import Instance
 from service.domain.result import Outcome
 from service.ports import ResultKind
