@@ -9,13 +9,9 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element, write_file_meta_info
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from service import __version__
+from service.domain.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from service.ports import EncodedObject, ResultKind
-from service.results.identifiers import SERVICE, derived_uid
 from service.results.verbatim import Elements
-
-IMPLEMENTATION_CLASS_UID = UID(derived_uid(SERVICE, "implementation class"))
-IMPLEMENTATION_VERSION_NAME = f"DOKUEI_{__version__}"[:16]
 
 
 def write_object(dataset: Dataset, folder: Path, *, kind: ResultKind, verbatim: Elements) -> EncodedObject:
@@ -47,7 +43,7 @@ def _file_meta(dataset: Dataset) -> FileMetaDataset:
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
     meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     return meta
 
