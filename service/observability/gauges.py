@@ -2,7 +2,7 @@
 """Gauges that are asked for when they are scraped: queues from the ledger, space from the disk."""
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from prometheus_client.core import GaugeMetricFamily
@@ -10,31 +10,6 @@ from prometheus_client.registry import Collector
 
 from service.domain.errors import StorageError
 from service.ports.statistics import QueueCounts, QueueStatistics
-
-STAGES = ("close", "route", "analyse", "encode", "deliver", "notify")
-
-
-class QueueGauges(Collector):
-    """What waits, per stage and per destination.
-
-    Timestamps of the oldest instead of ages: they stay true while a scrape is cached, and an alert computes the age.
-    """
-
-    def __init__(self, statistics: QueueStatistics) -> None:
-        self._statistics = statistics
-
-    def describe(self) -> Iterator[GaugeMetricFamily]:
-        """Name the metrics without asking the ledger, which may not be open yet when this is registered."""
-        yield from _families(NOTHING)
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Ask the ledger; nothing when it cannot be read, which /readyz reports."""
-        try:
-            counts = self._statistics.counts()
-        except StorageError:
-            return
-        yield from _families(counts)
-
 
 NOTHING = QueueCounts(
     pending={},
@@ -47,9 +22,55 @@ NOTHING = QueueCounts(
 )
 
 
-def _families(counts: QueueCounts) -> Iterator[GaugeMetricFamily]:
-    pending = {stage: counts.pending.get(stage, 0) for stage in STAGES}
-    yield _labelled("pending", "Jobs that wait.", "stage", pending)
+class QueueGauges(Collector):
+    """What waits, by stage and by destination.
+
+    Timestamps of the oldest instead of ages: they stay true while a scrape is cached, and an alert computes the age.
+    """
+
+    def __init__(self, statistics: QueueStatistics) -> None:
+        self._statistics = statistics
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """Name the metrics without asking the ledger, which may not be open yet when this is registered."""
+        yield _ledger_up(1)
+        yield from _queues(NOTHING)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Ask the ledger; when it cannot be read, that is all there is to say."""
+        try:
+            counts = self._statistics.counts()
+        except StorageError:
+            yield _ledger_up(0)
+            return
+        yield _ledger_up(1)
+        yield from _queues(counts)
+
+
+class StorageGauges(Collector):
+    """Free space where studies lie, and the reserve below which nothing is taken in."""
+
+    def __init__(self, folder: Path, reserve_bytes: int) -> None:
+        self._folder = folder
+        self._reserve_bytes = reserve_bytes
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """Name the metrics without asking the file system."""
+        yield _free_bytes({})
+        yield _reserve(self._reserve_bytes)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Ask the file system; a folder that is gone has no free space to show."""
+        yield _reserve(self._reserve_bytes)
+        try:
+            free = shutil.disk_usage(self._folder).free
+        except OSError:
+            return
+        yield _free_bytes({"data": free})
+
+
+def _queues(counts: QueueCounts) -> Iterator[GaugeMetricFamily]:
+    yield _labelled("pending", "What waits, by stage.", "stage", counts.pending)
     yield _labelled(
         "oldest_pending_received_timestamp_seconds",
         "When the oldest study that waits in a stage arrived.",
@@ -57,14 +78,17 @@ def _families(counts: QueueCounts) -> Iterator[GaugeMetricFamily]:
         counts.oldest_received_at,
     )
     yield _labelled(
-        "delivery_pending", "Objects that wait for a destination.", "destination", counts.deliveries_pending
+        "delivery_pending", "Result objects that wait for a destination.", "destination", counts.deliveries_pending
     )
     yield _labelled(
-        "delivery_refused", "Objects that a destination refused for good.", "destination", counts.deliveries_refused
+        "delivery_refused",
+        "Result objects that a destination refused for good.",
+        "destination",
+        counts.deliveries_refused,
     )
     yield _labelled(
         "delivery_last_success_timestamp_seconds",
-        "When a destination last took an object.",
+        "When a destination last stored a result object.",
         "destination",
         counts.last_delivered_at,
     )
@@ -72,33 +96,22 @@ def _families(counts: QueueCounts) -> Iterator[GaugeMetricFamily]:
     yield GaugeMetricFamily("dokuei_failed_jobs", "Jobs that ended in failure.", counts.failed_jobs)
 
 
+def _ledger_up(value: int) -> GaugeMetricFamily:
+    return GaugeMetricFamily("dokuei_ledger_up", "1 while the ledger can be read, else 0.", value)
+
+
+def _reserve(reserve_bytes: int) -> GaugeMetricFamily:
+    return GaugeMetricFamily(
+        "dokuei_storage_reserve_bytes", "Free space below which nothing is taken in.", reserve_bytes
+    )
+
+
+def _free_bytes(values: Mapping[str, float]) -> GaugeMetricFamily:
+    return _labelled("storage_free_bytes", "Free space of the file system.", "volume", values)
+
+
 def _labelled(name: str, text: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:
     family = GaugeMetricFamily(f"dokuei_{name}", text, labels=[label])
     for value, number in sorted(values.items()):
         family.add_metric([value], number)
     return family
-
-
-class StorageGauges(Collector):
-    """Free space where studies lie, and the reserve below which nothing is taken in."""
-
-    def __init__(self, folder: Path, *, reserve_bytes: int, free_bytes: Callable[[Path], int] | None = None) -> None:
-        self._folder = folder
-        self._reserve_bytes = reserve_bytes
-        self._free_bytes = free_bytes or free_space_bytes
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Ask the file system."""
-        yield GaugeMetricFamily(
-            "dokuei_storage_reserve_bytes", "Free space below which nothing is taken in.", self._reserve_bytes
-        )
-        try:
-            free = self._free_bytes(self._folder)
-        except OSError:
-            return
-        yield GaugeMetricFamily("dokuei_storage_free_bytes", "Free space where studies lie.", free)
-
-
-def free_space_bytes(folder: Path) -> int:
-    """Return the free space of the file system that holds the folder; raises OSError when it is not there."""
-    return shutil.disk_usage(folder).free

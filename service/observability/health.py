@@ -4,59 +4,55 @@
 A destination that is down is no reason to be unready: the node must go on taking studies in while the PACS rests.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from service.domain.errors import DokueiError
-from service.observability.gauges import free_space_bytes
 
-Check = Callable[[], str]
-"""Returns "" when all is well, else a sentence that says what is wrong; may raise DokueiError or OSError instead."""
+WELL = "ok"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """The outcome of all checks by name; "" is well."""
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A named function that returns "" when all is well, else a sentence that says what is wrong and what to do."""
 
-    checks: Mapping[str, str]
+    name: str
+    function: Callable[[], str]
 
-    @property
-    def well(self) -> bool:
-        """Whether every check passed."""
-        return not any(self.checks.values())
-
-    def document(self) -> dict[str, object]:
-        """Return the report as JSON types."""
-        checks = {name: problem or "ok" for name, problem in self.checks.items()}
-        return {"status": "ok" if self.well else "failed", "checks": checks}
+    def outcome(self) -> str:
+        """Return "" or what is wrong; a check that raises has not found the node well."""
+        try:
+            return self.function()
+        except DokueiError as error:
+            return str(error)
+        except Exception as error:  # noqa: BLE001 - outermost: a check that cannot be made is an answer, not a crash
+            return f"the check failed with {type(error).__name__}"
 
 
 class Health:
-    """A set of checks that is asked for a report."""
+    """Two lists of checks: `live` fails when only a restart helps, `ready` while the node takes no studies in."""
 
-    def __init__(self, checks: Mapping[str, Check]) -> None:
-        self._checks = dict(checks)
+    def __init__(self) -> None:
+        self._live: list[Check] = []
+        self._ready: list[Check] = []
 
-    def report(self) -> Report:
-        """Run all checks."""
-        return Report(checks={name: _outcome(check) for name, check in self._checks.items()})
+    def add_live(self, name: str, function: Callable[[], str]) -> None:
+        """Let /livez depend on the function."""
+        self._live.append(Check(name, function))
+
+    def add_ready(self, name: str, function: Callable[[], str]) -> None:
+        """Let /readyz depend on the function."""
+        self._ready.append(Check(name, function))
+
+    def live(self) -> tuple[bool, dict[str, str]]:
+        """Return whether the process works, and "ok" or what is wrong by the name of each check."""
+        return _run(self._live)
+
+    def ready(self) -> tuple[bool, dict[str, str]]:
+        """Return whether the node takes studies in, and "ok" or what is wrong by the name of each check."""
+        return _run(self._ready)
 
 
-def disk_check(folder: Path, *, reserve_bytes: int) -> Check:
-    """Return a check that the folder's file system has more free space than the reserve."""
-
-    def check() -> str:
-        free = free_space_bytes(folder)
-        if free >= reserve_bytes:
-            return ""
-        return f"storage.folder has {free} bytes free, below storage.reserve_bytes ({reserve_bytes}); make room"
-
-    return check
-
-
-def _outcome(check: Check) -> str:
-    try:
-        return check()
-    except (DokueiError, OSError) as error:
-        return f"{type(error).__name__}: {error}"
+def _run(checks: Iterable[Check]) -> tuple[bool, dict[str, str]]:
+    problems = {check.name: check.outcome() for check in checks}
+    return not any(problems.values()), {name: problem or WELL for name, problem in problems.items()}

@@ -1,28 +1,43 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The HTTP port: /metrics, /livez and /readyz, GET and HEAD, and nothing else."""
+"""The HTTP port: /metrics, /livez and /readyz for GET and HEAD, and nothing else."""
 
+import gzip
 import json
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
+from http.client import LineTooLong
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedReader
 from typing import Any
 
-from prometheus_client.exposition import choose_encoder
+from prometheus_client.exposition import choose_encoder, gzip_accepted
 from prometheus_client.registry import CollectorRegistry
 
-from service.observability.health import Health, Report
+from service.observability.health import Health
 from service.settings import HttpSettings
 
 CONNECTIONS = 32
+"""As many threads; a further connection is closed at once."""
 CONNECTION_SECONDS = 10
-"""The whole of a connection, request and answer; a slow client is cut off, whatever it drips."""
+"""The whole of a connection, request and answer: a client that drips bytes is cut off."""
 READ_SECONDS = 5
+REQUEST_BYTES = 16_384
 POLL_SECONDS = 0.2
+PLAIN = "text/plain; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What an answer depends on."""
+
+    accept: str
+    accept_encoding: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,37 +47,32 @@ class Page:
     status: HTTPStatus
     content_type: str
     body: bytes
+    encoding: str = ""
+
+
+Pages = Mapping[str, Callable[[Request], Page]]
 
 
 class HttpServer:
-    """Serves metrics and health in threads of its own.
+    """Serves metrics and health in threads of its own."""
 
-    Parameters
-    ----------
-    live
-        Fails only when the process must be restarted.
-    ready
-        Fails while the node takes no studies in.
-    """
-
-    def __init__(self, settings: HttpSettings, *, registry: CollectorRegistry, live: Health, ready: Health) -> None:
+    def __init__(self, settings: HttpSettings, *, health: Health, registry: CollectorRegistry) -> None:
         self._settings = settings
-        self._registry = registry
-        self._pages: dict[str, Callable[[str], Page]] = {
-            "/metrics": self._metrics,
-            "/livez": lambda _accept: _health_page(live.report()),
-            "/readyz": lambda _accept: _health_page(ready.report()),
+        self._pages: Pages = {
+            "/metrics": partial(_metrics_page, registry),
+            "/livez": lambda _request: _health_page(*health.live()),
+            "/readyz": lambda _request: _health_page(*health.ready()),
         }
         self._server: _Server | None = None
 
     @property
     def port(self) -> int:
-        """The port that it listens on."""
+        """The port that it listens on; the configured one before `start`."""
         return int(self._server.server_address[1]) if self._server else self._settings.port
 
     def start(self) -> None:
         """Listen; returns at once. Raises OSError when the port is taken."""
-        self._server = _Server((self._settings.host, self._settings.port), self._page)
+        self._server = _Server((self._settings.host, self._settings.port), self._pages)
         threading.Thread(target=self._server.serve_forever, args=(POLL_SECONDS,), name="http", daemon=True).start()
 
     def stop(self) -> None:
@@ -72,35 +82,37 @@ class HttpServer:
             self._server.server_close()
             self._server = None
 
-    def _page(self, path: str, accept: str) -> Page:
-        make = self._pages.get(path.partition("?")[0])
-        if make is None:
-            return Page(HTTPStatus.NOT_FOUND, "text/plain", b"paths: /metrics /livez /readyz\n")
-        return make(accept)
 
-    def _metrics(self, accept: str) -> Page:
-        encode, content_type = choose_encoder(accept)
-        return Page(HTTPStatus.OK, content_type, encode(self._registry))
+def _metrics_page(registry: CollectorRegistry, request: Request) -> Page:
+    try:
+        encode, content_type = choose_encoder(request.accept)
+    except ValueError:  # an OpenMetrics version that is no version
+        encode, content_type = choose_encoder("")
+    body = encode(registry)
+    if gzip_accepted(request.accept_encoding):
+        return Page(HTTPStatus.OK, content_type, gzip.compress(body), encoding="gzip")
+    return Page(HTTPStatus.OK, content_type, body)
 
 
-def _health_page(report: Report) -> Page:
-    status = HTTPStatus.OK if report.well else HTTPStatus.SERVICE_UNAVAILABLE
-    return Page(status, "application/json", json.dumps(report.document()).encode() + b"\n")
+def _health_page(well: bool, checks: Mapping[str, str]) -> Page:
+    status = HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE
+    document = {"status": "ok" if well else "failed", "checks": checks}
+    return Page(status, "application/json", json.dumps(document).encode() + b"\n")
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    block_on_close = False
     request_queue_size = CONNECTIONS
 
-    def __init__(self, address: tuple[str, int], page: Callable[[str, str], Page]) -> None:
-        self.page = page
+    def __init__(self, address: tuple[str, int], pages: Pages) -> None:
+        self.pages = pages
         self._opened: dict[socket.socket, float] = {}
         self._lock = threading.Lock()
         super().__init__(address, _RequestHandler)
 
-    def verify_request(self, request: Any, client_address: Any) -> bool:
+    def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002 - socketserver's signature
         """Whether there is room for one more connection."""
-        del client_address
         with self._lock:
             if len(self._opened) >= CONNECTIONS:
                 return False
@@ -131,6 +143,13 @@ class _RequestHandler(BaseHTTPRequestHandler):
     timeout = READ_SECONDS
     server_version = "dokuei"
     sys_version = ""
+    error_content_type = PLAIN
+    error_message_format = "%(code)d %(message)s\n"
+
+    def setup(self) -> None:
+        """Limit what is read of a request."""
+        super().setup()
+        self.rfile: Any = _Limited(self.rfile, REQUEST_BYTES)
 
     def do_GET(self) -> None:
         page = self._send_head()
@@ -139,13 +158,58 @@ class _RequestHandler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self._send_head()
 
+    def _refuse_method(self) -> None:
+        page = Page(HTTPStatus.METHOD_NOT_ALLOWED, PLAIN, b"methods: GET HEAD\n")
+        self._send_head_of(page, Allow="GET, HEAD")
+        self.wfile.write(page.body)
+
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_TRACE = do_CONNECT = _refuse_method  # noqa: N815
+
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
         """Say nothing: scrapes are no events."""
 
     def _send_head(self) -> Page:
-        page = self.server.page(self.path, self.headers.get("Accept", ""))
+        make = self.server.pages.get(self.path.partition("?")[0])
+        page = make(self._request()) if make else _not_found()
+        self._send_head_of(page)
+        return page
+
+    def _request(self) -> Request:
+        # A folded header keeps its line ends, and the accepted version is repeated in Content-Type.
+        accept = " ".join(self.headers.get("Accept", "").split())
+        return Request(accept=accept, accept_encoding=self.headers.get("Accept-Encoding", ""))
+
+    def _send_head_of(self, page: Page, **more: str) -> None:
         self.send_response(page.status)
         self.send_header("Content-Type", page.content_type)
         self.send_header("Content-Length", str(len(page.body)))
+        if page.encoding:
+            self.send_header("Content-Encoding", page.encoding)
+        for name, value in more.items():
+            self.send_header(name, value)
         self.end_headers()
-        return page
+
+
+def _not_found() -> Page:
+    return Page(HTTPStatus.NOT_FOUND, PLAIN, b"paths: /metrics /livez /readyz\n")
+
+
+class _Limited:
+    """Reads lines of a request until it has read too much: 100 headers of 64 KiB each would be allowed otherwise."""
+
+    def __init__(self, stream: BufferedReader, limit_bytes: int) -> None:
+        self._stream = stream
+        self._left_bytes = limit_bytes
+
+    def readline(self, limit: int = -1) -> bytes:
+        """Read a line; raises LineTooLong, which the server answers with 431, past the limit."""
+        bound = self._left_bytes + 1
+        line = self._stream.readline(bound if limit < 0 else min(limit, bound))
+        self._left_bytes -= len(line)
+        if self._left_bytes < 0:
+            raise LineTooLong("request")
+        return line
+
+    def close(self) -> None:
+        """Close the connection's reading half."""
+        self._stream.close()

@@ -3,9 +3,13 @@
 
 import logging
 import re
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
 
 from service.domain import event as events
 from service.domain.event import Event
+from service.observability.labels import is_word, modality_word
 
 SENTENCES: dict[type[Event], str] = {
     events.NodeStarted: "The node listens.",
@@ -33,14 +37,29 @@ SENTENCES: dict[type[Event], str] = {
 LEVELS: dict[type[Event], int] = {
     events.AssociationRejected: logging.WARNING,
     events.ConnectionDropped: logging.WARNING,
-    events.StageFailed: logging.ERROR,
+    events.StageFailed: logging.WARNING,
     events.JobsReconciled: logging.WARNING,
-    events.AnalysisRefused: logging.WARNING,
     events.ObjectHeld: logging.ERROR,
     events.WorkerRestarted: logging.ERROR,
     events.StageFinished: logging.DEBUG,
     events.InferenceFinished: logging.DEBUG,
 }
+
+WORSE: dict[type[Event], tuple[int, Callable[[Any], bool]]] = {
+    events.InstanceReceived: (logging.WARNING, lambda event: event.outcome not in {"stored", "duplicate"}),
+    events.StudyRouted: (logging.WARNING, lambda event: not event.pipelines),
+    events.StageFailed: (logging.ERROR, lambda event: not event.retryable),
+    events.ObjectDelivered: (logging.WARNING, lambda event: event.status != "stored"),
+    events.NotificationSent: (logging.WARNING, lambda event: event.status == "failed"),
+    events.PackageLoaded: (logging.ERROR, lambda event: bool(event.error)),
+}
+"""The level of an event in which something went wrong."""
+
+NEVER: tuple[int, Callable[[Any], bool]] = (logging.INFO, lambda _event: False)
+
+SENTENCE_FIELDS = {(events.NodeStarted, "ae_title"), (events.PackageLoaded, "error")}
+"""The fields that may hold more than a word: both come from the site, never from a study."""
+WITHHELD = "(withheld)"
 
 
 def event_name(event: Event) -> str:
@@ -54,21 +73,26 @@ def sentence(event: Event) -> str:
 
 
 def level(event: Event) -> int:
-    """Return how much the event matters, as a logging level; what a peer or a package did wrong is a warning."""
-    return max(LEVELS.get(type(event), logging.INFO), _level_by_outcome(event))
+    """Return how much the event matters, as a logging level."""
+    worse, is_worse = WORSE.get(type(event), NEVER)
+    return worse if is_worse(event) else LEVELS.get(type(event), logging.INFO)
 
 
-def _level_by_outcome(event: Event) -> int:
-    match event:
-        case events.InstanceReceived(outcome=outcome) if outcome not in {"stored", "duplicate"}:
-            return logging.WARNING
-        case events.ObjectDelivered(status=status) if status != "stored":
-            return logging.WARNING
-        case events.NotificationSent(status="failed"):
-            return logging.WARNING
-        case events.PackageLoaded(error=error) if error:
-            return logging.ERROR
-        case events.StudyRouted(pipelines=()):
-            return logging.WARNING
-        case _:
-            return logging.NOTSET
+def safe_fields(event: Event) -> dict[str, object]:
+    """Return the event's fields; text that is not a plain word is withheld, for it may quote a data set."""
+    return {field.name: _safe(event, field.name) for field in fields(event)}
+
+
+def _safe(event: Event, name: str) -> object:
+    value = getattr(event, name)
+    if (type(event), name) in SENTENCE_FIELDS:
+        return " ".join(value.split())
+    if name == "modality":
+        return modality_word(value)
+    if isinstance(value, tuple):
+        return [_word(item) for item in value]
+    return _word(value) if isinstance(value, str) else value
+
+
+def _word(text: str) -> str:
+    return text if is_word(text) else WITHHELD

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every metric that events move, once: names and labels are an interface that dashboards and alerts rely on."""
+
+from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.registry import CollectorRegistry
+
+from service.observability.labels import Bounded
+
+NAMESPACE = "dokuei"
+STORE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+STAGE_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
+TURNAROUND_BUCKETS = (1, 2, 5, 10, 20, 30, 60, 90, 120, 180, 300, 600, 1200, 3600)
+"""300 s is the service level: a threshold must be the edge of a bucket."""
+LAG_BUCKETS = (1, 5, 15, 30, 60, 120, 300, 900, 3600, 14_400, 86_400)
+
+
+class Families:
+    """The metric families of one registry.
+
+    Label values come from config.yaml or from closed sets: never a UID, a name, a path or the text of an exception.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self._declare_receiving()
+        self._declare_stages()
+        self._declare_analysis()
+        self._declare_delivery()
+        self._declare_node()
+
+    def _declare_receiving(self) -> None:
+        self.associations = self._counter("associations", "Associations that peers asked for.", "peer", "result")
+        self.association_rejected = self._counter("association_rejected", "Associations refused.", "reason")
+        self.pdu_refused = self._counter(
+            "pdu_refused", "Connections dropped: the peer passed a limit or broke the protocol.", "reason"
+        )
+        self.instances_received = self._counter(
+            "instances_received", "C-STORE requests answered.", "peer", "modality", "status"
+        )
+        self.received_bytes = self._counter("received_bytes", "Bytes of data sets received.", "peer")
+        self.store_duration = Histogram(
+            "store_duration_seconds",
+            "From a C-STORE request to its response.",
+            namespace=NAMESPACE,
+            registry=self._registry,
+            buckets=STORE_BUCKETS,
+        )
+        self.duplicates = self._counter(
+            "duplicates", "Instances received again, identical to the first or in conflict with it.", "kind"
+        )
+
+    def _declare_stages(self) -> None:
+        self.studies_closed = self._counter("studies_closed", "Revisions of studies closed.", "reason")
+        self.studies_unmatched = Counter(
+            "studies_unmatched",
+            "Studies that no rule sent to a pipeline.",
+            namespace=NAMESPACE,
+            registry=self._registry,
+        )
+        self.stage_duration = self._histogram(
+            "stage_duration_seconds", "Time that a stage took.", STAGE_BUCKETS, "stage"
+        )
+        self.stage_failures = self._counter("stage_failures", "Stages that failed.", "stage", "error", "retryable")
+        self.turnaround = self._histogram(
+            "study_turnaround_seconds",
+            "From a study's arrival to its result objects.",
+            TURNAROUND_BUCKETS,
+            "pipeline",
+            "priority",
+        )
+        self.jobs_reconciled = self._counter(
+            "jobs_reconciled", "Jobs of the ledger that the engine had lost and was given again.", "stage"
+        )
+
+    def _declare_analysis(self) -> None:
+        self.analysis_refused = self._counter(
+            "analysis_refused", "Reasons for which a pipeline did not analyse a study.", "pipeline", "reason"
+        )
+        self.inference_duration = self._histogram(
+            "inference_duration_seconds",
+            "One run of one ONNX graph.",
+            STAGE_BUCKETS,
+            "model",
+            "version",
+            "graph",
+            "device",
+        )
+        self.results = self._counter("results", "Results made.", "pipeline", "outcome")
+        self.priority_raised = self._counter("priority_raised", "Studies raised to urgent.", "pipeline")
+        self.objects_held = self._counter(
+            "objects_held", "Result objects that failed their checks and were held back.", "kind"
+        )
+
+    def _declare_delivery(self) -> None:
+        self.delivery = self._counter(
+            "delivery", "Answers of destinations to result objects.", "destination", "kind", "status"
+        )
+        self.delivery_lag = self._histogram(
+            "delivery_lag_seconds", "From a result object to its storage at a destination.", LAG_BUCKETS, "destination"
+        )
+        self.notifications = self._counter("notifications", "Notifications of raised priorities.", "notifier", "status")
+
+    def _declare_node(self) -> None:
+        self.worker_restarts = self._counter("worker_restarts", "Child processes started again.", "reason")
+        self.build_info = self._gauge("build_info", "The version that runs; always 1.", "version")
+        self.model_info = self._gauge(
+            "model_info", "The model packages; always 1.", "model", "version", "sha256_8", "status"
+        )
+
+    def _counter(self, name: str, text: str, *labels: str) -> Bounded[Counter]:
+        return Bounded(Counter(name, text, labels, namespace=NAMESPACE, registry=self._registry), len(labels))
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Bounded[Gauge]:
+        return Bounded(Gauge(name, text, labels, namespace=NAMESPACE, registry=self._registry), len(labels))
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Bounded[Histogram]:
+        metric = Histogram(name, text, labels, namespace=NAMESPACE, registry=self._registry, buckets=buckets)
+        return Bounded(metric, len(labels))
