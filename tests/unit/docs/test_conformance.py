@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The documents say what the code does."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from service.cli.app import app
+from service.dicom.pixels import TRANSFER_SYNTAXES
+from service.transport.sop_classes import INPUT_SOP_CLASSES
+from service.transport.statuses import PROCESSING_FAILURE, STORE_STATUS
+
+ROOT = Path(__file__).parents[3]
+CONFORMANCE = (ROOT / "docs" / "conformance.md").read_text()
+
+
+def section(title: str) -> str:
+    return CONFORMANCE.split(f"### {title}\n")[1].split("\n#")[0]
+
+
+def uids(text: str) -> set[str]:
+    return set(re.findall(r"\| ([0-9.]+) \|", text))
+
+
+def test_the_sop_classes_are_those_that_the_node_accepts() -> None:
+    assert uids(section("SOP classes")) == set(INPUT_SOP_CLASSES)
+
+
+def test_the_transfer_syntaxes_are_those_that_the_node_decodes() -> None:
+    assert uids(section("Transfer syntaxes")) == set(TRANSFER_SYNTAXES)
+
+
+def test_the_store_statuses_are_those_that_the_node_answers() -> None:
+    told = {int(status, 16) for status in re.findall(r"\| 0x([0-9A-F]{4}) \|", section("C-STORE status codes"))}
+    assert told == set(STORE_STATUS.values()) | {PROCESSING_FAILURE}
+
+
+@pytest.mark.parametrize(
+    "document", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/**/*.md")), ids=lambda p: p.name
+)
+def test_links_between_documents_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\((?!https?://)([^)#]+)", document.read_text()):
+        assert (document.parent / target).exists(), target
+
+
+def test_the_documents_name_no_command_that_is_not_there() -> None:
+    known = {command.callback.__name__ for command in app.registered_commands if command.callback} | {"models"}
+    texts = [path.read_text() for path in (ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "docs" / "operations.md")]
+    told = {name for text in texts for name in re.findall(r"`(?:[^`]*/)?dokuei ([a-z]+)", text)}
+    assert told
+    assert told <= known
