@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A fully convolutional mass detector for mammograms: heat-map peaks as marks, and an image score that explains itself.
 
-Marks come from the heat map alone (Zhou 2019, "Objects as points"); the image score is a global average of its own
-map, so that the map decomposes the score exactly. The two share features, never outputs.
+Marks come from the heat map alone (Zhou 2019, "Objects as points"). The image score is a global average of its own map,
+so that the map decomposes the score exactly; it looks at features weighted by the heat.
 """
 
 import torch
@@ -13,6 +13,8 @@ from models.networks.cam import CamHead
 
 HEAT_STRIDE = 8
 CAM_STRIDE = 16
+LOWEST_SCORE = 0.05
+"""Marks below are all zeros: their order would differ between machines in the last digit."""
 
 
 class MassDetector(nn.Module):
@@ -48,9 +50,14 @@ class MassDetector(nn.Module):
         box = self.box(features)
         return self.heat(features), box[:, :2].sigmoid(), box[:, 2:]
 
-    def image_score(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def attended(self, features: Tensor) -> Tensor:
+        """Return the features weighted by the heat, so that a small mass is not lost in the average of a view."""
+        weighted: Tensor = features * self.heat(features).sigmoid()
+        return weighted
+
+    def image_score(self, attended: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return (image logit, map, feature); the map's mean and the bias make the logit."""
-        scored = self.score(features)
+        scored = self.score(attended)
         logit, cam = self.cam(scored)
         return logit, cam, scored.mean(dim=(2, 3))
 
@@ -58,7 +65,7 @@ class MassDetector(nn.Module):
         """Return (heat logits, offset, size, image logit, map, feature)."""
         features = self.encode(image)
         heat, offset, log_size = self.marks(features)
-        return heat, offset, log_size.exp(), *self.image_score(features)
+        return heat, offset, log_size.exp(), *self.image_score(features * heat.sigmoid())
 
 
 class MassDetectorGraph(nn.Module):
@@ -87,7 +94,8 @@ def _peaks(heat: Tensor, offset: Tensor, size: Tensor, *, count: int) -> Tensor:
     across, half = _at(offset, index), _at(size, index) / 2
     corner = torch.stack([index % heat.shape[3], index // heat.shape[3]], dim=2) + across
     edges = torch.cat([corner - half, corner + half], dim=2) * HEAT_STRIDE
-    return torch.cat([edges, score[:, :, None], torch.zeros_like(score)[:, :, None]], dim=2)
+    marks = torch.cat([edges, score[:, :, None], torch.zeros_like(score)[:, :, None]], dim=2)
+    return marks * (score > LOWEST_SCORE)[:, :, None]
 
 
 def _at(maps: Tensor, index: Tensor) -> Tensor:

@@ -63,11 +63,11 @@ def _focal(logits: Tensor, heat: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def deep_features(detector: MassDetector, samples: Sequence[Sample]) -> Tensor:
+def attended_features(detector: MassDetector, samples: Sequence[Sample]) -> Tensor:
     """Return the frozen features (n, C, h, w) that the image score is computed from, as float16."""
     detector.eval()
     images = (torch.from_numpy(sample.image.astype(np.float32))[None] for sample in samples)
-    return torch.cat([detector.encode(image).half() for image in images])
+    return torch.cat([detector.attended(detector.encode(image)).half() for image in images])
 
 
 def train_score(
