@@ -67,7 +67,10 @@ SAMPLES = (
             chest_ct,
             study=PhantomStudy(seed="demo-honeycomb"),
             seed=14,
-            involvements=(Involvement(pattern="honeycombing"),),
+            involvements=(
+                Involvement(pattern="honeycombing", levels=(0.5, 1.0), depth_mm=28.0, share=0.8),
+                Involvement(pattern="reticulation", levels=(0.3, 0.5), depth_mm=20.0, share=0.6),
+            ),
         ),
     ),
     Sample(name="5-chest-ct-normal", draw=partial(chest_ct, study=PhantomStudy(seed="demo-ct-clear"), seed=15)),
