@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from models.phantoms.chest_radiograph.film import Disease, anatomy, radiograph, stored
+from models.phantoms.chest_radiograph.film import anatomy, radiograph, stored
+from models.phantoms.chest_radiograph.opacities import Disease
 from models.phantoms.computed_tomography import ChestPhantom, Involvement
 from models.phantoms.computed_tomography.dicom import write_ct_series
 from models.phantoms.dicom import PhantomStudy, write_dx
