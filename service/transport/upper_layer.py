@@ -12,7 +12,6 @@ import socketserver
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -30,6 +29,7 @@ from pynetdicom.transport import (
 )
 
 from service.transport.deadline import shut_down
+from service.transport.tcp import acknowledge_now, tune
 
 PDU_HEADER_BYTES = 6
 P_DATA_TF = 0x04
@@ -190,22 +190,6 @@ def _nothing() -> None:
     """Do nothing."""
 
 
-def tune(connection: socket.socket) -> None:
-    """Set TCP options: no Nagle delay, and a peer that lost power is noticed within 45 s."""
-    options = [("TCP_NODELAY", 1), ("TCP_KEEPIDLE", 20), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 5)]
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in options:
-        if hasattr(socket, name):
-            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-
-
-def acknowledge_now(connection: socket.socket) -> None:
-    """Acknowledge what was read at once: a sender with Nagle's algorithm on (most modalities) waits 40 ms otherwise."""
-    if hasattr(socket, "TCP_QUICKACK"):
-        with suppress(OSError):
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-
-
 class GuardedStateMachine(StateMachine):
     """A state machine that ends the association on an event out of place, instead of the thread with a traceback."""
 
@@ -218,6 +202,9 @@ class GuardedStateMachine(StateMachine):
         except Exception:  # noqa: BLE001 - outermost loop of the connection's thread
             self.dropped("protocol")
             self._end()
+        if self.dul._kill_thread:
+            # The association's thread may wait for a request that cannot come any more; None is what a timeout gives.
+            self.dul.to_user_queue.put(None)
 
     def _end(self) -> None:
         association = self.dul.assoc

@@ -12,15 +12,15 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from harness.dcmtk import Called, dcmsend, echoscu, storescu
-from harness.phantom import ct_slice
-from harness.processes import wait_until
-from harness.scripted import association_request, read_pdu
 from pydicom import dcmread
 from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset
 from pydicom.uid import UID
 
+from harness.dcmtk import Called, dcmsend, echoscu, storescu
+from harness.phantom import ct_slice
+from harness.processes import wait_until
+from harness.scripted import association_request, read_pdu
 from service.domain.errors import OutOfSpaceError
 from service.domain.event import (
     AssociationAccepted,

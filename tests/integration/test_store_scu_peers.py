@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pydicom import dcmread
+
 from harness.dcmtk import StoreScpProgram
 from harness.orthanc import Orthanc
 from harness.phantom import ct_slice
 from harness.processes import free_port
 from harness.scripted import ScriptedServer, read_pdu
-from pydicom import dcmread
-
 from service.domain.errors import DestinationUnreachableError
 from service.ports import EncodedObject, IncomingInstance, ResultKind, StoreOutcome
 from service.settings import DestinationSettings, NodeSettings, PeerSettings
