@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+from diffuse_lung_instances import CT, ENHANCED_CT
 
 from models.phantoms.computed_tomography import ChestPhantom, Involvement
 from models.phantoms.computed_tomography.dicom import write_ct_series
@@ -213,18 +214,15 @@ def test_real_axial_slices_reach_the_pixels_and_abdomen_is_told_from_chest(real_
 
 @pytest.mark.real_data
 def test_a_real_series_at_the_lung_base_is_refused_by_pixel_size_then_by_anatomy(real_data_folder: Path) -> None:
-    files = [path for path in (real_data_folder / "ct_totalsegmentator").rglob("*") if _is_dicom(path)]
-    instances = [instance(path) for path in files]
+    files = sorted((real_data_folder / "ct_totalsegmentator").rglob("CT.*"))
+    assert len(files) == 20
+    instances = [instance(path, SOPClassUID=CT, SOPInstanceUID=path.name[3:]) for path in files]
     refusal = analyse(instances)
     assert isinstance(refusal, Refusal)
     assert [reason.code for reason in refusal.reasons] == ["pixel_spacing_outside_range"]
     result = result_of(instances, using=Relaxed({"largest_pixel_mm": 1.0}))
     assert result.outcome is Outcome.NOT_ANALYSED
     assert [reason.code for reason in result.refusals] == ["no_lungs"]
-
-
-def _is_dicom(path: Path) -> bool:
-    return path.is_file() and path.open("rb").read(132)[128:] == b"DICM"
 
 
 # --- enhanced CT ------------------------------------------------------------------------------------------------------
@@ -242,7 +240,7 @@ def _write_enhanced(slices: Sequence[Instance], target: Path) -> Instance:
     mixed = [*slices[1::2], *slices[::2]]
     sources = [pydicom.dcmread(each.path) for each in mixed]
     dataset = sources[0]
-    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.2.1"
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = ENHANCED_CT
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"]
     dataset.SharedFunctionalGroupsSequence = [
         _item(
