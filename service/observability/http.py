@@ -30,6 +30,8 @@ READ_SECONDS = 5
 REQUEST_BYTES = 16_384
 POLL_SECONDS = 0.2
 PLAIN = "text/plain; charset=utf-8"
+OPENMETRICS_TYPE = "application/openmetrics-text"
+OPENMETRICS = f"{OPENMETRICS_TYPE}; version=1.0.0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +86,8 @@ class HttpServer:
 
 
 def _metrics_page(registry: CollectorRegistry, request: Request) -> Page:
-    try:
-        encode, content_type = choose_encoder(request.accept)
-    except ValueError:  # an OpenMetrics version that is no version
-        encode, content_type = choose_encoder("")
+    # The client's own words are not passed on: prometheus_client fails on some versions and repeats others.
+    encode, content_type = choose_encoder(OPENMETRICS if OPENMETRICS_TYPE in request.accept else "")
     body = encode(registry)
     if gzip_accepted(request.accept_encoding):
         return Page(HTTPStatus.OK, content_type, gzip.compress(body), encoding="gzip")
@@ -175,9 +175,8 @@ class _RequestHandler(BaseHTTPRequestHandler):
         return page
 
     def _request(self) -> Request:
-        # A folded header keeps its line ends, and the accepted version is repeated in Content-Type.
-        accept = " ".join(self.headers.get("Accept", "").split())
-        return Request(accept=accept, accept_encoding=self.headers.get("Accept-Encoding", ""))
+        get = self.headers.get
+        return Request(accept=get("Accept", ""), accept_encoding=get("Accept-Encoding", ""))
 
     def _send_head_of(self, page: Page, **more: str) -> None:
         self.send_response(page.status)

@@ -10,21 +10,25 @@ import warnings
 from collections.abc import Iterator
 
 import pytest
-from prometheus_client import CollectorRegistry
 from pydicom import Dataset, dcmread
 from pydicom.filebase import DicomBytesIO
 
+from service.domain.errors import ConfigurationError
 from service.domain.event import (
     AnalysisRefused,
+    AssociationRejected,
     Event,
     InstanceReceived,
+    NodeStarted,
     ObjectDelivered,
+    ObjectHeld,
+    PackageLoaded,
+    StageFailed,
     StageFinished,
+    StudyRouted,
     WorkerRestarted,
 )
-from service.observability.logs import EventLog, capture_libraries
-from service.observability.metrics import Metrics
-from service.observability.observer import LoggingObserver
+from service.observability.logs import EventLog, LibraryHandler, configure_logging
 from service.observability.sentences import event_name
 from service.settings import LogSettings
 
@@ -43,62 +47,106 @@ def lines() -> Lines:
 
 @pytest.fixture
 def log(lines: Lines) -> EventLog:
-    return EventLog(LogSettings(level="debug"), lines)
+    return EventLog(LogSettings(level="debug"), file=lines)
 
 
 @pytest.fixture
-def captured(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The process's hooks, set by capture_libraries and put back afterwards."""
+def hooks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Put the process's hooks back afterwards."""
     root = logging.getLogger()
     handlers, number = root.handlers[:], root.level
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
-    capture_libraries(log)
     yield
     root.handlers[:] = handlers
     root.setLevel(number)
 
 
-def received(outcome: str) -> InstanceReceived:
-    return InstanceReceived(peer="a", modality="CT", outcome=outcome, size_bytes=1, seconds=1, study_key="")
+@pytest.fixture
+def configured(hooks: None, lines: Lines) -> EventLog:
+    return configure_logging(LogSettings(level="debug"), file=lines)
+
+
+def received(outcome: str, *, modality: str = "CT") -> InstanceReceived:
+    return InstanceReceived(
+        peer="a", modality=modality, outcome=outcome, size_bytes=1, seconds=0.5, study_key="0123456789ab"
+    )
+
+
+def failed(*, retryable: bool) -> StageFailed:
+    return StageFailed(stage="analyse", study_key="", pipeline="", error="PixelError", retryable=retryable)
+
+
+def delivered(status: str) -> ObjectDelivered:
+    return ObjectDelivered(study_key="", destination="a", kind="sr", status=status, seconds=1, lag_seconds=1)
 
 
 REFUSED = AnalysisRefused(study_key="0123456789ab", pipeline="mammography", reason="no_standard_view")
 
 
-def test_an_event_is_one_line_of_json(log: EventLog, lines: Lines) -> None:
-    log(REFUSED)
+def test_an_event_is_one_line_of_its_fields(log: EventLog, lines: Lines) -> None:
+    log(received("stored"))
     [line] = lines.parsed()
+    assert list(line)[:4] == ["timestamp", "level", "event", "message"]
     assert line.pop("timestamp").endswith("Z")
     assert line == {
-        "event": "analysis_refused",
-        "level": "warning",
-        "message": "A study was not analysed; the result says so too.",
+        "level": "info",
+        "event": "instance_received",
+        "message": "An instance was answered.",
+        "peer": "a",
+        "modality": "CT",
+        "outcome": "stored",
+        "size_bytes": 1,
+        "seconds": 0.5,
         "study_key": "0123456789ab",
-        "pipeline": "mammography",
-        "reason": "no_standard_view",
     }
 
 
 def test_a_line_break_in_a_field_cannot_forge_a_line(log: EventLog, lines: Lines) -> None:
     log(WorkerRestarted(reason='crashed"}\n{"event": "forged'))
+    log(PackageLoaded(package="a", version="1", status="rejected", sha256_8="", error='bad\n{"event": "forged"}'))
+    assert [line["event"] for line in lines.parsed()] == ["worker_restarted", "package_loaded"]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        ObjectHeld(study_key="", kind="sr", reason=f"'PatientName' is '{MARKER}^TARO'"),
+        received("stored", modality=MARKER),
+        StudyRouted(study_key="", revision=1, rules=(f"{MARKER} TARO",), pipelines=()),
+        WorkerRestarted(reason=f"reading '{MARKER}'"),
+    ],
+)
+def test_text_that_may_quote_a_data_set_is_withheld(log: EventLog, lines: Lines, event: Event) -> None:
+    log(event)
+    assert MARKER not in lines.getvalue()
     assert len(lines.parsed()) == 1
+
+
+def test_sentences_about_the_site_are_kept(log: EventLog, lines: Lines) -> None:
+    log(NodeStarted(version="0.1.0", ae_title="MY NODE", port=11112))
+    log(PackageLoaded(package="a", version="1", status="rejected", sha256_8="", error="the digest is another one"))
+    assert lines.parsed()[0]["ae_title"] == "MY NODE"
+    assert lines.parsed()[1]["error"] == "the digest is another one"
 
 
 @pytest.mark.parametrize(
     ("event", "level"),
     [
-        (InstanceReceived(peer="a", modality="CT", outcome="stored", size_bytes=1, seconds=1, study_key=""), "info"),
-        (
-            InstanceReceived(peer="a", modality="CT", outcome="conflict", size_bytes=1, seconds=1, study_key=""),
-            "warning",
-        ),
+        (received("stored"), "info"),
+        (received("duplicate"), "info"),
+        (received("conflict"), "warning"),
+        (received("out_of_resources"), "warning"),
         (StageFinished(stage="close", seconds=1, study_key=""), "debug"),
-        (
-            ObjectDelivered(study_key="", destination="a", kind="sr", status="refused", seconds=1, lag_seconds=1),
-            "warning",
-        ),
+        (AssociationRejected(peer="other", reason="unknown_peer"), "warning"),
+        (failed(retryable=True), "warning"),
+        (failed(retryable=False), "error"),
+        (WorkerRestarted(reason="crashed"), "error"),
+        (ObjectHeld(study_key="", kind="sr", reason="rule"), "error"),
+        (delivered("stored"), "info"),
+        (delivered("refused"), "warning"),
+        (delivered("unreachable"), "warning"),
     ],
 )
 def test_levels_follow_what_went_wrong(log: EventLog, lines: Lines, event: Event, level: str) -> None:
@@ -107,12 +155,12 @@ def test_levels_follow_what_went_wrong(log: EventLog, lines: Lines, event: Event
 
 
 def test_lines_below_the_level_are_left_out(lines: Lines) -> None:
-    EventLog(LogSettings(level="error"), lines)(REFUSED)
+    EventLog(LogSettings(level="error"), file=lines)(REFUSED)
     assert lines.getvalue() == ""
 
 
 def test_a_person_at_a_terminal_gets_text(lines: Lines) -> None:
-    EventLog(LogSettings(format="console"), lines)(REFUSED)
+    EventLog(LogSettings(format="console"), file=lines)(REFUSED)
     assert "analysis_refused" in lines.getvalue()
     assert not lines.getvalue().startswith("{")
 
@@ -121,8 +169,7 @@ def test_event_names_are_snake_case() -> None:
     assert event_name(REFUSED) == "analysis_refused"
 
 
-@pytest.mark.usefixtures("captured")
-def test_what_libraries_say_loses_its_text_and_keeps_its_place(lines: Lines) -> None:
+def test_what_libraries_say_loses_its_text_and_keeps_its_place(configured: EventLog, lines: Lines) -> None:
     logging.getLogger("pydicom").warning("value %s", MARKER)
     logging.getLogger("sqlalchemy").error(f"INSERT {MARKER}")
     try:
@@ -130,13 +177,35 @@ def test_what_libraries_say_loses_its_text_and_keeps_its_place(lines: Lines) -> 
     except ValueError:
         logging.getLogger("dbos").exception(MARKER)
     assert MARKER not in lines.getvalue()
-    assert [line["logger"] for line in lines.parsed()] == ["pydicom", "sqlalchemy", "dbos"]
+    assert [line["library"] for line in lines.parsed()] == ["pydicom", "sqlalchemy", "dbos"]
+    assert [line["level"] for line in lines.parsed()] == ["warning", "error", "error"]
     assert lines.parsed()[2]["error"] == "ValueError"
     assert "test_event_log.py:" in lines.parsed()[0]["place"]
 
 
-@pytest.mark.usefixtures("captured")
-def test_warnings_lose_their_text(lines: Lines) -> None:
+def test_the_same_record_leaks_through_a_stock_handler(configured: EventLog) -> None:
+    """Shows that the markers above would be seen if they were written."""
+    stock = io.StringIO()
+    logging.getLogger().addHandler(logging.StreamHandler(stock))
+    logging.getLogger("pydicom").warning("value %s", MARKER)
+    assert MARKER in stock.getvalue()
+
+
+def test_libraries_are_silent_below_warning_even_at_debug(configured: EventLog, lines: Lines) -> None:
+    logging.getLogger("pynetdicom").info("received %s", MARKER)
+    logging.getLogger("pynetdicom").debug("received %s", MARKER)
+    assert lines.getvalue() == ""
+
+
+def test_a_second_configuration_replaces_the_first(configured: EventLog, lines: Lines) -> None:
+    second = Lines()
+    configure_logging(LogSettings(), file=second)
+    logging.getLogger("pydicom").warning("value")
+    assert lines.getvalue() == ""
+    assert len(second.parsed()) == 1
+
+
+def test_warnings_lose_their_text(configured: EventLog, lines: Lines) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         dataset = Dataset()
@@ -145,8 +214,7 @@ def test_warnings_lose_their_text(lines: Lines) -> None:
     assert "library_warning" in {line["event"] for line in lines.parsed()}
 
 
-@pytest.mark.usefixtures("captured")
-def test_a_thread_that_dies_leaves_a_line_without_its_text(lines: Lines) -> None:
+def test_a_thread_that_dies_leaves_a_line_without_its_text(configured: EventLog, lines: Lines) -> None:
     def die() -> None:
         raise RuntimeError(MARKER)
 
@@ -154,19 +222,19 @@ def test_a_thread_that_dies_leaves_a_line_without_its_text(lines: Lines) -> None
     thread.start()
     thread.join()
     [line] = lines.parsed()
-    assert (line["event"], line["thread"], line["error"]) == ("uncaught_exception", "doomed", "RuntimeError")
+    assert (line["event"], line["level"], line["error"]) == ("uncaught_error", "critical", "RuntimeError")
+    assert "test_event_log.py:" in line["trace"][-1]
     assert MARKER not in lines.getvalue()
 
 
-@pytest.mark.usefixtures("captured")
-def test_an_uncaught_exception_leaves_a_line_without_its_text(lines: Lines) -> None:
+def test_an_uncaught_error_of_ours_keeps_its_text_and_others_do_not(configured: EventLog, lines: Lines) -> None:
     sys.excepthook(RuntimeError, RuntimeError(MARKER), None)
-    assert lines.parsed()[0]["error"] == "RuntimeError"
+    sys.excepthook(ConfigurationError, ConfigurationError("node.port is taken"), None)
     assert MARKER not in lines.getvalue()
+    assert lines.parsed()[1]["message"] == "node.port is taken"
 
 
-@pytest.mark.usefixtures("captured")
-def test_a_broken_data_set_read_by_pydicom_leaves_no_marker(lines: Lines) -> None:
+def test_a_broken_data_set_read_by_pydicom_leaves_no_marker(configured: EventLog, lines: Lines) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         dataset = Dataset()
@@ -177,18 +245,16 @@ def test_a_broken_data_set_read_by_pydicom_leaves_no_marker(lines: Lines) -> Non
         dataset.save_as(buffer, implicit_vr=False, little_endian=True)
         buffer.seek(0)
         str(dcmread(buffer, force=True))
+    assert lines.getvalue()
     assert MARKER not in lines.getvalue()
 
 
-class BrokenStream(io.StringIO):
+class BrokenFile(io.StringIO):
     def write(self, _text: str) -> int:
         raise OSError(28, "No space left on device")
 
 
-def test_a_full_disk_under_the_log_does_not_fail_the_caller() -> None:
-    registry = CollectorRegistry()
-    observer = LoggingObserver(EventLog(LogSettings(), BrokenStream()), Metrics(registry))
-    observer(REFUSED)
-    assert registry.get_sample_value("dokuei_observer_failures_total") == 1
-    labels = {"pipeline": "mammography", "reason": "no_standard_view"}
-    assert registry.get_sample_value("dokuei_analysis_refused_total", labels) == 1
+def test_a_log_that_cannot_be_written_is_said_without_the_record(capsys: pytest.CaptureFixture[str]) -> None:
+    handler = LibraryHandler(EventLog(LogSettings(), file=BrokenFile()))
+    handler.handle(logging.makeLogRecord({"name": "pydicom", "levelno": 30, "msg": MARKER}))
+    assert "cannot be written" in capsys.readouterr().err

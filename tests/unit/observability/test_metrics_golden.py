@@ -2,8 +2,10 @@
 """Metric names, types and labels are an interface: a change here is a change for every dashboard and alert."""
 
 import dataclasses
+import re
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 from typing import get_type_hints
 
@@ -11,25 +13,31 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from service.domain import event as events
+from service.domain.errors import StorageError
 from service.domain.event import Event
-from service.observability.counting import MOVES, count
-from service.observability.gauges import QueueGauges, StorageGauges
-from service.observability.metrics import TURNAROUND_BUCKETS, Metrics, modality_label
-from service.observability.sentences import SENTENCES
+from service.observability.counting import MOVES
+from service.observability.families import TURNAROUND_BUCKETS
+from service.observability.labels import MAX_VALUES
+from service.observability.metrics import Metrics
+from service.observability.sentences import LEVELS, SENTENCES, WORSE
 from service.ports.statistics import QueueCounts
 
 GOLDEN = Path(__file__).with_name("metric_names.txt")
+OPERATIONS = Path(__file__).resolve().parents[3] / "docs" / "operations.md"
+MAX_SERIES = 2000
 EVENT_TYPES = [
     value
     for value in vars(events).values()
     if isinstance(value, type) and issubclass(value, Event) and value is not Event
 ]
+NOT_COUNTED = {events.NodeStopping}
+"""Events that are logged alone: the process ends, and nobody could scrape the count."""
 
 
 class Queues:
     def counts(self) -> QueueCounts:
         return QueueCounts(
-            pending={"analyse": 3},
+            pending={"analyse": 3, "route": 0},
             oldest_received_at={"analyse": 1.7e9},
             deliveries_pending={"pacs": 2},
             deliveries_refused={"pacs": 1},
@@ -37,6 +45,11 @@ class Queues:
             conflicts=1,
             failed_jobs=4,
         )
+
+
+class ClosedLedger:
+    def counts(self) -> QueueCounts:
+        raise StorageError("the ledger cannot be read")
 
 
 def sample(kind: type[Event]) -> Event:
@@ -50,23 +63,26 @@ def sample(kind: type[Event]) -> Event:
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> CollectorRegistry:
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+def registry(metrics: Metrics, tmp_path: Path) -> CollectorRegistry:
     """A registry in which everything has happened once."""
-    registry = CollectorRegistry()
-    metrics = Metrics(registry)
-    registry.register(QueueGauges(Queues()))
-    registry.register(StorageGauges(tmp_path, reserve_bytes=7))
+    metrics.add_queue_collector(Queues())
+    metrics.add_storage_collector(tmp_path, 7)
     for kind in EVENT_TYPES:
-        count(metrics, sample(kind))
-    count(metrics, events.StudyRouted(study_key="x", revision=1, rules=(), pipelines=()))
-    count(metrics, received("duplicate"))
-    count(metrics, delivered("stored"))
-    return registry
+        metrics(sample(kind))
+    metrics(events.StudyRouted(study_key="x", revision=1, rules=(), pipelines=()))
+    metrics(received("duplicate"))
+    metrics(delivered("stored"))
+    return metrics.registry
 
 
-def received(outcome: str, modality: str = "CT") -> events.InstanceReceived:
+def received(outcome: str, *, modality: str = "CT", peer: str = "ct") -> events.InstanceReceived:
     return events.InstanceReceived(
-        peer="ct", modality=modality, outcome=outcome, size_bytes=10, seconds=0.1, study_key="k"
+        peer=peer, modality=modality, outcome=outcome, size_bytes=10, seconds=0.1, study_key="k"
     )
 
 
@@ -76,80 +92,155 @@ def delivered(status: str) -> events.ObjectDelivered:
     )
 
 
+def exposed_name(name: str, kind: str) -> str:
+    return f"{name}_total" if kind == "counter" else name
+
+
 def described(registry: CollectorRegistry) -> list[str]:
     lines = []
     for family in registry.collect():
         labels = sorted({label for item in family.samples for label in item.labels} - {"le"})
-        lines.append(f"{family.type} {family.name}{{{','.join(labels)}}}")
+        lines.append(f"{family.type} {exposed_name(family.name, family.type)}{{{','.join(labels)}}}")
     return sorted(lines)
+
+
+def series(registry: CollectorRegistry, name: str) -> int:
+    return sum(item.name == name for family in registry.collect() for item in family.samples)
 
 
 def test_names_types_and_labels_are_the_golden_ones(registry: CollectorRegistry) -> None:
     assert described(registry) == GOLDEN.read_text().splitlines()
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_every_metric_is_moved_by_something(registry: CollectorRegistry) -> None:
+    still = [
+        family.name
+        for family in registry.collect()
+        if not any(item.value for item in family.samples if not item.name.endswith("_created"))
+    ]
+    assert still == []
+
+
 def test_promtool_finds_nothing_to_complain_of(registry: CollectorRegistry) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("PROMTOOL MISSING: install the package prometheus to have the exposition checked")
     result = subprocess.run(
-        ["promtool", "check", "metrics"], input=generate_latest(registry), capture_output=True, check=False
+        [promtool, "check", "metrics"], input=generate_latest(registry), capture_output=True, check=False
     )
     assert (result.returncode, result.stdout, result.stderr) == (0, b"", b"")
 
 
-def test_every_event_is_counted_and_has_its_sentence() -> None:
-    assert set(EVENT_TYPES) == set(MOVES)
-    assert set(EVENT_TYPES) == set(SENTENCES)
+def documented() -> list[str]:
+    rows = re.findall(r"^\| `(dokuei_\w+)` \| (\w+) \|([^|]*)\|", OPERATIONS.read_text(encoding="utf-8"), re.MULTILINE)
+    labels = [sorted(re.findall(r"\w+", row[2])) for row in rows]
+    return sorted(f"{row[1]} {row[0]}{{{','.join(names)}}}" for row, names in zip(rows, labels, strict=True))
+
+
+def test_the_operators_table_lists_every_metric(registry: CollectorRegistry) -> None:
+    assert documented() == described(registry)
+
+
+def test_every_event_has_its_row_in_the_tables() -> None:
+    assert set(MOVES) == set(EVENT_TYPES)
+    assert {kind for kind, move in MOVES.items() if move is None} == NOT_COUNTED
+    assert set(SENTENCES) == set(EVENT_TYPES)
+    assert set(LEVELS) | set(WORSE) <= set(EVENT_TYPES)
+
+
+def test_no_event_has_a_field_that_every_line_has() -> None:
+    reserved = {"timestamp", "level", "event", "message"}
+    assert not [kind for kind in EVENT_TYPES if reserved & {field.name for field in dataclasses.fields(kind)}]
 
 
 def test_the_service_level_is_an_edge_of_a_bucket() -> None:
     assert 300 in TURNAROUND_BUCKETS
 
 
-def test_a_peer_cannot_make_new_series() -> None:
-    registry = CollectorRegistry()
-    metrics = Metrics(registry)
-    for number in range(1000):
-        count(metrics, received("stored", modality=f"M{number}"))
-    assert modality_label("CT") == "CT"
-    assert (
-        registry.get_sample_value(
-            "dokuei_instances_received_total", {"peer": "ct", "modality": "other", "status": "stored"}
+def test_odd_modalities_make_one_series(metrics: Metrics) -> None:
+    for number in range(20_000):
+        metrics(received("stored", modality=f"M{number}"))
+    assert series(metrics.registry, "dokuei_instances_received_total") == 1
+    labels = {"peer": "ct", "modality": "other", "status": "stored"}
+    assert metrics.registry.get_sample_value("dokuei_instances_received_total", labels) == 20_000
+
+
+def test_odd_peers_make_a_bounded_number_of_series(metrics: Metrics) -> None:
+    for number in range(20_000):
+        metrics(events.AssociationAccepted(peer=f"p{number}"))
+    assert series(metrics.registry, "dokuei_associations_total") == MAX_VALUES + 1
+    labels = {"peer": "other", "result": "accepted"}
+    assert metrics.registry.get_sample_value("dokuei_associations_total", labels) == 20_000 - MAX_VALUES
+
+
+def test_text_that_is_no_word_is_no_label(metrics: Metrics) -> None:
+    metrics(events.WorkerRestarted(reason="reading PatientName 'YAMADA^TARO' failed"))
+    assert b"YAMADA" not in generate_latest(metrics.registry)
+    assert metrics.registry.get_sample_value("dokuei_worker_restarts_total", {"reason": "other"}) == 1
+
+
+def test_twenty_peers_and_ten_models_stay_below_the_limit(registry: CollectorRegistry, metrics: Metrics) -> None:
+    for number in range(20):
+        metrics(events.AssociationAccepted(peer=f"peer-{number}"))
+        for outcome in ("stored", "duplicate", "out_of_resources"):
+            metrics(received(outcome, peer=f"peer-{number}"))
+    for number in range(10):
+        metrics(
+            events.InferenceFinished(package=f"model-{number}", version="1.0.0", graph="main", device="cpu", seconds=1)
         )
-        == 1000
-    )
+    assert generate_latest(registry).count(b"\ndokuei_") <= MAX_SERIES
 
 
-def test_counts_both_kinds_of_duplicate() -> None:
-    registry = CollectorRegistry()
-    metrics = Metrics(registry)
+def test_counts_both_kinds_of_duplicate(metrics: Metrics) -> None:
     for outcome in ("duplicate", "conflict", "conflict", "stored"):
-        count(metrics, received(outcome))
-    assert registry.get_sample_value("dokuei_duplicates_total", {"kind": "identical"}) == 1
-    assert registry.get_sample_value("dokuei_duplicates_total", {"kind": "conflict"}) == 2
+        metrics(received(outcome))
+    assert metrics.registry.get_sample_value("dokuei_duplicates_total", {"kind": "identical"}) == 1
+    assert metrics.registry.get_sample_value("dokuei_duplicates_total", {"kind": "conflict"}) == 2
 
 
-def test_lag_counts_only_what_arrived() -> None:
-    registry = CollectorRegistry()
-    metrics = Metrics(registry)
+def test_lag_counts_only_what_arrived(metrics: Metrics) -> None:
     for status in ("stored", "unreachable", "refused"):
-        count(metrics, delivered(status))
-    assert registry.get_sample_value("dokuei_delivery_lag_seconds_count", {"destination": "pacs"}) == 1
+        metrics(delivered(status))
+    assert metrics.registry.get_sample_value("dokuei_delivery_lag_seconds_count", {"destination": "pacs"}) == 1
 
 
-def test_storage_gauges_tell_free_space_and_reserve(tmp_path: Path) -> None:
-    registry = CollectorRegistry()
-    registry.register(StorageGauges(tmp_path, reserve_bytes=7, free_bytes=lambda _folder: 99))
-    assert registry.get_sample_value("dokuei_storage_free_bytes") == 99
-    assert registry.get_sample_value("dokuei_storage_reserve_bytes") == 7
+def test_threads_do_not_lose_counts(metrics: Metrics) -> None:
+    def work() -> None:
+        for _ in range(500):
+            metrics(received("stored"))
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert metrics.registry.get_sample_value("dokuei_received_bytes_total", {"peer": "ct"}) == 8 * 500 * 10
 
 
-def test_a_missing_folder_leaves_the_other_metrics(tmp_path: Path) -> None:
-    registry = CollectorRegistry()
-    registry.register(StorageGauges(tmp_path / "absent", reserve_bytes=7))
-    assert registry.get_sample_value("dokuei_storage_free_bytes") is None
-    assert registry.get_sample_value("dokuei_storage_reserve_bytes") == 7
+def test_queues_are_asked_at_each_scrape(metrics: Metrics) -> None:
+    metrics.add_queue_collector(Queues())
+    assert metrics.registry.get_sample_value("dokuei_pending", {"stage": "analyse"}) == 3
+    assert metrics.registry.get_sample_value("dokuei_pending", {"stage": "route"}) == 0
+    assert metrics.registry.get_sample_value("dokuei_ledger_up") == 1
 
 
-def test_stages_in_which_nothing_waits_are_zero(registry: CollectorRegistry) -> None:
-    assert registry.get_sample_value("dokuei_pending", {"stage": "analyse"}) == 3
-    assert registry.get_sample_value("dokuei_pending", {"stage": "route"}) == 0
+def test_a_ledger_that_cannot_be_read_leaves_the_other_metrics(metrics: Metrics) -> None:
+    metrics.add_queue_collector(ClosedLedger())
+    metrics(received("stored"))
+    text = generate_latest(metrics.registry)
+    assert b"\ndokuei_ledger_up 0.0\n" in text
+    assert b"\ndokuei_received_bytes_total" in text
+    assert b"dokuei_pending" not in text
+
+
+def test_storage_tells_free_space_and_reserve(metrics: Metrics, tmp_path: Path) -> None:
+    metrics.add_storage_collector(tmp_path, 7)
+    free = metrics.registry.get_sample_value("dokuei_storage_free_bytes", {"volume": "data"})
+    assert free == pytest.approx(shutil.disk_usage(tmp_path).free, rel=0.1)
+    assert metrics.registry.get_sample_value("dokuei_storage_reserve_bytes") == 7
+
+
+def test_a_missing_folder_leaves_the_other_metrics(metrics: Metrics, tmp_path: Path) -> None:
+    metrics.add_storage_collector(tmp_path / "absent", 7)
+    assert metrics.registry.get_sample_value("dokuei_storage_free_bytes", {"volume": "data"}) is None
+    assert metrics.registry.get_sample_value("dokuei_storage_reserve_bytes") == 7
