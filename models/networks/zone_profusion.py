@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.networks.wavelet import WaveletFrontEnd
+from models.networks.wavelet import BANDS, WaveletFrontEnd
 
 THRESHOLDS = 11
 """Steps of the ILO 12-point scale; logit k says whether profusion is above the k-th of 0/-, 0/0 ... 3/3."""
@@ -18,14 +18,16 @@ OUTPUT_NAMES = ("profusion_logits", "shape_logits", "cam", "feature")
 class ZoneProfusion(nn.Module):
     """Maps a zone crop and its mask (N, 2, 288, 288) at 0.5 mm to (profusion, shape, map, feature).
 
-    The image goes through a fixed Haar transform. Features count only inside the zone: they are weighted with the mask
-    before they are averaged, so that nothing outside the lung can carry a score, and the map (N, 1, h, w) adds up:
-    `map.mean(h, w) == profusion_logits[:, ABNORMAL]`, bias included.
+    The image goes through a fixed Haar transform; its bands are brought to equal strength, because detail is a hundred
+    times weaker than the average, and the zone's border is left out, because it is the strongest edge. Features count
+    only inside the zone: they are weighted with the mask before they are averaged, so that nothing outside the lung can
+    carry a score, and the map (N, 1, h, w) adds up: `map.mean(h, w) == profusion_logits[:, ABNORMAL]`, bias included.
     """
 
     def __init__(self, widths: tuple[int, int, int, int] = (16, 32, 48, 64)) -> None:
         super().__init__()
         self.wavelet = WaveletFrontEnd("haar")
+        self.balance = nn.BatchNorm2d(len(BANDS), affine=False)
         first, second, third, fourth = widths
         self.backbone = nn.Sequential(
             _convolution(5, first),
@@ -42,10 +44,19 @@ class ZoneProfusion(nn.Module):
 
     def forward(self, zone: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return profusion_logits (N, 11), shape_logits (N, 6), map (N, 1, h, w) and feature (N, D)."""
+        return self.read(self.features(zone), zone[:, 1:])
+
+    def features(self, zone: Tensor) -> Tensor:
+        """Return (N, D, 18, 18)."""
         image, mask = zone[:, :1], zone[:, 1:]
-        seen = torch.cat([self.wavelet(image), functional.avg_pool2d(mask, 2)], dim=1)
-        features = self.backbone(seen)
-        share = functional.avg_pool2d(mask, zone.shape[2] // features.shape[2])
+        inside = (functional.avg_pool2d(mask, 2) > 0.999).to(image.dtype)
+        bands = self.balance(self.wavelet(image) * inside)
+        found: Tensor = self.backbone(torch.cat([bands, inside], dim=1))
+        return found
+
+    def read(self, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return what `forward` does, from features and the zone's mask."""
+        share = functional.avg_pool2d(mask, mask.shape[2] // features.shape[2])
         weight = share / share.mean(dim=(2, 3), keepdim=True).clamp(min=1e-4)
         weighted = features * weight
         feature = weighted.mean(dim=(2, 3))

@@ -39,9 +39,9 @@ class Effort:
 
     films: int = 500
     lung_epochs: int = 7
-    bodies: int = 110
+    bodies: int = 130
     exposures: int = 3
-    zone_epochs: int = 4
+    zone_epochs: int = 10
     held_out: int = 24
 
 
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Write the package into the folder given with --out."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("models/packages"), help="folder of packages")
-    parser.add_argument("--threads", type=int, default=2, help="torch threads; other counts change the last digits")
+    parser.add_argument("--threads", type=int, default=1, help="torch threads; other counts change the last digits")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     torch.use_deterministic_algorithms(True)
@@ -67,7 +67,7 @@ def make_package(packages_folder: Path, effort: Effort) -> Path:
 
 def pack(packages_folder: Path, lungs: LungUNet, *, zones: ZoneProfusion, held_out: int) -> Path:
     """Measure both networks on phantoms that they have not seen, export and write the package."""
-    about = _about(lungs, zones, held_out)
+    about = _about(lungs, zones, held_out=held_out)
     with tempfile.TemporaryDirectory() as scratch:
         graphs = _export(lungs, zones, folder=Path(scratch))
         return write_package(
@@ -83,7 +83,7 @@ def _note(line: str) -> None:
     sys.stderr.write(line + "\n")
 
 
-def _about(lungs: LungUNet, zones: ZoneProfusion, held_out: int) -> dict[str, Any]:
+def _about(lungs: LungUNet, zones: ZoneProfusion, *, held_out: int) -> dict[str, Any]:
     metrics = [
         *_zone_rows(zones, SHIFTED, held_out=held_out, shifted=True),
         *_zone_rows(zones, IN_DOMAIN, held_out=held_out, shifted=False),

@@ -18,21 +18,36 @@ from models.phantoms.chest_radiograph.film import (
     random_scanner,
     shifted_scanner,
 )
-from models.phantoms.chest_radiograph.opacities import NORMAL, SHAPES, ZONES, Disease, random_disease
+from models.phantoms.chest_radiograph.opacities import NORMAL, SHAPES, Disease, random_disease
 from service.domain.image import IDENTITY
-from service.imaging.resample import letter_box
-from service.pipelines.pneumoconiosis.lungs import SEGMENTATION_SHAPE, Film, Lungs, segmentation_input, zone_crops
+from service.imaging.resample import letter_box, resample_box
+from service.pipelines.pneumoconiosis.lungs import (
+    SEGMENTATION_SHAPE,
+    Film,
+    FloatImage,
+    Lungs,
+    ZoneCrop,
+    segmentation_input,
+    zone_crops,
+)
 
 PIXEL_MM = 0.5
 CROP = 288
+MAP_CELLS = 18
+"""Cells of the network's map along a crop's side."""
 FILM_SHAPE = (840, 760)
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class ZoneSet:
-    """Zone crops with their truth: tensors (N, 2, 288, 288) float16, levels (N,), shapes (N, 6), film number (N,)."""
+    """Zone crops with their truth.
+
+    `tensors` (N, 2, 288, 288) float16, `opacity_mm` (N, 1, 18, 18) mean thickness of opacities in each cell of the
+    network's map, `levels` (N,), `shapes` (N, 6), `films` (N,) number of the film.
+    """
 
     tensors: Tensor
+    opacity_mm: Tensor
     levels: Tensor
     shapes: Tensor
     films: NDArray[np.int64]
@@ -78,31 +93,43 @@ def phantom_films(seed: int, *, bodies: int, exposures: int, shifted: bool | Non
 def zone_set(seed: int, *, bodies: int, exposures: int, shifted: bool | None) -> ZoneSet:
     """Return all zones of phantom films; the lung borders are as uncertain as a network's."""
     crops: list[NDArray[np.float16]] = []
+    opacities: list[FloatImage] = []
     levels: list[int] = []
     shapes: list[list[float]] = []
     films: list[int] = []
     rng = np.random.default_rng([seed, 5])
     for number, picture in enumerate(phantom_films(seed, bodies=bodies, exposures=exposures, shifted=shifted)):
-        for name, crop in film_crops(picture, rng=rng):
-            level = picture.disease.levels.get(name, 0)
-            crops.append(crop.astype(np.float16))
+        for crop in film_crops(picture, rng=rng):
+            level = picture.disease.levels.get(crop.name, 0)
+            crops.append(crop.tensor.astype(np.float16))
+            opacities.append(_cells(picture.opacity_mm, crop))
             levels.append(level)
             shapes.append(shape_truth(picture.disease, level))
             films.append(number)
     return ZoneSet(
         tensors=torch.from_numpy(np.stack(crops)),
+        opacity_mm=torch.from_numpy(np.stack(opacities)),
         levels=torch.tensor(levels),
         shapes=torch.tensor(shapes),
         films=np.array(films),
     )
 
 
-def film_crops(picture: Radiograph, *, rng: np.random.Generator) -> Iterator[tuple[str, NDArray[np.float32]]]:
+def _cells(opacity_mm: FloatImage, crop: ZoneCrop) -> FloatImage:
+    """Return (1, 18, 18): the mean opacity inside the zone, cell by cell."""
+    left, top = crop.to_film.apply((0, 0))
+    window = (left, top, left + CROP, top + CROP)
+    cut, _ = resample_box(opacity_mm, window, shape=(CROP, CROP))
+    size = CROP // MAP_CELLS
+    cells = (cut * crop.tensor[1]).reshape(1, MAP_CELLS, size, MAP_CELLS, size)
+    return np.asarray(cells.mean(axis=(2, 4)), dtype=np.float32)
+
+
+def film_crops(picture: Radiograph, *, rng: np.random.Generator) -> Iterator[ZoneCrop]:
     """Yield the zones of a film as the pipeline would cut them."""
     right, left, heart = (_uncertain(mask, rng) for mask in picture.anatomy.masks)
     film = Film(pixels=picture.pixels, pixel_mm=PIXEL_MM, to_source=IDENTITY)
-    for crop in zone_crops(film, Lungs(right=right, left=left, heart=heart), size=CROP):
-        yield crop.name, crop.tensor
+    yield from zone_crops(film, Lungs(right=right, left=left, heart=heart), size=CROP)
 
 
 def _uncertain(mask: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
@@ -115,16 +142,3 @@ def shape_truth(disease: Disease, level: int) -> list[float]:
     """Return which of p q r s t u are in a zone: none below 0/1."""
     present = {disease.primary, disease.secondary} if level >= 2 else set()
     return [float(shape in present) for shape in SHAPES]
-
-
-__all__ = [
-    "CROP",
-    "PIXEL_MM",
-    "SHAPES",
-    "ZONES",
-    "ZoneSet",
-    "film_crops",
-    "phantom_films",
-    "segmentation_set",
-    "zone_set",
-]

@@ -12,8 +12,9 @@ from torch.nn import functional
 
 from models.networks.lung_unet import LungUNet
 from models.networks.zone_profusion import THRESHOLDS, ZoneProfusion
+from models.phantoms.chest_radiograph.opacities import SHAPES
 from models.recipes.film_augmentation import augment_films
-from models.recipes.pneumoconiosis_data import SHAPES, ZoneSet
+from models.recipes.pneumoconiosis_data import ZoneSet
 
 Note = Callable[[str], None]
 
@@ -40,27 +41,42 @@ def _dice_loss(logits: Tensor, masks: Tensor) -> Tensor:
 
 
 def train_zones(data: ZoneSet, *, seed: int, epochs: int, note: Note) -> ZoneProfusion:
-    """Train the zone reader: cumulative logits for profusion, multilabel for shapes where there is disease."""
+    """Train the zone reader: cumulative logits for profusion, multilabel for shapes where there is disease.
+
+    A second head, dropped afterwards, learns how much opacity lies in each cell: phantoms know it, and it tells the
+    network what to look for long before the zone's level would.
+    """
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     network = ZoneProfusion()
+    opacity = nn.Conv2d(network.shape.in_features, 1, 1)
     steps = (data.levels[:, None] > torch.arange(THRESHOLDS)[None, :]).float()
 
     def loss_of(index: Tensor) -> Tensor:
-        zones = augment_zones(data.tensors[index].float(), generator=generator)
-        profusion, shape, _, _ = network(zones.contiguous(memory_format=torch.channels_last))
+        zones, truth = augment_zones(data.tensors[index].float(), data.opacity_mm[index], generator=generator)
+        features = network.features(zones.contiguous(memory_format=torch.channels_last))
+        profusion, shape, _, _ = network.read(features, zones[:, 1:])
+        local = functional.mse_loss(opacity(features), torch.log1p(10 * truth))
         diseased = (data.levels[index] >= 3).float()[:, None]
         shapes = functional.binary_cross_entropy_with_logits(shape, data.shapes[index], weight=diseased)
-        return functional.binary_cross_entropy_with_logits(profusion, steps[index]) + 0.5 * shapes
+        return functional.binary_cross_entropy_with_logits(profusion, steps[index]) + 0.5 * shapes + local
 
-    _fit(network, loss_of, len(data.levels), batch=24, epochs=epochs, generator=generator, note=note)
+    _fit(
+        nn.ModuleList([network, opacity]),
+        loss_of,
+        len(data.levels),
+        batch=24,
+        epochs=epochs,
+        generator=generator,
+        note=note,
+    )
     return network
 
 
-def augment_zones(zones: Tensor, *, generator: torch.Generator) -> Tensor:
-    """Mirror half of the batch and vary its contrast: grey values only, inside the mask only."""
+def augment_zones(zones: Tensor, truth: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Mirror every other batch and vary each zone's contrast: grey values only, inside the mask only."""
     if torch.rand((), generator=generator) < 0.5:
-        zones = zones.flip(3)
+        zones, truth = zones.flip(3), truth.flip(3)
     picture, mask = zones[:, :1], zones[:, 1:]
     count = (len(zones), 1, 1, 1)
     gamma = torch.exp(0.5 * (2 * torch.rand(count, generator=generator) - 1))
@@ -68,7 +84,7 @@ def augment_zones(zones: Tensor, *, generator: torch.Generator) -> Tensor:
     offset = 0.15 * (2 * torch.rand(count, generator=generator) - 1)
     varied = (gain * (picture.clamp(0, 1) ** gamma - 0.5) + 0.5 + offset).clamp(0, 1)
     mean = (varied * mask).sum(dim=(2, 3), keepdim=True) / (mask.sum(dim=(2, 3), keepdim=True) + 1)
-    return torch.cat([torch.where(mask > 0, varied, mean), mask], dim=1)
+    return torch.cat([torch.where(mask > 0, varied, mean), mask], dim=1), truth
 
 
 def _fit(

@@ -63,6 +63,8 @@ class Radiograph:
     """A finished phantom radiograph: display grey in [0, 1], 1 is white; PA, patient's left on the picture's right."""
 
     pixels: FloatImage
+    opacity_mm: FloatImage
+    """What the disease adds along the ray, as mm of soft tissue: the truth of every pixel."""
     anatomy: Anatomy
     disease: Disease
 
@@ -138,20 +140,21 @@ def radiograph(
     """Expose a body with a disease on a scanner; the same arguments, the same picture."""
     rng = np.random.default_rng([seed, 2])
     shown = scanner or random_scanner(rng)
-    depth = body.optical_depth + TISSUE_PER_MM * _inside(body, disease, rng)
+    drawn = np.random.default_rng([seed, 3])  # of its own, so that everything else stays as it is without disease
+    opacity_mm = np.sqrt(body.lung) * opacity_path(disease, body.zones, pitch_mm=body.pitch_mm, rng=drawn)
+    depth = body.optical_depth + TISSUE_PER_MM * (opacity_mm + _harmless(body, rng))
     grey = _develop(_expose(depth, shown, pitch_mm=body.pitch_mm, rng=rng), shown, pitch_mm=body.pitch_mm)
     if marker:
         _stamp(grey, body, rng)
-    return Radiograph(pixels=grey, anatomy=body, disease=disease)
+    return Radiograph(pixels=grey, opacity_mm=opacity_mm, anatomy=body, disease=disease)
 
 
-def _inside(body: Anatomy, disease: Disease, rng: np.random.Generator) -> FloatImage:
-    """Return what this exposure adds inside the lungs, mm: fine interstitium, disease, harmless look-alikes."""
+def _harmless(body: Anatomy, rng: np.random.Generator) -> FloatImage:
+    """Return what every exposure adds inside the lungs, mm: fine interstitium and a few look-alikes of disease."""
     interstitium = rng.uniform(0.5, 2.2) * power_law_noise(body.zones.shape, beta=rng.uniform(1.7, 2.4), rng=rng)
     harmless = Disease(levels=dict.fromkeys(("RM", "LM"), int(rng.integers(0, 3))), primary="q", secondary="r")
     alike = opacity_path(harmless, body.zones, pitch_mm=body.pitch_mm, rng=rng) * float(rng.random() < 0.3)
-    opacities = opacity_path(disease, body.zones, pitch_mm=body.pitch_mm, rng=rng)
-    return np.sqrt(body.lung) * (interstitium + 0.8 * alike + opacities)
+    return np.sqrt(body.lung) * (interstitium + 0.8 * alike)
 
 
 def _expose(depth: FloatImage, scanner: Scanner, *, pitch_mm: float, rng: np.random.Generator) -> FloatImage:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Gates G1 and G2: whether the pixels are those of a chest film, the right way round, with two plausible lungs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -111,16 +111,7 @@ def _heart_side(lungs: Lungs) -> float:
 
 def anatomy_reasons(values: Mapping[str, float], acceptance: Acceptance) -> tuple[Reason, ...]:
     """Refuse what does not look like two lungs on a frontal film (G2)."""
-    least, most = acceptance["lung_area_cm2"]
-    reasons = [
-        Reason(
-            code="lung_area",
-            message=f"{side} lung field measures {values[key]:.0f} cm2; {least} to {most} cm2 is accepted; "
-            "is this a PA chest film with both lungs on it?",
-        )
-        for side, key in (("right", "right_lung_cm2"), ("left", "left_lung_cm2"))
-        if not least <= values[key] <= most
-    ]
+    reasons = list(_area_reasons(values, acceptance))
     checks = (
         ("lung_ratio", values["lung_ratio"] < acceptance["lung_ratio_min"], "one lung field is far smaller"),
         ("lung_certainty", values["lung_certainty"] < acceptance["lung_certainty_min"], "lung borders are not clear"),
@@ -133,12 +124,23 @@ def anatomy_reasons(values: Mapping[str, float], acceptance: Acceptance) -> tupl
     return tuple(reasons)
 
 
+def _area_reasons(values: Mapping[str, float], acceptance: Acceptance) -> Iterator[Reason]:
+    least, most = acceptance["lung_area_cm2"]
+    right, left = values["right_lung_cm2"], values["left_lung_cm2"]
+    if not (least <= right <= most and least <= left <= most):
+        yield Reason(
+            code="lung_area",
+            message=f"lung fields measure {right:.0f} (right) and {left:.0f} cm2 (left); {least} to {most} cm2 is "
+            "accepted; is this a PA chest film with both lungs on it, and is its pixel spacing true?",
+        )
+
+
 def _is_inverted(values: Mapping[str, float]) -> bool:
-    return values["lung_darkness"] < 0.02
+    return values["lung_darkness"] < 0.02 or values["mediastinum_contrast"] < -0.15
 
 
 def _shown(values: Mapping[str, float], code: str) -> str:
-    measure = {"lung_sides": "right_lung_left_of_left_lung", "polarity": "lung_darkness"}.get(code, code)
+    measure = {"lung_sides": "right_lung_left_of_left_lung", "polarity": "mediastinum_contrast"}.get(code, code)
     return f"{measure.replace('_', ' ')} {values[measure]:.2f}"
 
 
