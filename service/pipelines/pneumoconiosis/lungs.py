@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from service.domain.image import Affine, Radiograph
 from service.imaging.masks import area_cm2, bounding_box, fill_holes, largest_components, thirds
@@ -18,6 +19,8 @@ FloatImage = NDArray[np.float32]
 ZONES = ("RU", "RM", "RL", "LU", "LM", "LL")
 """Right and left upper, middle and lower zone: equal thirds of each lung's height (ILO)."""
 SEGMENTATION_SHAPE = (256, 256)
+_DISC = np.hypot(*np.mgrid[-3:4, -3:4]) <= 3
+"""About 10 mm across on a whole film: what is thinner is a cable or a skin fold, not lung."""
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -77,8 +80,9 @@ def segmentation_input(pixels: FloatImage) -> tuple[FloatImage, Affine]:
 
 
 def lungs_from(probabilities: FloatImage, to_film: Affine, *, shape: tuple[int, int]) -> Lungs:
-    """Turn the network's (3, 256, 256) into masks on the film: one piece each, without holes."""
-    right, left, heart = (_one_piece(back_to(channel, to_film, shape=shape) > 0.5) for channel in probabilities)
+    """Turn the network's (3, 256, 256) into masks on the film: one piece each, without spurs and holes."""
+    smooth = (np.where(ndimage.binary_opening(channel > 0.5, _DISC), channel, 0) for channel in probabilities)
+    right, left, heart = (_one_piece(back_to(channel, to_film, shape=shape) > 0.5) for channel in smooth)
     return Lungs(right=right, left=left & ~right, heart=heart)
 
 
