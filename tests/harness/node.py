@@ -101,6 +101,19 @@ class NodeProgram:
             engine.dispose()
         return {row.study_instance_uid: row for row in rows}
 
+    def wait_until_idle(self, *, seconds: float = 120) -> dict[str, StudyStatus]:
+        """Wait until nothing is left to do."""
+
+        def idle() -> bool:
+            engine = create_database(self.folder / "data")
+            try:
+                return not any(SqlStatistics(engine).counts().pending.values())
+            finally:
+                engine.dispose()
+
+        wait_until(idle, seconds=seconds, what="the node is still busy")
+        return self.studies()
+
     def wait_for_results(self, count: int, *, seconds: float = 120) -> dict[str, StudyStatus]:
         """Wait until this many studies have all their results delivered."""
 
