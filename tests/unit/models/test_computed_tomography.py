@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from harness.validators import dcentvfy, dciodvfy
 
+from harness.validators import dcentvfy, dciodvfy
 from models.phantoms.computed_tomography import (
     NOT_LUNG,
     PATTERNS,
