@@ -9,7 +9,10 @@ from typing import Any, NoReturn
 from rich.console import Console
 from rich.table import Table
 
-console = Console(highlight=False)
+WIDTH_OF_A_FILE = 200
+"""Columns when nobody looks: a log or a pipe must not fold tables at 80."""
+
+console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 

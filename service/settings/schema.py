@@ -224,7 +224,7 @@ DEFAULT_RULES: tuple[dict[str, Any], ...] = (
                 {
                     "any": [
                         {"attribute": "BodyPartExamined", "regex": "CHEST|THORAX|LUNG"},
-                        {"not": {"attribute": "BodyPartExamined", "present": True}},
+                        {"attribute": "BodyPartExamined", "present": False},
                     ]
                 },
             ]
@@ -239,7 +239,7 @@ DEFAULT_RULES: tuple[dict[str, Any], ...] = (
                 {
                     "any": [
                         {"attribute": "BodyPartExamined", "regex": "CHEST|THORAX|LUNG"},
-                        {"not": {"attribute": "BodyPartExamined", "present": True}},
+                        {"attribute": "BodyPartExamined", "present": False},
                     ]
                 },
             ]
