@@ -5,7 +5,8 @@ import os
 import shutil
 import signal
 import threading
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -31,7 +32,7 @@ from service.observability.metrics import Metrics
 from service.observability.observer import combine
 from service.pipelines import PIPELINES
 from service.ports import Observer
-from service.settings import Settings
+from service.settings import HttpSettings, NodeSettings, Settings
 from service.storage.database import create_database, migrate
 from service.storage.folder import DataFolder, FolderLock, open_folder, site_key
 from service.storage.instance_store import FileStore
@@ -140,7 +141,8 @@ class Node:
 
     def _start_http(self) -> None:
         server = HttpServer(self.settings.http, health=self._health, registry=self._metrics.registry)
-        server.start()
+        with _naming_the_port("http", self.settings.http):
+            server.start()
         self._parts.callback(server.stop)
 
     def wait_warm(self, timeout_seconds: float) -> None:
@@ -176,9 +178,21 @@ class Node:
             observer=self._observe,
             transfer_syntaxes=SUPPORTED_TRANSFER_SYNTAXES,
         )
-        scp.start()
+        with _naming_the_port("node", node):
+            scp.start()
         self._parts.callback(scp.drain, DRAIN_SECONDS)
         self._observe(NodeStarted(version=__version__, ae_title=node.ae_title, port=scp.port))
+
+
+@contextmanager
+def _naming_the_port(section: str, place: NodeSettings | HttpSettings) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(
+            f"{section}.port: cannot listen on {place.host}:{place.port}: {error.strerror}; stop what uses it "
+            "(another node?), or choose another port"
+        ) from error
 
 
 def _space_problem(folder: Path, reserve_bytes: int) -> str:
