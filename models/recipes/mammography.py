@@ -30,7 +30,7 @@ class Effort:
     """How much is drawn and trained; the smallest is for tests."""
 
     exams: int = 150
-    steps: int = 1800
+    steps: int = 2000
     epochs: int = 15
     held_out: int = 30
 
