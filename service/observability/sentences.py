@@ -86,7 +86,7 @@ def safe_fields(event: Event) -> dict[str, object]:
 def _safe(event: Event, name: str) -> object:
     value = getattr(event, name)
     if (type(event), name) in SENTENCE_FIELDS:
-        return " ".join(value.split())
+        return value
     if name == "modality":
         return modality_word(value)
     if isinstance(value, tuple):

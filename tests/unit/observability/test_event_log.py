@@ -109,6 +109,12 @@ def test_a_line_break_in_a_field_cannot_forge_a_line(log: EventLog, lines: Lines
     assert [line["event"] for line in lines.parsed()] == ["worker_restarted", "package_loaded"]
 
 
+def test_a_line_break_in_a_field_makes_no_line_at_a_terminal(lines: Lines) -> None:
+    log = EventLog(LogSettings(format="console"), file=lines)
+    log(PackageLoaded(package="a", version="1", status="rejected", sha256_8="", error="bad\nforged line"))
+    assert len(lines.getvalue().splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     "event",
     [
