@@ -7,6 +7,7 @@ from typing import Any
 from service.domain.instance import Instance
 from service.domain.result import Reason
 from service.pipelines.mammography.views import (
+    MODIFIER_CODES,
     intent_of,
     is_breast,
     is_digital_mammography,
@@ -76,9 +77,8 @@ def _view(instance: Instance, acceptance: Acceptance) -> Reason | None:
 
 
 def _modifier(instance: Instance, acceptance: Acceptance) -> Reason | None:
-    keyword = "ViewCodeSequence.ViewModifierCodeSequence"
-    values = [str(value) for value in instance.values(f"{keyword}.CodeValue")]
-    meanings = [str(value) for value in instance.values(f"{keyword}.CodeMeaning")]
+    values = [str(value) for value in instance.values(MODIFIER_CODES)]
+    meanings = [str(value) for value in instance.values("ViewCodeSequence.ViewModifierCodeSequence.CodeMeaning")]
     strange = [index for index, value in enumerate(values) if value not in acceptance["view_modifiers"]]
     if not strange:
         return None
@@ -169,8 +169,11 @@ _GATES: tuple[Gate, ...] = (
     _frames,
 )
 _FLAGS: tuple[Gate, ...] = (_partial, _sex, _lossy)
-FLAG_CODES = frozenset({"partial_view", "patient_sex", "lossy", "breast_exceeds_field"})
-"""Codes of flags on views that are analysed; every other code says that a view was refused."""
+FLAG_CODES = frozenset({"partial_view", "patient_sex", "lossy", "breast_exceeds_field", "tomosynthesis"})
+"""Codes that do not make an exam partly analysed: flags on views that are analysed, and companions of 2-D views.
+
+Every other code says that a view was refused.
+"""
 
 
 def _refused(instance: Instance, code: str, what: str, accepted: Any) -> Reason:

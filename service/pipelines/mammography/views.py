@@ -8,6 +8,10 @@ from service.domain.instance import Instance
 STANDARD_EXAM = (("R", "CC"), ("R", "MLO"), ("L", "CC"), ("L", "MLO"))
 """(side, view) of the four standard views, in the order that they are analysed."""
 
+MODIFIER_CODES = "ViewCodeSequence.ViewModifierCodeSequence.CodeValue"
+FULL_VIEW_MODIFIERS = frozenset({"442581004", "442580003", "442593008"})
+"""View modifiers that leave a view whole: nipple in profile, axillary tissue, infra-mammary fold (CID 4015)."""
+
 SIDE_NAMES = {"R": "right", "L": "left"}
 
 _PRESENTATION = "1.2.840.10008.5.1.4.1.1.1.2"
@@ -79,9 +83,15 @@ def order_of(instance: Instance) -> tuple[int, float, str]:
 
 
 def present_views(instances: Sequence[Instance]) -> set[tuple[str, str]]:
-    """Return the (side, view) of all instances that are for presentation."""
-    shown = [instance for instance in instances if intent_of(instance) == "FOR PRESENTATION"]
+    """Return the (side, view) of all full views that are for presentation; spot and magnified views do not count."""
+    shown = [instance for instance in instances if intent_of(instance) == "FOR PRESENTATION" and _is_full(instance)]
     return {(side_of(instance), view_of(instance)) for instance in shown}
+
+
+def _is_full(instance: Instance) -> bool:
+    modifiers = {str(value) for value in instance.values(MODIFIER_CODES)}
+    magnification = instance.number("EstimatedRadiographicMagnificationFactor") or 1.0
+    return modifiers <= FULL_VIEW_MODIFIERS and magnification < 1.2
 
 
 def without_raw_siblings(instances: Sequence[Instance]) -> list[Instance]:

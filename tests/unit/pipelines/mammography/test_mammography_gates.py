@@ -4,6 +4,7 @@ from mammography_instances import ACCEPTANCE, PROCESSING, SECONDARY_CAPTURE, TOM
 
 from service.domain.study import Completeness, Refusal, Selection
 from service.pipelines.mammography import MammographyPipeline
+from service.pipelines.mammography.gates import FLAG_CODES
 
 PIPELINE = MammographyPipeline()
 STANDARD = [mammogram(side, view) for side in "LR" for view in ("MLO", "CC")]
@@ -101,6 +102,14 @@ def test_views_come_in_standard_order_and_raw_siblings_are_left_out_silently():
     assert decision.flags == ()
 
 
+def test_tomosynthesis_beside_standard_views_is_flagged_and_makes_nothing_partial():
+    decision = PIPELINE.select([*STANDARD, mammogram(sop_class=TOMOSYNTHESIS)], ACCEPTANCE)
+    assert isinstance(decision, Selection)
+    assert len(decision.instances) == 4
+    assert [flag.code for flag in decision.flags] == ["tomosynthesis"]
+    assert "tomosynthesis" in FLAG_CODES
+
+
 def test_a_package_may_declare_for_processing():
     acceptance = {**ACCEPTANCE, "presentation_intents": ["FOR PROCESSING"]}
     decision = PIPELINE.select([mammogram(sop_class=PROCESSING)], acceptance)
@@ -115,6 +124,11 @@ def test_a_package_may_declare_for_processing():
         (STANDARD[:3], Completeness.INCOMPLETE),
         ([mammogram(view=view) for view in ("CC", "MLO")] * 2, Completeness.INCOMPLETE),
         ([mammogram(s, v, sop_class=PROCESSING) for s in "LR" for v in ("CC", "MLO")], Completeness.INCOMPLETE),
+        (
+            [*STANDARD[:3], mammogram("R", "CC", ViewCodeSequence__ViewModifierCodeSequence__CodeValue="399055006")],
+            Completeness.INCOMPLETE,
+        ),
+        ([*STANDARD[:3], mammogram("R", "CC", EstimatedRadiographicMagnificationFactor=1.8)], Completeness.INCOMPLETE),
         (STANDARD, Completeness.COMPLETE),
         ([*STANDARD, mammogram(view="ML")], Completeness.COMPLETE),
     ],
