@@ -3,7 +3,7 @@
 set -euo pipefail
 
 declare -A package_of=(
-  [Orthanc]=orthanc [storescu]=dcmtk [dciodvfy]=dicom3tools [zstd]=zstd [strace]=strace
+  [Orthanc]=orthanc [storescu]=dcmtk [dciodvfy]=dicom3tools [zstd]=zstd [strace]=strace [promtool]=prometheus
 )
 missing=()
 for command in "${!package_of[@]}"; do

@@ -100,14 +100,19 @@ class Child:
     def _encode(self, task: dict[str, Any]) -> Reply:
         request = ENCODE_REQUEST.validate_python(task["request"])
         encoded = encode_kinds(request)
-        problems = {item.sop_instance_uid: check_object(item.path) for item in encoded}
-        self._events.extend(_held(item, problems) for item in encoded if problems[item.sop_instance_uid])
-        sound = tuple(_as_result_object(item) for item in encoded if not problems[item.sop_instance_uid])
-        return {"objects": OBJECTS.dump_python(sound, mode="json")}
+        passed = [item for item in encoded if self._passes(item)]
+        return {"objects": OBJECTS.dump_python(tuple(map(_as_result_object, passed)), mode="json")}
 
+    def _passes(self, item: EncodedObject) -> bool:
+        """Check an object; one that fails stays in the folder, beside a file that says why.
 
-def _held(item: EncodedObject, problems: Mapping[str, tuple[str, ...]]) -> ObjectHeld:
-    return ObjectHeld(study_key="", kind=item.kind, reason="; ".join(problems[item.sop_instance_uid]))
+        The reasons may quote header values, so that they go into the data folder and not into the log.
+        """
+        problems = check_object(item.path)
+        if problems:
+            item.path.with_suffix(".held.txt").write_text("\n".join(problems) + "\n", encoding="utf-8")
+            self._events.append(ObjectHeld(study_key="", kind=item.kind, reason="gate"))
+        return not problems
 
 
 def _title(pipeline: str) -> str:
