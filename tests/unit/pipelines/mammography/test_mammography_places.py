@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mammography_instances import ACCEPTANCE, BrightestSpot, from_file
+from pydicom import dcmread
 
 from models.phantoms.dicom import PhantomStudy
 from models.phantoms.mammogram.breast import Breast, Lesion, Side, ViewName, random_breast
@@ -65,6 +66,22 @@ def test_the_mark_lands_on_the_mass_in_stored_pixels(tmp_path, side, view, store
     assert y0 < y < y1
     assert np.hypot((x0 + x1) / 2 - x, (y0 + y1) / 2 - y) < radius
     assert (x1 - x0, y1 - y0) == pytest.approx((120, 120), abs=1)
+
+
+def test_the_mark_lands_on_the_mass_of_a_picture_stored_on_its_side(tmp_path):
+    written = write(tmp_path, "L", "MLO", StoredAs())
+    dataset = dcmread(written.path)
+    pixels = dataset.pixel_array
+    dataset.PixelData = np.ascontiguousarray(pixels.T).tobytes()
+    dataset.Rows, dataset.Columns = pixels.T.shape
+    dataset.PatientOrientation = ["FR", "A"]
+    dataset.save_as(written.path)
+    result = analyse(written.path)
+    x0, y0, x1, y1 = result.findings[0].region.bounds
+    ((x, y, radius),) = written.masses
+    assert np.hypot((x0 + x1) / 2 - y, (y0 + y1) / 2 - x) < radius
+    assert result.heatmaps[0].base.shape == (1024, 768)
+    assert result.heatmaps[0].patient_orientation == ("A", "F")
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
