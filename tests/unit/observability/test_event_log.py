@@ -9,6 +9,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 
+import pydicom
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.filebase import DicomBytesIO
@@ -61,6 +62,12 @@ def hooks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     root.handlers[:] = handlers
     root.setLevel(number)
+
+
+@pytest.fixture
+def talkative(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let pydicom warn of bad values, which our own reader has switched off."""
+    monkeypatch.setattr(pydicom.config.settings, "reading_validation_mode", pydicom.config.WARN)
 
 
 @pytest.fixture
@@ -211,7 +218,7 @@ def test_a_second_configuration_replaces_the_first(configured: EventLog, lines: 
     assert len(second.parsed()) == 1
 
 
-def test_warnings_lose_their_text(configured: EventLog, lines: Lines) -> None:
+def test_warnings_lose_their_text(talkative: None, configured: EventLog, lines: Lines) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         dataset = Dataset()
@@ -240,7 +247,9 @@ def test_an_uncaught_error_of_ours_keeps_its_text_and_others_do_not(configured: 
     assert lines.parsed()[1]["message"] == "node.port is taken"
 
 
-def test_a_broken_data_set_read_by_pydicom_leaves_no_marker(configured: EventLog, lines: Lines) -> None:
+def test_a_broken_data_set_read_by_pydicom_leaves_no_marker(
+    talkative: None, configured: EventLog, lines: Lines
+) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         dataset = Dataset()
