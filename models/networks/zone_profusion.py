@@ -56,7 +56,7 @@ class ZoneProfusion(nn.Module):
 
     def read(self, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return what `forward` does, from features and the zone's mask."""
-        share = functional.avg_pool2d(mask, mask.shape[2] // features.shape[2])
+        share = functional.avg_pool2d(mask, mask.shape[3] // features.shape[3])
         weight = share / share.mean(dim=(2, 3), keepdim=True).clamp(min=1e-4)
         weighted = features * weight
         feature = weighted.mean(dim=(2, 3))

@@ -21,7 +21,10 @@ ACCEPTANCE: Mapping[str, Any] = {
     "saturated_share_max": 0.5,
     "lung_area_cm2": [70, 450],
     "lung_ratio_min": 0.45,
-    "lung_certainty_min": 0.85,
+    "lung_certainty_min": 0.89,
+    "heart_certainty_min": 0.86,
+    "lung_darkness_min": 0.05,
+    "mediastinum_contrast_min": -0.15,
     "lung_at_edge_max_mm": 15,
     "heart_side_min": -0.03,
 }

@@ -18,7 +18,7 @@ ZONES = ("RU", "RM", "RL", "LU", "LM", "LL")
 
 _WIDTH_MM = {"p": (0.8, 1.5), "q": (1.6, 3.0), "r": (3.2, 9.0), "s": (0.6, 1.4), "t": (1.6, 2.8), "u": (3.2, 6.5)}
 _PER_CM2 = {"p": 15.0, "q": 6.0, "r": 1.3, "s": 3.2, "t": 1.5, "u": 0.45}
-"""Opacities per square centimetre of lung field at level 3/3; each level below has 1/1.42 of it."""
+"""Opacities per square centimetre of lung field at level 3/3; each level below has 1/1.3 of it."""
 _DENSITY = {"p": 6.5, "q": 3.2, "r": 1.5, "s": 4.0, "t": 2.8, "u": 2.6}
 """Attenuation relative to soft tissue: fibrous, partly calcified nodules stand out more than water would."""
 
@@ -58,7 +58,7 @@ def density_per_cm2(shape: str, level: int) -> float:
     if level == 0:
         return 0.0
     shown = 0.25 if level == 1 else 1.0
-    return shown * _PER_CM2[shape] * 1.42 ** (level - 10)
+    return shown * _PER_CM2[shape] * 1.3 ** (level - 10)
 
 
 def vessel_path(build: Build, grid: Grid, *, rng: np.random.Generator) -> FloatImage:

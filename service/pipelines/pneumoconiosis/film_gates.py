@@ -59,6 +59,7 @@ def measure_lungs(film: Film, lungs: Lungs, probabilities: FloatImage) -> Values
         "left_lung_cm2": left,
         "lung_ratio": min(right, left) / max(right, left, 1e-6),
         "lung_certainty": _certainty(probabilities[:2]),
+        "heart_certainty": _certainty(probabilities[2:]),
         "right_lung_left_of_left_lung": _column_of(lungs.left) - _column_of(lungs.right),
         "lung_at_edge_mm": _edge_mm(film, lungs),
         "lung_darkness": _darkness(film, lungs),
@@ -115,8 +116,13 @@ def anatomy_reasons(values: Mapping[str, float], acceptance: Acceptance) -> tupl
     checks = (
         ("lung_ratio", values["lung_ratio"] < acceptance["lung_ratio_min"], "one lung field is far smaller"),
         ("lung_certainty", values["lung_certainty"] < acceptance["lung_certainty_min"], "lung borders are not clear"),
+        ("heart_certainty", values["heart_certainty"] < acceptance["heart_certainty_min"], "no clear heart is seen"),
         ("lung_sides", values["right_lung_left_of_left_lung"] < 0.1, "the lungs do not lie side by side"),
-        ("polarity", _is_inverted(values), "lungs are not darker than the heart; check Photometric Interpretation"),
+        (
+            "polarity",
+            _is_inverted(values, acceptance),
+            "lungs are not darker than the heart; check Photometric Interpretation",
+        ),
     )
     reasons += [
         Reason(code=code, message=f"{text} ({_shown(values, code)})") for code, failed, text in checks if failed
@@ -135,8 +141,9 @@ def _area_reasons(values: Mapping[str, float], acceptance: Acceptance) -> Iterat
         )
 
 
-def _is_inverted(values: Mapping[str, float]) -> bool:
-    return values["lung_darkness"] < 0.02 or values["mediastinum_contrast"] < -0.15
+def _is_inverted(values: Mapping[str, float], acceptance: Acceptance) -> bool:
+    least = acceptance["lung_darkness_min"], acceptance["mediastinum_contrast_min"]
+    return bool(values["lung_darkness"] < least[0] or values["mediastinum_contrast"] < least[1])
 
 
 def _shown(values: Mapping[str, float], code: str) -> str:
