@@ -4,6 +4,7 @@
 The typeface is the one inside Pillow, which may be redistributed and has Latin letters only: burnt-in text is English.
 """
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from math import atan2, degrees
@@ -43,7 +44,8 @@ def wrap(text: str, *, size: int, width: int) -> list[str]:
     """Break the text into lines that fit the width; a word that is too long stands alone and is cut."""
     lines: list[str] = []
     line = ""
-    for word in latin(text).split():
+    # A number and its unit stay together: "12 %" must not end one line and begin the next.
+    for word in re.split(r"\s+(?!%|mm\b)", latin(text).strip()):
         longer = f"{line} {word}".strip()
         if line and font(size).getlength(longer) > width:
             lines.append(line)
