@@ -40,6 +40,7 @@ class Node:
     analyst: FakeAnalyst = field(default_factory=FakeAnalyst)
     observer: Recorder = field(default_factory=Recorder)
     notifiers: dict[str, Any] = field(default_factory=dict)
+    pipeline: FakePipeline = field(default_factory=FakePipeline)
     reconcile_seconds: float = 1.0
 
     def __post_init__(self) -> None:
@@ -59,7 +60,7 @@ class Node:
             ledger=self.ledger,
             store=self.store,
             analyst=self.analyst,
-            pipelines={"fake": FakePipeline()},
+            pipelines={"fake": self.pipeline},
             packages={"fake": PACKAGE},
             destinations={"pacs": self.destination},
             notifiers=self.notifiers,

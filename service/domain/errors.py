@@ -7,9 +7,11 @@ DokueiError
 │   ├── DicomStructureError     cannot be parsed, or contradicts itself
 │   └── PixelError              cannot be decoded by the pinned decoder, or claims impossible pixels
 ├── PackageError                a model package: rejected at load, the node goes on with the others
+├── ResultError                 result objects that do not say what became of the study: never delivered as they are
 ├── WorkerError                 the child process that decodes and infers
 │   ├── WorkerCrashedError      it died (signal, abort, out of memory)
-│   └── WorkerTimeoutError      it passed its deadline and was killed
+│   ├── WorkerTimeoutError      it passed its deadline and was killed
+│   └── WorkerUnavailableError  it cannot be started, or the node stops: nothing was tried
 ├── StorageError                disk or database; the peer is asked to come again (0xA700)
 │   └── OutOfSpaceError         below the configured reserve
 └── DeliveryError               a destination did not take an object
@@ -47,6 +49,10 @@ class PackageError(DokueiError):
     """A model package is incomplete, altered, or does not reproduce its golden results."""
 
 
+class ResultError(DokueiError):
+    """The result objects do not say what became of the study."""
+
+
 class WorkerError(DokueiError):
     """The child process failed; the study is tried again, then set aside."""
 
@@ -59,6 +65,10 @@ class WorkerCrashedError(WorkerError):
 
 class WorkerTimeoutError(WorkerError):
     """The child process passed its deadline and was killed."""
+
+
+class WorkerUnavailableError(WorkerError):
+    """There is no child process to do the work: that says nothing about the study."""
 
 
 class StorageError(DokueiError):

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Any, Final, Self
 
-from service.domain.errors import WorkerError
+from service.domain.errors import WorkerUnavailableError
 from service.domain.result import Priority
 from service.inference.worker_keeper import STOP_AFTER_ALL, STOP_NOW, Job, Keeper
 from service.inference.worker_process import WorkerOrder
@@ -86,7 +86,9 @@ class WorkerPool:
         WorkerCrashedError
             The child died or ran out of memory; it is replaced.
         WorkerError
-            The handler failed with an error that is not ours, no child could be started, or the pool is closed.
+            The handler failed with an error that is not ours.
+        WorkerUnavailableError
+            No child could be started, or the pool is closed.
         DokueiError
             What the handler raised, as the same class.
         """
@@ -103,12 +105,12 @@ class WorkerPool:
             keeper.kill()
         self._stop(STOP_NOW)
         while not self._jobs.empty():
-            self._jobs.get().reply.set_exception(WorkerError("the worker pool was stopped"))
+            self._jobs.get().reply.set_exception(WorkerUnavailableError("the worker pool was stopped"))
 
     def _put(self, order: int, task: dict[str, Any]) -> Job:
         with self._lock:
             if self._closed:
-                raise WorkerError("the worker pool is closed; the node is stopping")
+                raise WorkerUnavailableError("the worker pool is closed; the node is stopping")
             job = Job(order, next(self._numbers), task)
             self._jobs.put(job)
             return job

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from service.domain.errors import DokueiError, WorkerError, WorkerTimeoutError
+from service.domain.errors import DokueiError, WorkerTimeoutError, WorkerUnavailableError
 from service.inference.worker_process import WorkerOrder, WorkerProcess
 
 STOP_NOW: Final = -1
@@ -98,7 +98,7 @@ class Keeper:
     def _answer(self, task: dict[str, Any]) -> dict[str, Any]:
         self._ensure_warm()
         if self._process is None:
-            raise WorkerError(f"no child process: {self._start_error or 'the node is stopping'}")
+            raise WorkerUnavailableError(f"no child process: {self._start_error or 'the node is stopping'}")
         return self._process.ask(task, seconds=self._deadline_seconds)
 
     def _ensure_warm(self) -> None:

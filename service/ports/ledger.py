@@ -88,6 +88,9 @@ class JobLedger(Protocol):
     def count_start(self, job_id: int) -> None:
         """Count that the analysis begins."""
 
+    def discount_start(self, job_id: int) -> None:
+        """Take a start back: the machine could not begin, and that says nothing about the study."""
+
     def count_crash(self, job_id: int) -> None:
         """Count a death of the child process."""
 

@@ -55,6 +55,10 @@ class SqlJobs:
         """Count that the analysis begins."""
         self._update(job_id, starts=schema.job.c.starts + 1)
 
+    def discount_start(self, job_id: int) -> None:
+        """Take a start back."""
+        self._update(job_id, starts=schema.job.c.starts - 1)
+
     def count_crash(self, job_id: int) -> None:
         """Count a death of the child process."""
         self._update(job_id, crashes=schema.job.c.crashes + 1)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from service.domain.entry import Stranded
@@ -79,5 +79,7 @@ class SqlLedger:
         try:
             with self._engine.connect() as connection:
                 yield connection
+        except IntegrityError:
+            raise  # our own mistake, which no other disk and no later time mends
         except (DBAPIError, PoolTimeoutError) as error:
             raise StorageError(f"the ledger refused a transaction: {type(error).__name__}") from error

@@ -5,7 +5,14 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from service.domain.entry import JobRecord, JobState
-from service.domain.errors import DicomStructureError, InputError, PackageError, PixelError, WorkerError
+from service.domain.errors import (
+    DicomStructureError,
+    InputError,
+    PackageError,
+    PixelError,
+    WorkerError,
+    WorkerUnavailableError,
+)
 from service.domain.event import AnalysisRefused, PriorityRaised, StageFailed, StageFinished
 from service.domain.instance import Instance
 from service.domain.result import Priority, Reason
@@ -76,6 +83,11 @@ class AnalyseJob:
         with self._parts.ledger.transaction() as transaction:
             transaction.jobs.count_crash(job_id)
 
+    def not_tried(self, job_id: int) -> None:
+        """Take back the start of a try that the machine's state prevented."""
+        with self._parts.ledger.transaction() as transaction:
+            transaction.jobs.discount_start(job_id)
+
     def _summary(self, job: JobRecord, request: AnalysisRequest) -> AnalysisSummary:
         if job.refusals:
             return self._parts.analyst.refuse(request, job.refusals)
@@ -84,6 +96,8 @@ class AnalyseJob:
                 return self._parts.analyst.analyse(request)
             except (InputError, PackageError) as error:
                 return self._parts.analyst.refuse(request, (_reason(error),))
+            except WorkerUnavailableError:
+                raise
             except WorkerError as error:
                 if self._stopping():  # the node took the child away: that says nothing about the study
                     raise

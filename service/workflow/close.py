@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from service.domain.entry import RevisionRecord, StudyRecord
 from service.domain.errors import InputError
-from service.domain.event import StudyClosed
+from service.domain.event import StageFailed, StageFinished, StudyClosed
 from service.domain.instance import Instance
 from service.domain.result import Priority
 from service.domain.study import Completeness
@@ -63,6 +63,7 @@ class CloseStudy:
 
     def __call__(self, study_id: int, own_task_id: str) -> None:
         """Look at the study, unless another task has it."""
+        started = self._parts.clock.monotonic()
         with self._parts.ledger.reading() as view:
             study = view.studies.study(study_id)
             if study.closer_task_id != own_task_id:
@@ -75,17 +76,30 @@ class CloseStudy:
                 return
             revision = self._apply(transaction, current, decision=decision, stale=current.unclosed != study.unclosed)
         if revision is not None:
-            self._observe(revision, study)
+            self._observe(revision, study, seconds=self._parts.clock.monotonic() - started)
 
     def _decide(self, study: StudyRecord, instances: tuple[Instance, ...]) -> Decision:
         names = wanted_pipelines(matching_rules(self._parts.settings.rules, instances))
         pipelines = [self._parts.pipelines[name] for name in names if name in self._parts.pipelines]
         return decide(
-            [_completeness(pipeline, instances) for pipeline in pipelines],
+            [self._completeness(pipeline, study, instances) for pipeline in pipelines],
             last_seen_at=study.last_seen_at,
             late=study.revision > 0,
             settings=self._parts.settings.close,
         )
+
+    def _completeness(self, pipeline: Pipeline, study: StudyRecord, instances: tuple[Instance, ...]) -> Completeness:
+        """Ask the pipeline; where it cannot say, the quiet period decides, and select() says what is wrong."""
+        try:
+            return pipeline.completeness(instances)
+        except InputError:
+            return Completeness.INCOMPLETE
+        except Exception as error:  # noqa: BLE001 - a pipeline's fault must not keep the study open for ever
+            key, name = self._parts.study_key(study.study_instance_uid), type(error).__name__
+            self._parts.observer(
+                StageFailed(stage=CLOSE, study_key=key, pipeline=pipeline.name, error=name, retryable=True)
+            )
+            return Completeness.INCOMPLETE
 
     def _apply(
         self, transaction: LedgerTransaction, study: StudyRecord, *, decision: Decision, stale: bool
@@ -105,10 +119,12 @@ class CloseStudy:
         transaction.enqueue(task(ROUTE, revision.id, attempt=0, priority=Priority.ROUTINE))
         return revision
 
-    def _observe(self, revision: RevisionRecord, study: StudyRecord) -> None:
+    def _observe(self, revision: RevisionRecord, study: StudyRecord, *, seconds: float) -> None:
+        key = self._parts.study_key(study.study_instance_uid)
+        self._parts.observer(StageFinished(stage=CLOSE, seconds=seconds, study_key=key))
         self._parts.observer(
             StudyClosed(
-                study_key=self._parts.study_key(study.study_instance_uid),
+                study_key=key,
                 revision=revision.number,
                 reason=revision.reason,
                 instances=revision.instance_count,
@@ -119,10 +135,3 @@ class CloseStudy:
 
 def _disarmed(study: StudyRecord) -> StudyRecord:
     return replace(study, evaluate_at=None)
-
-
-def _completeness(pipeline: Pipeline, instances: tuple[Instance, ...]) -> Completeness:
-    try:
-        return pipeline.completeness(instances)
-    except InputError:
-        return Completeness.INCOMPLETE  # the quiet period decides, and select() says what is wrong

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from service.domain.entry import DeliveryRecord, DeliveryState, JobRecord, JobState
 from service.domain.errors import DeliveryError
-from service.domain.event import ObjectDelivered
+from service.domain.event import ObjectDelivered, StageFinished
 from service.ports import Destination, EncodedObject, ResultKind
 from service.ports.ledger import LedgerTransaction
 from service.settings import DestinationSettings
@@ -88,10 +88,12 @@ class DeliverJob:
         statuses: Mapping[str, int | None],
         seconds: float,
     ) -> None:
+        key = self._parts.study_key(job.study_instance_uid)
+        self._parts.observer(StageFinished(stage="deliver", seconds=seconds, study_key=key, pipeline=job.pipeline))
         for row in rows:
             self._parts.observer(
                 ObjectDelivered(
-                    study_key=self._parts.study_key(job.study_instance_uid),
+                    study_key=key,
                     destination=self._settings.name,
                     kind=row.kind,
                     status=_word(statuses.get(row.sop_instance_uid)),

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Turns a job's result into DICOM objects and hands them to every destination that wants them."""
 
+from collections.abc import Collection
+
 from service.domain.entry import JobRecord, JobState
-from service.domain.event import ResultReady, StageFinished
+from service.domain.errors import ResultError
+from service.domain.event import AnalysisRefused, ResultReady, StageFailed, StageFinished
 from service.domain.instance import Instance
 from service.domain.result import Reason
 from service.ports.analyst import AnalysisRequest, EncodeRequest, ResultObject
@@ -60,14 +63,28 @@ class EncodeJob:
             predecessor_sop_instance_uids=job.predecessor_sop_instance_uids,
             kinds=self._kinds,
         )
-        return self._parts.analyst.encode(request)
+        objects = self._parts.analyst.encode(request)
+        self._check_told({item.kind for item in objects}, last_resort=job.encode_failures >= FAILURES_UNTIL_REFUSAL)
+        return objects
+
+    def _check_told(self, made: Collection[str], *, last_resort: bool) -> None:
+        """Refuse objects that leave a destination without a word; as a last resort, any word to anybody will do."""
+        unheard = [name for name, kinds in self._wanted.items() if not set(kinds) & set(made)]
+        if not made or (unheard and not last_resort):
+            raise ResultError(
+                f"no result object for destination {', '.join(unheard)} passed the checks before sending; the reasons "
+                "lie in the job's folder under storage.folder/results"
+            )
 
     def _refused(self, job: JobRecord, instances: tuple[Instance, ...]) -> JobRecord:
         summary = self._parts.analyst.refuse(self._request(job, instances), (ENCODING_FAILED,))
         with self._parts.ledger.transaction() as transaction:
             now = self._parts.now()
             transaction.jobs.analysed(job.id, summary, priority=job.priority, task_id=job.task_id, at=now)
-            return transaction.jobs.get(job.id)
+            refused = transaction.jobs.get(job.id)
+        key = self._parts.study_key(job.study_instance_uid)
+        self._parts.observer(AnalysisRefused(study_key=key, pipeline=job.pipeline, reason=ENCODING_FAILED.code))
+        return refused
 
     def _request(self, job: JobRecord, instances: tuple[Instance, ...]) -> AnalysisRequest:
         return analysis_request(self._parts, job, instances)
@@ -75,6 +92,10 @@ class EncodeJob:
     def _give_up(self, job: JobRecord) -> None:
         with self._parts.ledger.transaction() as transaction:
             transaction.jobs.end(job.id, JobState.FAILED, at=self._parts.now())
+        key, error = self._parts.study_key(job.study_instance_uid), ResultError.__name__
+        self._parts.observer(
+            StageFailed(stage=ENCODE, study_key=key, pipeline=job.pipeline, error=error, retryable=False)
+        )
 
     def _finish(self, transaction: LedgerTransaction, job: JobRecord, objects: tuple[ResultObject, ...]) -> None:
         now = self._parts.now()

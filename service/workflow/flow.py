@@ -4,6 +4,7 @@
 import threading
 from collections.abc import Callable
 
+from service.domain.errors import StorageError, WorkerUnavailableError
 from service.domain.event import StageFailed
 from service.ports.engine import Engine, TaskHandler
 from service.workflow.analyse import AnalyseJob
@@ -20,6 +21,13 @@ RECONCILE_SECONDS = 60.0
 FORGET_AFTER_SECONDS = 7 * 86_400.0
 STUDY_CONCURRENCY = 4
 DELIVERY_CONCURRENCY = 2
+
+MACHINE_FAULTS = (StorageError, WorkerUnavailableError)
+"""The disk is full or no child process starts: work waits until that is mended, and no study is blamed for it."""
+
+
+def _nothing(_row_id: int) -> None:
+    """Do nothing."""
 
 
 class Flow:
@@ -56,7 +64,7 @@ class Flow:
         handlers: dict[str, TaskHandler] = {
             CLOSE: CloseStudy(self._parts),
             ROUTE: RouteRevision(self._parts),
-            ANALYSE: self._counting(analyse, analyse.failed),
+            ANALYSE: self._counting(analyse, analyse.failed, not_tried=analyse.not_tried),
             ENCODE: self._counting(encode, encode.failed),
             NOTIFY: Notify(self._parts),
             **self._deliveries(),
@@ -91,10 +99,15 @@ class Flow:
 
         return run
 
-    def _counting(self, handler: TaskHandler, count: Callable[[int], None]) -> TaskHandler:
+    def _counting(
+        self, handler: TaskHandler, count: Callable[[int], None], *, not_tried: Callable[[int], None] = _nothing
+    ) -> TaskHandler:
         def run(row_id: int, task_id: str) -> None:
             try:
                 handler(row_id, task_id)
+            except MACHINE_FAULTS:
+                not_tried(row_id)
+                raise
             except Exception:
                 if not self._stopping.is_set():
                     count(row_id)

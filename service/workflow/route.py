@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from service.domain.entry import NewJob, RevisionRecord
 from service.domain.errors import InputError
-from service.domain.event import StudyRouted
+from service.domain.event import StageFailed, StageFinished, StudyRouted
 from service.domain.instance import Instance, sop_instance_uids
 from service.domain.result import PackageIdentity, Priority, Reason
 from service.domain.study import Refusal, Selection
@@ -15,7 +15,7 @@ from service.ports.ledger import LedgerTransaction
 from service.settings import RuleSettings
 from service.workflow.context import FlowParts
 from service.workflow.rules import matching_rules, wanted_pipelines
-from service.workflow.stages import ANALYSE, task, task_id
+from service.workflow.stages import ANALYSE, ROUTE, task, task_id
 
 
 class RouteRevision:
@@ -26,6 +26,7 @@ class RouteRevision:
 
     def __call__(self, revision_id: int, own_task_id: str) -> None:
         """Route the revision, unless that has been done."""
+        started = self._parts.clock.monotonic()
         with self._parts.ledger.reading() as view:
             revision = view.studies.revision(revision_id)
             if not _is_ours(revision, own_task_id):
@@ -37,7 +38,7 @@ class RouteRevision:
             if not _is_ours(transaction.studies.revision(revision_id), own_task_id):
                 return
             self._create(transaction, revision, rules=rules, jobs=jobs)
-        self._observe(revision, rules)
+        self._observe(revision, rules, seconds=self._parts.clock.monotonic() - started)
 
     def _create(
         self,
@@ -60,7 +61,7 @@ class RouteRevision:
     ) -> NewJob:
         installed = self._parts.packages.get(pipeline)
         package = installed.identity if installed else None
-        choice = self._select(pipeline, instances)
+        choice = self._select(pipeline, revision, instances)
         refusals = choice.reasons if isinstance(choice, Refusal) else ()
         inputs = choice.instances or instances
         return NewJob(
@@ -75,7 +76,7 @@ class RouteRevision:
             refusals=refusals,
         )
 
-    def _select(self, pipeline: str, instances: tuple[Instance, ...]) -> Selection | Refusal:
+    def _select(self, pipeline: str, revision: RevisionRecord, instances: tuple[Instance, ...]) -> Selection | Refusal:
         installed = self._parts.packages.get(pipeline)
         if installed is None or pipeline not in self._parts.pipelines:
             return _refused(instances, "package_unavailable", f"no usable model package for pipeline {pipeline!r}; "
@@ -84,11 +85,21 @@ class RouteRevision:
             return self._parts.pipelines[pipeline].select(instances, installed.acceptance)
         except InputError as error:
             return _refused(instances, "header_unusable", str(error))
+        except Exception as error:  # noqa: BLE001 - a pipeline's fault must not leave the study without an answer
+            self._failed(pipeline, revision, error)
+            return _refused(instances, "selection_failed", "the pipeline failed on the headers of these images; read "
+                            "them without CAD, and report the study key")  # fmt: skip
 
-    def _observe(self, revision: RevisionRecord, rules: Sequence[RuleSettings]) -> None:
+    def _failed(self, pipeline: str, revision: RevisionRecord, error: Exception) -> None:
+        key, name = self._parts.study_key(revision.study_instance_uid), type(error).__name__
+        self._parts.observer(StageFailed(stage=ROUTE, study_key=key, pipeline=pipeline, error=name, retryable=False))
+
+    def _observe(self, revision: RevisionRecord, rules: Sequence[RuleSettings], *, seconds: float) -> None:
+        key = self._parts.study_key(revision.study_instance_uid)
+        self._parts.observer(StageFinished(stage=ROUTE, seconds=seconds, study_key=key))
         self._parts.observer(
             StudyRouted(
-                study_key=self._parts.study_key(revision.study_instance_uid),
+                study_key=key,
                 revision=revision.number,
                 rules=tuple(rule.name for rule in rules),
                 pipelines=wanted_pipelines(rules),

@@ -3,6 +3,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from service.domain.entry import JobRecord, JobState, NewJob
 from service.domain.instance import Instance
@@ -131,3 +132,11 @@ def _fail_half_way(ledger: SqlLedger, root: Path) -> None:
     with ledger.transaction() as transaction:
         new_revision(transaction, root, 1)
         raise ZeroDivisionError
+
+
+def test_our_own_mistakes_are_no_storage_fault(ledger: SqlLedger, tmp_path: Path) -> None:
+    """A StorageError is tried for ever; this would never come right."""
+    with ledger.transaction() as transaction:
+        transaction.studies.add_instance(instance(tmp_path, 1), peer="p", at=0.0)
+    with pytest.raises(IntegrityError), ledger.transaction() as transaction:
+        transaction.studies.add_instance(instance(tmp_path, 1), peer="p", at=0.0)
