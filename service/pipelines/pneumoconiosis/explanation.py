@@ -12,7 +12,7 @@ from service.imaging.resample import back_to
 from service.pipelines.pneumoconiosis.lungs import Film, FloatImage, Lungs, ZoneCrop
 from service.pipelines.pneumoconiosis.reading import ZoneReading
 
-LEGEND = "Evidence for profusion 1/0 or more (class activation map, decomposes the zone score; not a detection)"
+LEGEND = "Evidence for profusion 1/0 or more (class activation map); explains the zone score, detects nothing"
 
 
 def evidence_map(film: Film, crops: Sequence[ZoneCrop], cams: NDArray[np.float32], *, full_logit: float) -> FloatImage:

@@ -19,15 +19,20 @@ def headline(reading: FilmReading) -> str:
 
 
 def result_lines(reading: FilmReading, *, threshold_name: str, threshold: float) -> tuple[str, ...]:
-    """Return the lines printed on the heatmap and in the report's summary."""
+    """Return the lines printed beside the heatmap, below the headline."""
     zones = {zone.name: zone.profusion for zone in reading.zones}
     right, left = (" ".join(zones.get(side + level, "-") for level in "UML") for side in "RL")
     return (
-        headline(reading),
         f"Zones upper middle lower: R {right}   L {left}",
-        "Overall profusion: mean over zones of 0/1 or more",
         f"Model score {reading.score:.2f} (uncalibrated); {threshold_name.replace('_', ' ')} at {threshold:.2f}",
     )
+
+
+SUMMARY = (
+    "Overall profusion is the mean over zones read as 0/1 or more.",
+    "Large opacities, pleura and symbols are not read.",
+)
+"""What must be known to understand the reading."""
 
 
 def findings(

@@ -24,7 +24,7 @@ from service.pipelines.pneumoconiosis.film_gates import (
     measure_pixels,
     pixel_reasons,
 )
-from service.pipelines.pneumoconiosis.findings import findings, headline, result_lines
+from service.pipelines.pneumoconiosis.findings import SUMMARY, findings, headline, result_lines
 from service.pipelines.pneumoconiosis.lungs import (
     Film,
     Lungs,
@@ -195,7 +195,7 @@ def _result(blank: PipelineResult, analysis: Analysis, *, radiograph: Radiograph
         ),
         flags=(*blank.flags, *analysis.flags, *_energy_flags(energy, package)),
         triage=triage,
-        summary=lines,
+        summary=SUMMARY,
         values={**analysis.values, "energy_in_lungs": energy},
     )
 
