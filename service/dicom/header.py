@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads the header of a stored instance: the ledger's attributes, and the data set that results are derived from."""
 
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as DicomSequence
 
+from service.dicom.identity import IDENTITY_TAGS, check_identity
 from service.dicom.keywords import LEDGER_KEYWORDS
 from service.dicom.parsing import MAX_VALUE_BYTES, PARSE_FAULTS, decodable, parse_dataset_header, quietly
 from service.domain.instance import AttributeValue, Scalar
@@ -29,7 +31,24 @@ def read_attributes(path: Path, extra_keywords: Iterable[str] = ()) -> dict[str,
         The header cannot be parsed, or is ambiguous.
     """
     keywords = dict.fromkeys((*LEDGER_KEYWORDS, *extra_keywords))
-    header = parse_dataset_header(path, keep=_root_tags(keywords))
+    return _attributes(parse_dataset_header(path, keep=_root_tags(keywords)), keywords)
+
+
+def read_identified_attributes(path: Path, extra_keywords: Iterable[str] = ()) -> dict[str, AttributeValue]:
+    """Return what `read_attributes` returns, of an object that says in one way only whose it is.
+
+    Raises
+    ------
+    DicomStructureError
+        As `read_attributes`, and as `check_identity`.
+    """
+    keywords = dict.fromkeys((*LEDGER_KEYWORDS, *extra_keywords))
+    header = parse_dataset_header(path, keep=_root_tags(keywords) | IDENTITY_TAGS)
+    check_identity(header)
+    return _attributes(header, keywords)
+
+
+def _attributes(header: FileDataset, keywords: Iterable[str]) -> dict[str, AttributeValue]:
     attributes = select_attributes(decodable(header), keywords)
     return {**attributes, "TransferSyntaxUID": str(header.file_meta.TransferSyntaxUID)}
 
@@ -101,7 +120,8 @@ def _scalar(value: object, vr: str) -> Scalar:
     if vr in _INTEGER_VRS:
         return int(str(value))
     if vr in _REAL_VRS:
-        return float(str(value))
+        number = float(str(value))
+        return number if math.isfinite(number) else str(number)  # JSON, and so the ledger, has no NaN
     return value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
 
 

@@ -12,6 +12,8 @@ from service.domain.errors import DicomStructureError
 
 _UIDS = (0x00080016, 0x00080018, 0x0020000D, 0x0020000E)
 _TEXTS = (0x00100020, 0x00080050)
+IDENTITY_TAGS = frozenset(_UIDS + _TEXTS)
+"""The elements that `check_identity` looks at."""
 _UID_GRAMMAR = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 

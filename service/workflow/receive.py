@@ -5,9 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from service.dicom.header import read_attributes
-from service.dicom.identity import check_identity
-from service.dicom.parsing import parse_dataset_header
+from service.dicom.header import read_identified_attributes
 from service.domain.errors import DicomStructureError, StorageError
 from service.domain.event import InstanceReceived
 from service.domain.instance import AttributeValue, Instance
@@ -74,8 +72,7 @@ class StoreInstance:
 
     def _admit(self, incoming: IncomingInstance, arrived: ArrivedFile) -> _Received:
         try:
-            check_identity(parse_dataset_header(arrived.path))
-            attributes = read_attributes(arrived.path, self._extra_keywords)
+            attributes = read_identified_attributes(arrived.path, self._extra_keywords)
         except DicomStructureError:
             return _Received(outcome=StoreOutcome.CANNOT_UNDERSTAND, size_bytes=arrived.size_bytes)
         outcome = self._refusal(incoming, attributes)

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading headers: values as the ledger wants them, and refusals."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from harness.images import image_dataset, save_image
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
+from harness.images import image_dataset, save_image
 from service.dicom.header import read_attributes, read_source_dataset
 from service.dicom.keywords import LEDGER_KEYWORDS
 from service.domain.errors import DicomStructureError
@@ -123,3 +124,12 @@ def test_deep_nesting_is_refused_not_followed(tmp_path: Path) -> None:
 
 def test_ledger_keywords_exist_and_are_listed_once() -> None:
     assert len(set(LEDGER_KEYWORDS)) == len(LEDGER_KEYWORDS)
+
+
+def test_numbers_that_json_cannot_hold_are_given_as_text(tmp_path: Path) -> None:
+    path = written(tmp_path, SliceThickness="1.25", KVP="120.0", PixelSpacing=[0.2, 0.25])
+    content = path.read_bytes().replace(b"1.25", b"NaN ").replace(b"120.0 ", b"1e9999")
+    path.write_bytes(content)
+    attributes = read_attributes(path)
+    assert (attributes["SliceThickness"], attributes["KVP"]) == ("nan", "inf")
+    json.dumps(attributes, allow_nan=False)
