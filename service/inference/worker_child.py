@@ -5,6 +5,7 @@ Messages are JSON over a socket: the parent sends tasks, the child answers {"ok"
 """
 
 import ctypes
+import errno
 import importlib
 import json
 import os
@@ -19,7 +20,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final
 
-from service.domain.errors import DokueiError
+from service.domain.errors import DokueiError, OutOfSpaceError
 
 Handler = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -110,6 +111,8 @@ def _describe(error: BaseException) -> dict[str, Any]:
     """
     if isinstance(error, DokueiError):
         return {"type": type(error).__name__, "message": str(error), "retryable": error.retryable}
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return _describe(OutOfSpaceError("the disk of storage.folder is full; free some space"))
     frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
     place = " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
     message = f"{type(error).__name__} at {place or 'an unknown place'}"

@@ -83,7 +83,8 @@ class FileStore:
         return len(partial)
 
     def _check_space(self) -> None:
-        free_bytes = shutil.disk_usage(self._folder.root).free
+        with _storage_errors():
+            free_bytes = shutil.disk_usage(self._folder.root).free
         if free_bytes < self._reserve_bytes:
             raise OutOfSpaceError(
                 f"{free_bytes} bytes are free in storage.folder, below storage.reserve_bytes ({self._reserve_bytes}); "

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from service.domain.errors import (
+    OutOfSpaceError,
     PackageError,
     PixelError,
     StorageError,
@@ -126,6 +127,11 @@ def test_a_file_that_cannot_be_read_is_worth_another_try(pool: WorkerPool) -> No
     with pytest.raises(WorkerError, match="FileNotFoundError at") as caught:
         pool.call({"do": "read_missing"})
     assert caught.value.retryable
+
+
+def test_a_full_disk_is_a_full_disk(pool: WorkerPool) -> None:
+    with pytest.raises(OutOfSpaceError, match="free some space"):
+        pool.call({"do": "fill_the_disk"})
 
 
 def test_nan_never_travels(pool: WorkerPool) -> None:

@@ -100,6 +100,12 @@ def _do_storage_error(task: Task) -> Task:
     raise StorageError("no space")
 
 
+def _do_fill_the_disk(task: Task) -> Task:
+    with Path("/dev/full").open("wb") as stream:
+        stream.write(b"x")
+    return {}
+
+
 def _do_refused(task: Task) -> Task:
     raise ObjectRefusedError("refused", status=0xA700)
 

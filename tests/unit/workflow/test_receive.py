@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ import sqlalchemy as sa
 
 from fakes import FakeAnalyst, Recorder, SystemClock, ct_dataset, incoming
 from node import SETTINGS
+from service.dicom import parsing
 from service.domain.errors import StorageError
 from service.domain.event import InstanceReceived
 from service.domain.provenance import HEATMAP_IMAGE_TYPE
@@ -123,6 +125,30 @@ def test_what_is_not_stored_leaves_nothing(desk: Desk, changes: dict[str, Any], 
     assert desk.receive(incoming(ct_dataset(1, 1), **changes)) is outcome
     assert (desk.files(), list(desk.folder.incoming.iterdir()), desk.tasks) == (0, [], [])
     assert desk.observer.of(InstanceReceived)[0].outcome == outcome.value
+
+
+def test_a_header_is_parsed_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    parse, times = parsing.read_partial, []
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        times.append(1)
+        return parse(*arguments, **options)
+
+    monkeypatch.setattr(parsing, "read_partial", counted)
+    assert desk.receive(incoming(ct_dataset(1, 1))) is StoreOutcome.STORED
+    assert len(times) == 1
+
+
+@pytest.mark.parametrize(("keyword", "value"), [("StudyInstanceUID", "1.02"), ("PatientID", "A\\B")])
+def test_an_ambiguous_identity_is_refused(desk: Desk, keyword: str, value: str) -> None:
+    dataset = ct_dataset(1, 1)
+    dataset[keyword].value = value.replace("\\", "\t") if keyword == "PatientID" else value
+    assert desk.receive(incoming(dataset)) is StoreOutcome.CANNOT_UNDERSTAND
+
+
+def test_a_disk_that_is_gone_is_out_of_resources(desk: Desk) -> None:
+    shutil.rmtree(desk.folder.root)
+    assert desk.receive(incoming(ct_dataset(1, 1))) is StoreOutcome.OUT_OF_RESOURCES
 
 
 def test_our_own_result_is_refused(desk: Desk) -> None:
