@@ -30,7 +30,7 @@ class Effort:
     """How much is drawn and trained; the smallest is for tests."""
 
     exams: int = 150
-    steps: int = 2000
+    steps: int = 1700
     epochs: int = 15
     held_out: int = 30
 
@@ -130,7 +130,7 @@ def _about(tuning: Evaluation, *, inside: Evaluation, shifted: Evaluation) -> di
 
 def _operating_points(tuning: Evaluation, *, inside: Evaluation) -> dict[str, Any]:
     """Set the thresholds on the tuning phantoms; say what they do on other, held-out ones."""
-    display = tuning.threshold(false_marks_per_image=0.05)
+    display = tuning.threshold(false_marks_per_image=0.025)
     triage = highest_specific(*tuning.breast_scores(), specificity=0.95)
     scores, truth = inside.breast_scores()
     where = f"{inside.views} held-out phantom views, in-domain"

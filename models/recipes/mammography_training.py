@@ -76,10 +76,10 @@ def train_score(
     """Fit the image score and its map on features of whole views; everything else stays as it is."""
     shuffle = torch.Generator().manual_seed(seed)
     parameters: list[nn.Parameter] = [*detector.score.parameters(), *detector.cam.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=4e-3, weight_decay=1e-2)
+    optimizer = torch.optim.AdamW(parameters, lr=2e-2, weight_decay=1e-3)
     target = torch.from_numpy(labels)
     per_epoch = len(target) // 16
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=4e-3, total_steps=epochs * per_epoch)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=2e-2, total_steps=epochs * per_epoch)
     detector.score.train()
     for _ in range(epochs):
         for chosen in torch.randperm(len(target), generator=shuffle)[: per_epoch * 16].view(per_epoch, 16):
