@@ -32,6 +32,10 @@ TASK_WORKFLOW = "task"
 FINISHED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
 WAITING = {"ENQUEUED", "DELAYED"}
 FORGET_BATCH = 500
+ASK_BATCH = 1000
+"""Tasks in one question: SQLite bounds the parameters of a statement, and a PACS that is down strands any number."""
+STARTING_SECONDS = 30.0
+"""Time that the queues' threads have to appear."""
 
 
 class DbosEngine:
@@ -50,6 +54,8 @@ class DbosEngine:
         self._queues: dict[str, int] = {}
         self._running: set[str] = set()
         self._lock = threading.Lock()
+        self._launched = threading.Event()
+        self._launched_at = 0.0
         self._client: DBOSClient | None = None
 
     def register(self, handler: str, function: TaskHandler) -> None:
@@ -79,10 +85,17 @@ class DbosEngine:
 
     def live(self, task_ids: Collection[str]) -> frozenset[str]:
         """Return the tasks that wait, or that this process is running."""
-        if not task_ids:
-            return frozenset()
-        rows = DBOS.list_workflows(workflow_ids=list(task_ids), load_input=False, load_output=False)
-        return frozenset(row.workflow_id for row in rows if self._is_live(row.workflow_id, row.status, row.updated_at))
+        names = list(task_ids)
+        batches = [names[start : start + ASK_BATCH] for start in range(0, len(names), ASK_BATCH)]
+        return frozenset(name for batch in batches for name in self._live_of(batch))
+
+    def problem(self) -> str:
+        """Return "" while somebody serves every queue, else what is wrong."""
+        if time.monotonic() - self._launched_at < STARTING_SECONDS:
+            return ""
+        serving = {thread.name for thread in threading.enumerate()}  # dbos/_queue.py names them
+        idle = [name for name in self._queues if f"queue-worker-{name}" not in serving]
+        return f"nobody serves the queues {', '.join(map(repr, idle))}; restart the node" if idle else ""
 
     def launch(self) -> None:
         """Start DBOS on our database; it re-enqueues what this node left running."""
@@ -104,9 +117,12 @@ class DbosEngine:
                 polling_interval_sec=self._polling_seconds,
                 on_conflict="always_update",
             )
+        self._launched_at = time.monotonic()
+        self._launched.set()
 
     def shutdown(self, *, drain_seconds: float) -> None:
         """Stop taking tasks, wait for the running ones, and stop."""
+        self._launched.set()  # a task that waits for it must not outlast us
         DBOS.destroy(destroy_registry=True, workflow_completion_timeout_sec=max(1, round(drain_seconds)))
         self._client = None
 
@@ -123,6 +139,10 @@ class DbosEngine:
             DBOS.delete_workflows([row.workflow_id for row in finished])
             count += len(finished)
 
+    def _live_of(self, task_ids: list[str]) -> list[str]:
+        rows = DBOS.list_workflows(workflow_ids=task_ids, load_input=False, load_output=False)
+        return [row.workflow_id for row in rows if self._is_live(row.workflow_id, row.status, row.updated_at)]
+
     def _register_workflow(self) -> None:
         def run(handler: str, row_id: int, task_id: str) -> None:  # DBOS writes on it, which a method does not take
             self._run(handler, row_id, task_id)
@@ -130,6 +150,7 @@ class DbosEngine:
         DBOS.workflow(name=TASK_WORKFLOW, max_recovery_attempts=MAX_RECOVERY_ATTEMPTS)(run)
 
     def _run(self, handler: str, row_id: int, task_id: str) -> None:
+        self._launched.wait()  # what an earlier process left begins before `launch` is through
         with self._marked_running(task_id):
             self._handlers[handler](row_id, task_id)
 

@@ -40,6 +40,9 @@ class Engine(Protocol):
     def live(self, task_ids: Collection[str]) -> frozenset[str]:
         """Return those of the tasks that will still run, or are running, without anybody's help."""
 
+    def problem(self) -> str:
+        """Return "" while tasks are being run, else what is wrong and what to do."""
+
     def launch(self) -> None:
         """Recover what an earlier process left and start to run tasks."""
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from service.engine import DbosEngine
+from service.engine import DbosEngine, dbos_engine
 from service.engine.disk_full import retry_when_disk_is_full
 from service.ports import Task, TaskHandler
 from service.storage import create_database
@@ -168,3 +168,45 @@ class _Limit:
 
     def __call__(self, connection: Any, *_: Any) -> None:
         connection.execute(f"pragma max_page_count={self.pages}")
+
+
+def test_work_that_waited_runs_only_when_all_is_there_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a second launch DBOS has tasks before the engine can take new ones, which tasks are bound to add."""
+    with bench(tmp_path, nothing) as made:
+        made.enqueue("later", delay_seconds=4)
+    client, failed, done = dbos_engine.DBOSClient, [], []
+
+    def slow_client(**options: Any) -> Any:
+        time.sleep(5)
+        return client(**options)
+
+    def work(row_id: int, task_id: str) -> None:
+        if task_id == "later":
+            try:
+                again.enqueue("follow-up")
+            except RuntimeError as error:
+                failed.append(error)
+        done.append(task_id)
+
+    monkeypatch.setattr(dbos_engine, "DBOSClient", slow_client)
+    again = Bench(tmp_path, work)
+    again.engine.launch()
+    wait(lambda: "follow-up" in done or failed)
+    again.engine.shutdown(drain_seconds=2)
+    again.database.dispose()
+    assert not failed
+
+
+def test_more_tasks_than_one_statement_takes_can_be_asked_for(tmp_path: Path) -> None:
+    with bench(tmp_path, nothing) as made:
+        made.enqueue("last", delay_seconds=60)
+        names = [f"absent-{number}" for number in range(300_000)]
+        assert made.engine.live([*names, "last"]) == {"last"}
+
+
+def test_an_engine_whose_queues_nobody_serves_has_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dbos_engine, "STARTING_SECONDS", 0.0)
+    with bench(tmp_path, nothing) as made:
+        wait(lambda: made.engine.problem() == "")
+        made.engine.declare_queue("another", concurrency=1)  # after launch: nobody serves it
+        assert "'another'" in made.engine.problem()
