@@ -8,7 +8,7 @@ from typing import Any
 from service.domain.instance import Instance, sop_instance_uids
 from service.domain.result import Finding, Outcome, PipelineResult, Presence, Reason, Triage
 from service.domain.study import Completeness, Refusal, Selection
-from service.pipelines.mammography.findings import findings_of
+from service.pipelines.mammography.findings import findings_of, shown_marks
 from service.pipelines.mammography.gates import FLAG_CODES, header_flags, header_reasons
 from service.pipelines.mammography.pictures import heatmaps_of
 from service.pipelines.mammography.reading import ViewReading, read_view
@@ -88,7 +88,7 @@ def _result(
         pipeline=MammographyPipeline.name,
         study_instance_uid=selection.instances[0].study_instance_uid,
         outcome=_outcome(findings, refused),
-        headline=_headline(findings, triage.score, refused=refused),
+        headline=_headline(readings, triage.score, display=display, refused=refused),
         package=package.identity,
         input_sop_instance_uids=sop_instance_uids([reading.instance for reading in readings]),
         analysed_at=analysed_at,
@@ -110,21 +110,27 @@ def _triage(package: Package, score: float) -> Triage:
 def _outcome(findings: Sequence[Finding], refused: Sequence[Reason]) -> Outcome:
     if refused:
         return Outcome.PARTLY_ANALYSED
-    return Outcome.FINDINGS if _present(findings) else Outcome.NO_FINDINGS
+    present = any(finding.presence is Presence.PRESENT for finding in findings)
+    return Outcome.FINDINGS if present else Outcome.NO_FINDINGS
 
 
-def _present(findings: Sequence[Finding]) -> list[Finding]:
-    return [finding for finding in findings if finding.presence is Presence.PRESENT]
-
-
-def _headline(findings: Sequence[Finding], score: float, *, refused: Sequence[Reason]) -> str:
+def _headline(readings: Sequence[ViewReading], score: float, *, display: float, refused: Sequence[Reason]) -> str:
     """Return the result line; a view that was not read is part of it."""
-    marks = _present(findings)
-    places = list(dict.fromkeys(finding.label.split(", ")[1] for finding in marks))
-    where = f" ({places[0]})" if len(places) == 1 and not refused else ""
-    counted = f"{len(marks)} mark{'s' if len(marks) > 1 else ''}{where}" if marks else "no marks"
-    partly = ", not all views" if refused else ""
-    return f"Mammography: {counted}, exam score {score:.2f}{partly}"
+    marked = [reading for reading in readings if shown_marks(reading, display)]
+    count = sum(len(shown_marks(reading, display)) for reading in marked)
+    counted = f"{count} mark{'s' if count > 1 else ''}" if count else "no marks"
+    end = f"exam score {score:.2f}{', not all views' if refused else ''}"
+    where = "" if refused else _where(marked)
+    return f"Mammography: {counted}{where}, {end}"
+
+
+def _where(marked: Sequence[ViewReading]) -> str:
+    """Return " (left MLO)" for marks of one view, " (left breast)" for those of one breast, else nothing."""
+    sides, views = {reading.side for reading in marked}, {(reading.side, reading.view) for reading in marked}
+    if len(sides) != 1:
+        return ""
+    name = SIDE_NAMES[marked[0].side]
+    return f" ({name} {marked[0].view if len(views) == 1 else 'breast'})"
 
 
 def _summary(readings: Sequence[ViewReading], breasts: Mapping[str, float], *, triage: Triage) -> tuple[str, ...]:

@@ -59,6 +59,8 @@ def test_the_mark_lands_on_the_mass_in_stored_pixels(tmp_path, side, view, store
     written = write(tmp_path, side, view, stored)
     result = analyse(written.path)
     assert result.outcome is Outcome.FINDINGS
+    side_name = {"L": "left", "R": "right"}[side]
+    assert result.headline == f"Mammography: 1 mark ({side_name} {view}), exam score 0.88"
     (mark,) = [finding for finding in result.findings if finding.presence is Presence.PRESENT]
     x0, y0, x1, y1 = mark.region.bounds
     ((x, y, radius),) = written.masses
@@ -156,6 +158,7 @@ def test_the_spot_view_and_the_implant_are_refused_by_header(tmp_path):
 
 def test_findings_carry_codes_and_the_breast_score_once(tmp_path):
     result = analyse(write(tmp_path, "R", "CC", StoredAs()).path, write(tmp_path, "R", "MLO", StoredAs()).path)
+    assert result.headline == "Mammography: 2 marks (right breast), exam score 0.99"
     assert [finding.key for finding in result.findings] == ["mark-1", "mark-2"]
     assert {finding.finding.value for finding in result.findings} == {"129793001"}
     assert [[m.name.value for m in finding.measurements] for finding in result.findings] == [
