@@ -81,7 +81,7 @@ SAMPLES = (
     ),
     Sample(
         name="7-mammography-normal",
-        draw=partial(write_mg_exam, study=PhantomStudy(seed="demo-mg-clear", patient_sex="F"), seed=17),
+        draw=partial(write_mg_exam, study=PhantomStudy(seed="demo-mg-clear", patient_sex="F"), seed=22),
     ),
 )
 
