@@ -94,7 +94,7 @@ def _about(lungs: LungUNet, zones: ZoneProfusion, *, held_out: int) -> dict[str,
     return {
         **DESCRIPTION,
         "operating_points": _operating_points(zones, held_out),
-        "parameters": {"pixel_mm": PIXEL_MM, "crop_size": CROP, "cam_full_logit": 4.0, "energy_in_lungs_min": 0.8},
+        "parameters": {"pixel_mm": PIXEL_MM, "crop_size": CROP, "cam_full_logit": 10.0, "energy_in_lungs_min": 0.8},
         "training": {
             "recipe": "python -m models.recipes.pneumoconiosis",
             "seed": SEED,

@@ -100,7 +100,10 @@ Phantom figures must never be printed beside clinical ones.
 
 ## Known failures
 
-Real films have more texture than phantoms and are read too high or too low without warning. Consolidation, effusion,
+Real lungs have far more texture than phantom lungs: on a look at 16 public chest films, most of them normal, every film
+that passed the gates was read as category 2 or 3. On patients this package calls everything disease. The lung finder
+does better: its masks followed the lungs on 201 of 217 public films, and the gates refused the other 16, mostly
+bedside films, children and white-outs. Consolidation, effusion,
 surgery, children and lateral views were never seen; the gates refuse what they can recognise. Phantom lungs have no
 fissures, no hila with lymph nodes and no pleural disease.
 """

@@ -193,7 +193,7 @@ def _result(blank: PipelineResult, analysis: Analysis, *, radiograph: Radiograph
         heatmaps=(
             heatmap(radiograph, film, evidence=evidence, crops=analysis.crops, zones=reading.zones, lines=lines),
         ),
-        flags=(*blank.flags, *analysis.flags, *_energy_flags(energy, package)),
+        flags=(*blank.flags, *analysis.flags, *_energy_flags(reading, energy, package)),
         triage=triage,
         summary=SUMMARY,
         values={**analysis.values, "energy_in_lungs": energy},
@@ -207,9 +207,10 @@ def _triage(reading: FilmReading, package: Package) -> Triage:
     return Triage(score=score, operating_point=name, threshold=threshold, above_operating_point=score >= threshold)
 
 
-def _energy_flags(energy: float, package: Package) -> tuple[Reason, ...]:
+def _energy_flags(reading: FilmReading, energy: float, package: Package) -> tuple[Reason, ...]:
+    """Doubt a positive reading that is explained from outside the lungs; a negative one has nothing to explain."""
     least = package.parameters["energy_in_lungs_min"]
-    if energy >= least:
+    if energy >= least or not reading.abnormal:
         return ()
     message = f"{100 * energy:.0f} % of the explanation lies inside the lungs; below {100 * least:.0f} % it is doubtful"
     return (Reason(code="energy_outside_lungs", message=message),)

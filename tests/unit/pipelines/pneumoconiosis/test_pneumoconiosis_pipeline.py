@@ -27,7 +27,7 @@ def analyse(instance, package) -> PipelineResult:
 
 @pytest.fixture(scope="module")
 def body():
-    return anatomy(900_001, shape=(840, 760), pitch_mm=PITCH_MM)
+    return anatomy(12, shape=(840, 760), pitch_mm=PITCH_MM)
 
 
 @pytest.fixture(scope="module")
@@ -58,12 +58,13 @@ def test_disease_is_found_coded_and_boxed(upright, body):
     assert film.presence is Presence.PRESENT
     assert film.finding.value == "112126"
     answers = {(answer.name.value, answer.value.value) for answer in film.evaluations}
-    assert ("ILO-SHAPE-1", "ILO-q") in answers
+    assert answers & {("ILO-SHAPE-1", f"ILO-{shape}") for shape in "pqr"}
+    assert answers & {("ILO-PROF-MAJOR", f"ILO-PROFC-{category}") for category in (2, 3)}
     assert {value[-2:] for name, value in answers if name == "ILO-ZONE"} >= {"RU", "LM"}
     lungs = body.masks[0] | body.masks[1]
     rows, columns = np.flatnonzero(lungs.any(axis=1)), np.flatnonzero(lungs.any(axis=0))
     expected = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
-    assert film.region.bounds == pytest.approx(expected, abs=16)
+    assert film.region.bounds == pytest.approx(expected, abs=30)
 
 
 def test_texts_fit_and_do_not_offer_an_administrative_type(upright):
@@ -71,7 +72,7 @@ def test_texts_fit_and_do_not_offer_an_administrative_type(upright):
     assert all(len(finding.label) <= 64 for finding in upright.findings)
     said = " ".join([upright.headline, *upright.summary, *upright.heatmaps[0].lines])
     assert "PR" not in said
-    assert upright.values["jpn_pr_candidate"] == 2 or upright.values["jpn_pr_candidate"] in (1, 3)
+    assert upright.values["jpn_pr_candidate"] in {2, 3}
 
 
 def test_the_heatmap_is_upright_and_its_evidence_lies_in_the_lungs(upright, body):
@@ -93,6 +94,18 @@ def test_a_normal_film_has_no_findings(write, body, package):
     assert {finding.presence for finding in result.findings[:1]} == {Presence.ABSENT}
     assert result.triage is not None
     assert not result.triage.above_operating_point
+
+
+def test_disease_raises_the_score_of_every_body(write, package):
+    for seed in (22, 23, 24):
+        other = anatomy(seed, shape=(840, 760), pitch_mm=PITCH_MM)
+        scores = [
+            analyse(
+                write(f"{name}-{seed}", stored(radiograph(other, disease=disease, seed=seed))), package
+            ).triage.score
+            for name, disease in (("clear", NORMAL), ("dust", DISEASE))
+        ]
+        assert scores[1] > scores[0] + 0.3
 
 
 def test_the_same_film_gives_the_same_result(write, diseased, package, upright):
