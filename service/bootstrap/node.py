@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,10 +18,16 @@ from service import __version__
 from service.bootstrap.analyst import ChildAnalyst
 from service.bootstrap.clock import SystemClock
 from service.bootstrap.observation import WorkObserver
-from service.bootstrap.packages import PackageChoice, choose_packages, configuration_problems, installed_packages
+from service.bootstrap.packages import (
+    PackageChoice,
+    choose_packages,
+    configuration_problems,
+    installed_packages,
+    package_report,
+)
 from service.dicom.pixels import SUPPORTED_TRANSFER_SYNTAXES
-from service.domain.errors import ConfigurationError, StorageError
-from service.domain.event import NodeStarted, NodeStopping
+from service.domain.errors import ConfigurationError, DokueiError, StorageError
+from service.domain.event import NodeStarted, NodeStopping, StageFailed
 from service.domain.study import study_key
 from service.engine.dbos_engine import DbosEngine
 from service.inference.session import available_devices
@@ -31,7 +37,7 @@ from service.observability.http import HttpServer
 from service.observability.metrics import Metrics
 from service.observability.observer import combine
 from service.pipelines import PIPELINES
-from service.ports import Observer
+from service.ports import InstalledPackage, Observer
 from service.settings import HttpSettings, NodeSettings, Settings
 from service.storage.database import create_database, migrate
 from service.storage.folder import DataFolder, FolderLock, open_folder, site_key
@@ -46,6 +52,7 @@ from service.workflow.flow import Flow
 from service.workflow.receive import StoreInstance
 
 DRAIN_SECONDS = 30.0
+WARM_SECONDS = 600.0
 CHILD = "service.bootstrap.child:start"
 CHOICES = TypeAdapter(dict[str, PackageChoice])
 
@@ -110,6 +117,7 @@ class Node:
         choices = choose_packages(settings, cores=os.cpu_count() or 1)
         packages, _ = installed_packages(choices, self._observe)
         self._pool = self._start_pool(choices)
+        threading.Thread(target=self._report_packages, args=(packages,), name="package-report", daemon=True).start()
         parts = FlowParts(
             settings=settings,
             clock=SystemClock(),
@@ -135,9 +143,8 @@ class Node:
         self._metrics.add_storage_collector(folder.root, reserve_bytes)
         self._health.add_ready("disk", lambda: _space_problem(folder.root, reserve_bytes))
         self._health.add_ready("ledger", lambda: _ledger_problem(statistics))
-        self._health.add_ready("packages", lambda: "" if self._pool.ready else "no child process is warm yet")
+        self._health.add_ready("packages", lambda: self._pool.problem)
         self._health.add_ready("draining", lambda: "the node is stopping" if self._stopping.is_set() else "")
-        self._health.add_live("flow", lambda: "")
 
     def _start_http(self) -> None:
         server = HttpServer(self.settings.http, health=self._health, registry=self._metrics.registry)
@@ -157,9 +164,22 @@ class Node:
             deadline_seconds=inference.deadline_seconds,
             memory_bytes=None if self._uses_cuda() else inference.memory_bytes,
             initial={"packages": CHOICES.dump_python(choices, mode="json")},
+            observer=self._observe,
         )
-        self._parts.callback(pool.close)
+        self._parts.callback(pool.kill)  # the flow has drained by then: what still runs is recovered at the next start
         return pool
+
+    def _report_packages(self, packages: Mapping[str, InstalledPackage]) -> None:
+        """Say which packages the child could load; runs beside the start, which does not wait for it."""
+        try:
+            self._pool.wait_ready(WARM_SECONDS)
+            errors = self._pool.call({"task": "packages"})["errors"]
+        except DokueiError as error:
+            name = type(error).__name__
+            self._observe(StageFailed(stage="packages", study_key="", pipeline="", error=name, retryable=True))
+            return
+        for event in package_report(packages, errors):
+            self._observe(event)
 
     def _uses_cuda(self) -> bool:
         """Whether CUDA may be used: it reserves far more address space than it uses, so that no limit can be set."""
@@ -167,6 +187,7 @@ class Node:
 
     def _start_flow(self, flow: Flow) -> None:
         flow.start()
+        self._health.add_live("flow", flow.problem)
         self._parts.callback(flow.stop, drain_seconds=DRAIN_SECONDS)
 
     def _start_scp(self, parts: FlowParts) -> None:

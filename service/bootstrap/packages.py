@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which model package each pipeline runs, whether the site allows it, and the packages themselves."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -68,6 +68,19 @@ def installed_packages(
 def _rejected(choice: PackageChoice, error: PackageError) -> PackageLoaded:
     name, version = choice.folder.parent.name, choice.folder.name
     return PackageLoaded(package=name, version=version, status="rejected", sha256_8="", error=str(error))
+
+
+def package_report(installed: Mapping[str, InstalledPackage], errors: Mapping[str, str]) -> Iterator[PackageLoaded]:
+    """Yield what became of each installed package in the child process; `errors` by pipeline name."""
+    for pipeline, package in installed.items():
+        identity = package.identity
+        yield PackageLoaded(
+            package=identity.name,
+            version=identity.version,
+            status=identity.status.value,
+            sha256_8=identity.sha256[:8],
+            error=errors.get(pipeline, ""),
+        )
 
 
 def load_choices(

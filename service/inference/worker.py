@@ -11,6 +11,7 @@ from service.domain.errors import WorkerUnavailableError
 from service.domain.result import Priority
 from service.inference.worker_keeper import STOP_AFTER_ALL, STOP_NOW, Job, Keeper
 from service.inference.worker_process import WorkerOrder
+from service.ports import Observer
 
 _ORDERS: Final = {Priority.URGENT: 0, Priority.ROUTINE: 1}
 
@@ -29,6 +30,8 @@ class WorkerPool:
         Address space of one child; None for no limit (CUDA reserves far more than it uses).
     start_seconds
         Longest that warming may take.
+    observer
+        Is told of every child that had to be replaced.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class WorkerPool:
         memory_bytes: int | None,
         initial: dict[str, Any],
         start_seconds: float = 300.0,
+        observer: Observer = lambda _event: None,
     ) -> None:
         self._jobs: queue.PriorityQueue[Job] = queue.PriorityQueue()
         self._numbers = itertools.count()
@@ -47,7 +51,7 @@ class WorkerPool:
         self._closed = False
         order = WorkerOrder(entry=entry, initial=initial, memory_bytes=memory_bytes)
         self._keepers = [
-            Keeper(self._jobs, order, start_seconds=start_seconds, deadline_seconds=deadline_seconds)
+            Keeper(self._jobs, order, start_seconds=start_seconds, deadline_seconds=deadline_seconds, observer=observer)
             for _ in range(size)
         ]
 
@@ -61,6 +65,11 @@ class WorkerPool:
     def ready(self) -> bool:
         """At least one child is warm."""
         return any(keeper.ready for keeper in self._keepers)
+
+    @property
+    def problem(self) -> str:
+        """ "" while at least one child is warm, else why none is."""
+        return "" if self.ready else "; ".join(sorted({keeper.problem for keeper in self._keepers} - {""}))
 
     def wait_ready(self, timeout_seconds: float) -> None:
         """Wait until every child is warm.

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from service.domain.errors import DokueiError, WorkerTimeoutError, WorkerUnavailableError
+from service.domain.event import WorkerRestarted
 from service.inference.worker_process import WorkerOrder, WorkerProcess
+from service.ports import Observer
 
 STOP_NOW: Final = -1
 """Sorts before every waiting job."""
@@ -39,11 +41,13 @@ class Keeper:
         *,
         start_seconds: float,
         deadline_seconds: float,
+        observer: Observer,
     ) -> None:
-        self._jobs, self._order = jobs, order
+        self._jobs, self._order, self._observer = jobs, order, observer
         self._start_seconds, self._deadline_seconds = start_seconds, deadline_seconds
         self._process: WorkerProcess | None = None
         self._warm = False
+        self._lost = ""
         self._stopping = threading.Event()
         self._tried = threading.Event()
         self._start_error: DokueiError | None = None
@@ -57,6 +61,13 @@ class Keeper:
         """The child is warm."""
         process = self._process
         return self._warm and process is not None and process.alive
+
+    @property
+    def problem(self) -> str:
+        """ "" while the child is warm, else why it is not."""
+        if self.ready:
+            return ""
+        return str(self._start_error or "the child process is still loading its packages")
 
     def wait_ready(self, seconds: float) -> None:
         """Wait for the first start to succeed; raise what it failed with."""
@@ -112,13 +123,21 @@ class Keeper:
                 self._process.kill()
             self._process.warm(seconds=self._start_seconds)
             self._warm, self._start_error = True, None
+            self._report()
         except DokueiError as error:
             self._start_error = error
             self._retry_at = time.monotonic() + _RESTART_PAUSE_SECONDS
             self._discard()
         self._tried.set()
 
+    def _report(self) -> None:
+        lost, self._lost = self._lost, ""
+        if lost:
+            self._observer(WorkerRestarted(reason=lost))
+
     def _discard(self) -> None:
-        process, self._process, self._warm = self._process, None, False
+        process, warm = self._process, self._warm
+        self._process, self._warm = None, False
         if process is not None:
+            self._lost = process.end if warm else self._lost
             process.stop()

@@ -77,6 +77,11 @@ class WorkerProcess:
         """The child runs."""
         return self._process.poll() is None
 
+    @property
+    def end(self) -> str:
+        """What ended the child, as a slug: "deadline" or "crashed"."""
+        return "deadline" if self._timed_out else "crashed"
+
     def stop(self) -> None:
         """Close the socket, which ends an idle child; kill it if it does not end."""
         self._connection.close()

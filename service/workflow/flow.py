@@ -21,6 +21,8 @@ RECONCILE_SECONDS = 60.0
 FORGET_AFTER_SECONDS = 7 * 86_400.0
 STUDY_CONCURRENCY = 4
 DELIVERY_CONCURRENCY = 2
+MISSED_BEATS = 5
+"""The reconciler is given up when it has not finished a pass for so many of its intervals."""
 
 MACHINE_FAULTS = (StorageError, WorkerUnavailableError)
 """The disk is full or no child process starts: work waits until that is mended, and no study is blamed for it."""
@@ -38,6 +40,7 @@ class Flow:
         self._engine = engine
         self._reconcile_seconds = reconcile_seconds
         self._stopping = threading.Event()
+        self._beat_at = parts.clock.monotonic()
         self._housekeeper = threading.Thread(target=self._keep_house, name="reconciler", daemon=True)
         self._reconcile = Reconcile(parts, engine, stages=self._register())
 
@@ -45,6 +48,7 @@ class Flow:
         """Clear what interrupted writes left, recover what an earlier process left, and run."""
         self._parts.store.remove_partial()
         self._engine.launch()
+        self._beat_at = self._parts.clock.monotonic()
         self._housekeeper.start()
 
     def stop(self, *, drain_seconds: float) -> None:
@@ -53,6 +57,15 @@ class Flow:
         if self._housekeeper.is_alive():
             self._housekeeper.join()
         self._engine.shutdown(drain_seconds=drain_seconds)
+
+    def problem(self) -> str:
+        """Return "" while the flow works, or stops as it was told, else what only a restart of the node mends."""
+        if self._stopping.is_set():
+            return ""
+        silent_seconds = self._parts.clock.monotonic() - self._beat_at
+        if silent_seconds > MISSED_BEATS * self._reconcile_seconds:
+            return f"the reconciler has not finished a pass for {silent_seconds:.0f} s; restart the node"
+        return self._engine.problem()
 
     def reconcile(self) -> int:
         """Start again whatever the engine lost; return the number."""
@@ -118,6 +131,7 @@ class Flow:
     def _keep_house(self) -> None:
         while True:
             self._keep_house_once()
+            self._beat_at = self._parts.clock.monotonic()
             if self._stopping.wait(self._reconcile_seconds):
                 return
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """No fault of a part behind the flow's seams lets a study end without a visible result."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -107,3 +108,14 @@ def test_every_stage_says_how_long_it_took(tmp_path: Path) -> None:
         events = node.observer.of(StageFinished)
         assert [event.stage for event in events] == ["close", "route", "analyse", "encode", "deliver"]
         assert all(event.study_key and event.seconds >= 0 for event in events)
+
+
+def test_a_housekeeper_that_hangs_is_no_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running(tmp_path, reconcile_seconds=0.1) as node:
+        assert node.flow.problem() == ""
+        release = threading.Event()
+        monkeypatch.setattr(node.engine, "live", lambda _: release.wait(20) and frozenset())
+        send(node, 1, 1)
+        node.wait(lambda: "reconciler" in node.flow.problem(), seconds=10)
+        release.set()
+        node.wait(lambda: node.flow.problem() == "", seconds=10)

@@ -1,15 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """The composition root refuses what cannot work, and gives back everything that it took."""
 
+import hashlib
+import os
+import shutil
+import signal
+import threading
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from harness.processes import free_port, listens
+from harness.processes import free_port, listens, wait_until
 from service.bootstrap.node import Node
-from service.domain.errors import ConfigurationError
-from service.domain.event import Event, NodeStarted
+from service.domain.errors import ConfigurationError, WorkerError
+from service.domain.event import Event, NodeStarted, PackageLoaded
+from service.inference.package import default_packages_folder
 from service.settings import Settings
+from service.workflow import Flow
 
 
 def settings(folder: Path, **changes: object) -> Settings:
@@ -59,3 +70,72 @@ def test_demonstrations_need_the_sites_word(tmp_path: Path) -> None:
 def test_results_need_somewhere_to_go(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="add the PACS"):
         Node(settings(tmp_path, destinations=[]), lambda _: None)
+
+
+def packages_with_a_wrong_golden_result(folder: Path) -> Path:
+    """Copy the packages; one has a golden result that no machine reproduces, listed with its right checksum."""
+    shutil.copytree(default_packages_folder(), folder)
+    package = folder / "diffuse-lung-demo" / "0.1.0"
+    golden = next((package / "golden").glob("*.npz"))
+    before = hashlib.sha256(golden.read_bytes()).hexdigest()
+    with np.load(golden, allow_pickle=False) as arrays:
+        wrong = {name: arrays[name] + 1 if name.startswith("output") else arrays[name] for name in arrays.files}
+    np.savez(golden, **wrong)
+    manifest = package / "manifest.yaml"
+    manifest.write_text(manifest.read_text().replace(before, hashlib.sha256(golden.read_bytes()).hexdigest()))
+    return folder
+
+
+def test_a_package_that_is_not_reproduced_is_named_and_harms_no_other(tmp_path: Path) -> None:
+    events: list[Event] = []
+    packages = packages_with_a_wrong_golden_result(tmp_path / "packages")
+    with Node(settings(tmp_path / "data", inference={"packages_folder": packages}), events.append) as node:
+        node.wait_warm(120)
+        wait_until(lambda: sum(isinstance(event, PackageLoaded) for event in events) == 3, seconds=30, what="packages")
+        loaded = {event.package: event for event in events if isinstance(event, PackageLoaded)}
+        assert "golden" in loaded["diffuse-lung-demo"].error
+        assert [loaded[name].error for name in ("pneumoconiosis-demo", "mammography-demo")] == ["", ""]
+        assert loaded["mammography-demo"].status == "demonstration"
+        assert len(loaded["mammography-demo"].sha256_8) == 8
+
+
+def child_of_this_process() -> int:
+    lists = Path("/proc/self/task").glob("*/children")
+    return next(int(pid) for children in lists for pid in children.read_text().split())
+
+
+def ask_in_vain(node: Node) -> None:
+    with pytest.raises(WorkerError):
+        node._pool.call({"task": "packages"})
+
+
+def test_a_child_that_hangs_does_not_hold_up_the_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.bootstrap.node.DRAIN_SECONDS", 1.0)
+    with Node(settings(tmp_path), lambda _: None) as node:
+        node.wait_warm(120)
+        time.sleep(1)
+        os.kill(child_of_this_process(), signal.SIGSTOP)
+        asking = threading.Thread(target=ask_in_vain, args=(node,))
+        asking.start()
+        time.sleep(0.5)
+        stopping_at = time.monotonic()
+    asking.join(10)
+    assert time.monotonic() - stopping_at < 30
+    assert not asking.is_alive()
+
+
+def livez(chosen: Settings) -> int:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{chosen.http.port}/livez", timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_livez_speaks_of_the_flow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen, problems = settings(tmp_path), [""]
+    monkeypatch.setattr(Flow, "problem", lambda _self: problems[-1])
+    with Node(chosen, lambda _: None):
+        assert livez(chosen) == 200
+        problems.append("stuck; restart the node")
+        assert livez(chosen) == 503

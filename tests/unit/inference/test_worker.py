@@ -21,7 +21,9 @@ from service.domain.errors import (
     WorkerCrashedError,
     WorkerError,
     WorkerTimeoutError,
+    WorkerUnavailableError,
 )
+from service.domain.event import Event, WorkerRestarted
 from service.domain.result import Priority
 from service.inference.worker import WorkerPool
 
@@ -288,3 +290,26 @@ def test_a_parent_that_forgets_to_close_ends_all_the_same() -> None:
         _, _ = parent.communicate("\n", timeout=10)
         assert parent.returncode == 0
         _wait_until(lambda: not child.exists())
+
+
+def test_every_replaced_child_is_reported_with_what_ended_it() -> None:
+    events: list[Event] = []
+    with _pool(deadline_seconds=1, observer=events.append) as pool:
+        pool.wait_ready(30)
+        assert events == []
+        with pytest.raises(WorkerCrashedError):
+            pool.call({"do": "abort"})
+        pool.call({"do": "pid"})
+        with pytest.raises(WorkerTimeoutError):
+            pool.call({"do": "hang"})
+        pool.call({"do": "pid"})
+    assert events == [WorkerRestarted(reason="crashed"), WorkerRestarted(reason="deadline")]
+
+
+def test_a_pool_without_a_child_says_why() -> None:
+    with _pool("refuse_to_start") as pool:
+        with pytest.raises(PackageError):
+            pool.wait_ready(30)
+        assert "package lung 0.1.0 is not here; install it" in pool.problem
+        with pytest.raises(WorkerUnavailableError, match="install it"):
+            pool.call({"do": "pid"})
