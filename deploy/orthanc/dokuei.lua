@@ -2,9 +2,10 @@
 -- Load it with "LuaScripts": ["dokuei.lua"] in orthanc.json; "dokuei" is the node's name under "DicomModalities".
 
 local INPUT = { CR = true, DX = true, MG = true, CT = true }
+local OWN = { ['DOKUEI'] = true, ['DOKUEI-DEMO'] = true }
 
 function OnStoredInstance(instanceId, tags, metadata, origin)
-  if tags['Manufacturer'] == 'Dokuei' then return end
+  if OWN[tags['ManufacturerModelName']] then return end
   if not INPUT[tags['Modality']] then return end
   SendToModality(instanceId, 'dokuei')
 end
