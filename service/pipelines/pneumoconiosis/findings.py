@@ -23,7 +23,8 @@ def result_lines(reading: FilmReading, *, threshold_name: str, threshold: float)
     zones = {zone.name: zone.profusion for zone in reading.zones}
     right, left = (" ".join(zones.get(side + level, "-") for level in "UML") for side in "RL")
     return (
-        f"Zones upper middle lower: R {right}   L {left}",
+        f"Right upper, middle, lower: {right}",
+        f"Left upper, middle, lower: {left}",
         f"Model score {reading.score:.2f} (uncalibrated); {threshold_name.replace('_', ' ')} at {threshold:.2f}",
     )
 
