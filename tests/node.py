@@ -41,6 +41,7 @@ class Node:
     observer: Recorder = field(default_factory=Recorder)
     notifiers: dict[str, Any] = field(default_factory=dict)
     pipeline: FakePipeline = field(default_factory=FakePipeline)
+    destinations: dict[str, Any] | None = None
     reconcile_seconds: float = 1.0
 
     def __post_init__(self) -> None:
@@ -62,7 +63,7 @@ class Node:
             analyst=self.analyst,
             pipelines={"fake": self.pipeline},
             packages={"fake": PACKAGE},
-            destinations={"pacs": self.destination},
+            destinations={"pacs": self.destination} if self.destinations is None else self.destinations,
             notifiers=self.notifiers,
             study_key=partial(study_key, site_key=b"k"),
         )

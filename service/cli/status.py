@@ -23,7 +23,12 @@ def status(config: Path, *, as_json: bool) -> int:
         print_json({"queues": asdict(counts), "studies": [asdict(study) for study in studies]})
     else:
         _tell(counts, studies)
-    return 1 if counts.deliveries_refused or counts.conflicts or counts.failed_jobs else 0
+    return 1 if _needs_a_person(counts) else 0
+
+
+def _needs_a_person(counts: QueueCounts) -> bool:
+    held = counts.deliveries_refused or counts.deliveries_abandoned
+    return bool(held or counts.conflicts or counts.failed_jobs)
 
 
 def open_statistics(folder: Path) -> SqlStatistics:
@@ -43,6 +48,13 @@ def _tell(counts: QueueCounts, studies: tuple[StudyStatus, ...]) -> None:
     for destination, number in counts.deliveries_refused.items():
         console.print(
             f"REFUSED by '{destination}': {number} object(s) are held; see why in the log, then `dokuei retry`",
+            markup=False,
+            style="red",
+        )
+    for destination, number in counts.deliveries_abandoned.items():
+        console.print(
+            f"ABANDONED: {number} object(s) wait for '{destination}', which config.yaml does not name any more; put it "
+            "back and restart the node to send them",
             markup=False,
             style="red",
         )

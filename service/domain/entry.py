@@ -29,6 +29,8 @@ class DeliveryState(StrEnum):
     DELIVERED = "delivered"
     REFUSED = "refused"
     """Refused for good by the destination: held and visible, and `retry` tries it again."""
+    ABANDONED = "abandoned"
+    """The destination left config.yaml: held and visible, and sent when it is back."""
 
 
 class NotificationState(StrEnum):

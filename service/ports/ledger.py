@@ -132,6 +132,9 @@ class DeliveryLedger(Protocol):
     def reopen(self, destination: str | None = None) -> int:
         """Make refused deliveries pending again, for one destination or for all; the reconciler picks them up."""
 
+    def follow(self, destinations: Collection[str], *, at: float) -> None:
+        """Abandon what waits for a destination that is not among these, and take up what one of these missed."""
+
     def add_notification(
         self, job_id: int, notifier: str, *, task_id: Callable[[int], str], at: float
     ) -> NotificationRecord:

@@ -2,7 +2,7 @@
 """The seam to the ledger's counts, for metrics and for the status command."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -21,6 +21,7 @@ class QueueCounts:
     last_delivered_at: Mapping[str, float]
     conflicts: int
     failed_jobs: int
+    deliveries_abandoned: Mapping[str, int] = field(default_factory=dict)
 
 
 class QueueStatistics(Protocol):

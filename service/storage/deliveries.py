@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Deliveries and notifications in the ledger."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,16 @@ class SqlDeliveries:
         self._reopen_jobs()
         return count
 
+    def follow(self, destinations: Collection[str], *, at: float) -> None:
+        """Abandon what waits for a destination that is not among these, and take up what one of these missed."""
+        known = schema.delivery.c.destination.in_(list(destinations))
+        waiting = schema.delivery.c.state == DeliveryState.PENDING
+        missed = schema.delivery.c.state == DeliveryState.ABANDONED
+        self._update([waiting, ~known], state=DeliveryState.ABANDONED, ended_at=at)
+        self._update([missed, known], state=DeliveryState.PENDING, next_attempt_at=at, ended_at=None)
+        self._reopen_jobs()
+        self._end_jobs(at=at)
+
     def add_notification(
         self, job_id: int, notifier: str, *, task_id: Callable[[int], str], at: float
     ) -> NotificationRecord:
@@ -106,6 +116,11 @@ class SqlDeliveries:
         finished = (schema.job.c.id.in_(pending), schema.job.c.state == JobState.FINISHED)
         statement = sa.update(schema.job).where(*finished).values(state=JobState.ENCODED, ended_at=None)
         self._connection.execute(statement)
+
+    def _end_jobs(self, *, at: float) -> None:
+        pending = sa.select(schema.delivery.c.job_id).where(schema.delivery.c.state == DeliveryState.PENDING)
+        done = (schema.job.c.id.not_in(pending), schema.job.c.state == JobState.ENCODED)
+        self._connection.execute(sa.update(schema.job).where(*done).values(state=JobState.FINISHED, ended_at=at))
 
     def _update(self, conditions: list[sa.ColumnElement[bool]], **values: Any) -> int:
         return self._connection.execute(sa.update(schema.delivery).where(*conditions).values(values)).rowcount

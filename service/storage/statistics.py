@@ -60,6 +60,7 @@ class SqlStatistics:
                     connection, sa.func.max(schema.delivery.c.ended_at), DeliveryState.DELIVERED
                 ),
                 conflicts=_count(connection, schema.conflict),
+                deliveries_abandoned=_by_destination(connection, sa.func.count(), DeliveryState.ABANDONED),
                 failed_jobs=_count(connection, schema.job, schema.job.c.state == JobState.FAILED),
             )
 
@@ -114,7 +115,7 @@ def _by_destination(
 ) -> dict[str, Number]:
     delivery = schema.delivery.c
     statement = sa.select(delivery.destination, value).where(delivery.state == state).group_by(delivery.destination)
-    return dict(connection.execute(statement).tuples().all())
+    return {row[0]: row[1] for row in connection.execute(statement)}
 
 
 def _study_rows(limit: int) -> sa.Select[tuple[object, ...]]:

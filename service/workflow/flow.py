@@ -47,6 +47,8 @@ class Flow:
     def start(self) -> None:
         """Clear what interrupted writes left, recover what an earlier process left, and run."""
         self._parts.store.remove_partial()
+        with self._parts.ledger.transaction() as transaction:
+            transaction.deliveries.follow(tuple(self._parts.destinations), at=self._parts.now())
         self._engine.launch()
         self._beat_at = self._parts.clock.monotonic()
         self._housekeeper.start()
