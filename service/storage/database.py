@@ -15,8 +15,11 @@ POOL_SIZE = 64
 
 def create_database(folder: Path) -> sa.Engine:
     """Open the database of a data folder; the file is made when it is missing."""
+    path = folder.resolve() / DATABASE_FILE
+    if not path.exists():
+        path.touch(mode=0o600)  # the ledger names patients; SQLite gives its companions the same mode
     engine = sa.create_engine(
-        f"sqlite:///{folder.resolve() / DATABASE_FILE}",
+        f"sqlite:///{path}",
         pool_size=POOL_SIZE,
         max_overflow=POOL_SIZE,
         connect_args={"timeout": BUSY_TIMEOUT_SECONDS},

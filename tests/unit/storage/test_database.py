@@ -56,3 +56,17 @@ def test_a_kill_during_migration_leaves_no_half_of_it(tmp_path: Path) -> None:
     migrate(engine)
     assert sa.inspect(engine).has_table("job")
     engine.dispose()
+
+
+def test_nobody_else_may_read_the_ledger(tmp_path: Path) -> None:
+    """It names patients, wherever the folder lies and whatever the umask says."""
+    folder = tmp_path / "open"
+    folder.mkdir(mode=0o755)
+    engine = create_database(folder)
+    migrate(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("create table touched (id integer)")
+        modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+    engine.dispose()
+    assert set(modes.values()) == {0o600}
+    assert len(modes) == 3
