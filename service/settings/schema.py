@@ -31,6 +31,7 @@ Name = Annotated[str, AfterValidator(_check_name)]
 """Name of a peer, destination, rule or notifier: it becomes a metric label and a queue name."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
+Timeout = Annotated[float, Field(gt=0, le=86_400)]
 
 
 class Section(BaseModel):
@@ -47,7 +48,7 @@ class NodeSettings(Section):
     port: Port = 11112
     max_associations: int = Field(default=16, ge=1, le=256)
     max_pdu_bytes: int = Field(default=131_072, ge=4_096, le=1_048_576)
-    idle_seconds: Seconds = 60
+    idle_seconds: Timeout = 60
 
 
 class StorageSettings(Section):
@@ -79,10 +80,10 @@ class DestinationSettings(Section):
     ae_title: AeTitle
     host: str
     port: Port
-    objects: tuple[Literal["sr", "heatmap"], ...] = ("sr", "heatmap")
+    objects: tuple[Literal["sr", "heatmap"], ...] = Field(default=("sr", "heatmap"), min_length=1)
     retry_first_seconds: Seconds = 5
     retry_max_seconds: Seconds = 300
-    timeout_seconds: Seconds = 30
+    timeout_seconds: Timeout = 30
 
 
 class Condition(Section):
@@ -159,7 +160,7 @@ class InferenceSettings(Section):
     workers: int = Field(default=1, ge=1, le=64)
     threads: int = Field(default=0, ge=0, le=256)
     """Threads of one ONNX Runtime session; 0 takes the number of cores divided by `workers`."""
-    deadline_seconds: Annotated[float, Field(gt=0, le=86_400)] = 600
+    deadline_seconds: Timeout = 600
     memory_bytes: int = Field(default=12_000_000_000, ge=1_000_000_000)
     """Address space that one child may use (CPU provider only: CUDA reserves more than it uses)."""
     packages_folder: Path | None = None
@@ -169,7 +170,7 @@ class InferenceSettings(Section):
 class TriageSettings(Section):
     """Which packages may raise a study's priority."""
 
-    allowed_statuses: tuple[Literal["demonstration", "research", "site-validated", "approved"], ...] = (
+    allowed_statuses: tuple[Literal["research", "site-validated", "approved"], ...] = (
         "site-validated",
         "approved",
     )
@@ -189,7 +190,6 @@ class SiteSettings(Section):
     """"demo" lets demonstration packages run and raise priorities; never use it with patients."""
     allow_demonstration: bool = False
     """Run demonstration packages (every object that they produce says so). They never raise a priority."""
-    institution: str = Field(default="", max_length=64)
 
 
 class WebhookSettings(Section):
@@ -198,7 +198,7 @@ class WebhookSettings(Section):
     name: Name
     url: str = Field(pattern=r"^https?://")
     token_file: Path | None = None
-    timeout_seconds: Seconds = 10
+    timeout_seconds: Timeout = 10
 
 
 class HttpSettings(Section):

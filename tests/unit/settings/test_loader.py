@@ -79,3 +79,19 @@ def test_a_file_that_is_too_large_is_refused_unread(tmp_path: Path) -> None:
     path.write_bytes(b"#" * 1_000_001)
     with pytest.raises(SettingsError, match="larger than 1000000 bytes"):
         load_settings(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "triage: {allowed_statuses: [demonstration]}",  # they raise a priority in the demo profile alone
+        "site: {institution: X}",
+        "node: {idle_seconds: 0}",
+        "destinations: [{name: pacs, ae_title: P, host: h, port: 1, timeout_seconds: 0}]",
+        "destinations: [{name: pacs, ae_title: P, host: h, port: 1, objects: []}]",
+        "webhooks: [{name: w, url: 'http://h', timeout_seconds: 0}]",
+    ],
+)
+def test_what_would_do_nothing_or_break_everything_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError):
+        parse_settings(text)

@@ -54,7 +54,7 @@ def summary(*, above: bool = True, outcome: Outcome = Outcome.FINDINGS, flag: st
 
 DEFAULT = Settings()
 DEMO = Settings(site=SiteSettings(profile=Profile.DEMO))
-ALLOWED = Settings(triage=TriageSettings(allowed_statuses=("research", "demonstration")))
+ALLOWED = Settings(triage=TriageSettings(allowed_statuses=("research",)))
 
 
 @pytest.mark.parametrize(
