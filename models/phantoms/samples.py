@@ -45,7 +45,8 @@ def chest_ct(folder: Path, *, study: PhantomStudy, seed: int, involvements: tupl
     write_ct_series(folder, ChestPhantom(seed=seed, involvements=involvements), study=study)
 
 
-DUST = Disease(levels={"RU": 3, "LU": 3, "RM": 2, "LM": 2, "RL": 1, "LL": 1}, primary="q", secondary="q")
+DUST = Disease(levels={"RU": 9, "LU": 8, "RM": 7, "LM": 7, "RL": 4, "LL": 4}, primary="q", secondary="q")
+"""Steps on the 12-point scale: profusion 3/2 to 1/1, more in the upper zones."""
 
 SAMPLES = (
     Sample(
