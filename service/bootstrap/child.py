@@ -28,6 +28,7 @@ from service.ports import (
 )
 from service.results import ENCODERS
 from service.results.gate import check_object
+from service.storage.folder import flush_folder
 
 CHOICES = TypeAdapter(dict[str, PackageChoice])
 
@@ -95,11 +96,14 @@ class Child:
     @staticmethod
     def _keep(result: PipelineResult, request: AnalysisRequest) -> Reply:
         save_result(result, request.folder)
+        flush_folder(request.folder)  # the ledger must not name what a power cut could take away
         return {"summary": _summary(result)}
 
     def _encode(self, task: dict[str, Any]) -> Reply:
         request = ENCODE_REQUEST.validate_python(task["request"])
         encoded = encode_kinds(request)
+        for folder in {item.path.parent for item in encoded} | {request.analysis.folder}:
+            flush_folder(folder)
         passed = [item for item in encoded if self._passes(item)]
         return {"objects": OBJECTS.dump_python(tuple(map(_as_result_object, passed)), mode="json")}
 

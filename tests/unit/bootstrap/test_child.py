@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the child says it has kept is on stable storage."""
+
+import os
+import stat
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from service.bootstrap.analyst import REASONS, REQUEST
+from service.bootstrap.child import Child
+from service.domain.instance import Instance
+from service.domain.result import Priority, Reason
+from service.ports import AnalysisRequest
+
+
+def request(folder: Path) -> AnalysisRequest:
+    instance = Instance(
+        sop_instance_uid="1.2.3",
+        sop_class_uid="1.2",
+        study_instance_uid="1.2",
+        series_instance_uid="1.2.1",
+        transfer_syntax_uid="1.2.840.10008.1.2.1",
+        path=folder / "x.dcm",
+        sha256="a",
+        size_bytes=1,
+        attributes={},
+    )
+    return AnalysisRequest(
+        job_key="k",
+        pipeline="mammography",
+        package=None,
+        study_instance_uid="1.2",
+        instances=(instance,),
+        flags=(),
+        folder=folder,
+        analysed_at=datetime(2026, 1, 1, tzinfo=UTC),
+        priority=Priority.ROUTINE,
+    )
+
+
+def test_the_name_of_a_result_is_flushed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it a power cut leaves a ledger that names a file which is not there."""
+    flushed: list[int] = []
+    fsync = os.fsync
+
+    def record(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            flushed.append(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", record)
+    reasons = REASONS.dump_python((Reason(code="c", message="m"),), mode="json")
+    Child({})({"task": "refuse", "request": REQUEST.dump_python(request(tmp_path), mode="json"), "reasons": reasons})
+    assert tmp_path.stat().st_ino in flushed
