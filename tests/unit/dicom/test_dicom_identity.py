@@ -3,10 +3,10 @@
 
 import numpy as np
 import pytest
-from harness.images import image_dataset
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
+from harness.images import image_dataset
 from service.dicom.identity import check_identity
 from service.domain.errors import DicomStructureError
 

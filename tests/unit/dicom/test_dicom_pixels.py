@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness.images import image_dataset, save_image
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom import dcmread
 from pydicom.encaps import encapsulate, get_frame
 
+from harness.images import image_dataset, save_image
 from service.dicom.pixels import MAX_FRAME_PIXELS, SUPPORTED_TRANSFER_SYNTAXES, read_frames, read_image
 from service.domain.errors import PixelError
 from service.domain.image import SpacingSource, VoiFunction

@@ -8,6 +8,7 @@ import pytest
 from service.settings import SettingsError, load_settings, parse_settings
 
 ROOT = Path(__file__).parents[3]
+TWICE = "  - {name: a, ae_title: A, host: h, port: 1}\n"
 
 
 def problems(text: str) -> list[str]:
@@ -58,11 +59,7 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_lines() -> None:
         ("rules:\n  - {name: r, when: {attribute: Modality}, pipelines: [mammography]}\n", "a condition is either"),
         ("rules:\n  - {name: r, when: {attribute: X, regex: '('}, pipelines: [mammography]}\n", "does not compile"),
         ("rules:\n  - {name: r, when: {attribute: X, equals: 1}, pipelines: [heart]}\n", "names pipeline 'heart'"),
-        (
-            "destinations:\n  - {name: a, ae_title: A, host: h, port: 1}\n"
-            "  - {name: a, ae_title: B, host: h, port: 2}\n",
-            "'a' is used twice",
-        ),
+        (f"destinations:\n{TWICE}{TWICE}", "'a' is used twice"),
     ],
 )
 def test_bad_configuration_is_explained(text: str, expected: str) -> None:
