@@ -116,13 +116,17 @@ class AnalysisRefused(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageFailed(Event):
-    """A stage failed; it is tried again when `retryable`, else the study ends as not analysed."""
+    """A stage failed; it is tried again when `retryable`, else the study ends as not analysed.
+
+    `detail` is what a developer needs: the type and the place in the code of a child's failure, never its text.
+    """
 
     stage: str
     study_key: str
     pipeline: str
     error: str
     retryable: bool
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

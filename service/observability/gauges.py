@@ -87,6 +87,12 @@ def _queues(counts: QueueCounts) -> Iterator[GaugeMetricFamily]:
         counts.deliveries_refused,
     )
     yield _labelled(
+        "delivery_abandoned",
+        "Result objects for a destination that is no longer configured.",
+        "destination",
+        counts.deliveries_abandoned,
+    )
+    yield _labelled(
         "delivery_last_success_timestamp_seconds",
         "When a destination last stored a result object.",
         "destination",

@@ -57,8 +57,8 @@ WORSE: dict[type[Event], tuple[int, Callable[[Any], bool]]] = {
 
 NEVER: tuple[int, Callable[[Any], bool]] = (logging.INFO, lambda _event: False)
 
-SENTENCE_FIELDS = {(events.NodeStarted, "ae_title"), (events.PackageLoaded, "error")}
-"""The fields that may hold more than a word: both come from the site, never from a study."""
+SENTENCE_FIELDS = {(events.NodeStarted, "ae_title"), (events.PackageLoaded, "error"), (events.StageFailed, "detail")}
+"""The fields that may hold more than a word: they come from the site or from our own code, never from a study."""
 WITHHELD = "(withheld)"
 
 

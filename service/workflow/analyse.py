@@ -114,6 +114,7 @@ class AnalyseJob:
                 pipeline=job.pipeline,
                 error=type(error).__name__,
                 retryable=not last,
+                detail=str(error),  # a child passes on types and places only, see inference/worker_child
             )
         )
 

@@ -8,6 +8,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pydicom
 import pytest
@@ -90,6 +91,11 @@ def delivered(status: str) -> ObjectDelivered:
 
 
 REFUSED = AnalysisRefused(study_key="0123456789ab", pipeline="mammography", reason="no_standard_view")
+
+
+def test_a_failed_stage_says_where_in_the_code(log: EventLog, lines: Lines) -> None:
+    log(replace(failed(retryable=False), detail="KeyError at reading.py:12 > gates.py:7"))
+    assert lines.parsed()[0]["detail"] == "KeyError at reading.py:12 > gates.py:7"
 
 
 def test_an_event_is_one_line_of_its_fields(log: EventLog, lines: Lines) -> None:

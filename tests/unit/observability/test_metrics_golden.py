@@ -41,6 +41,7 @@ class Queues:
             oldest_received_at={"analyse": 1.7e9},
             deliveries_pending={"pacs": 2},
             deliveries_refused={"pacs": 1},
+            deliveries_abandoned={"old": 1},
             last_delivered_at={"pacs": 1.7e9},
             conflicts=1,
             failed_jobs=4,
