@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from harness.dcmtk import storescu
 from harness.node import NodeProgram
 from harness.orthanc import Orthanc
 from models.phantoms.samples import draw_all
+from service.storage.statistics import StudyStatus
 from tests.chaos.studies import CopiedStudy, copy_studies
 
 PATIENCE_SECONDS = 1200.0
@@ -82,7 +84,8 @@ def run(*, kills: int, count: int, seed: int, folder: Path) -> Verdict:
         _kill_repeatedly(node, kills=kills, rng=random.Random(seed))
         sender.join(PATIENCE_SECONDS)
         rows = node.wait_for_results(count, seconds=PATIENCE_SECONDS)
-        lost, duplicated = _count(node, orthanc, studies)
+        tags = [orthanc.tags(instance) for instance in orthanc.instances()]
+        lost, duplicated = count_faults(tags, rows, studies)
     finally:
         node.stop()
         orthanc.stop()
@@ -112,20 +115,25 @@ def _kill_repeatedly(node: NodeProgram, *, kills: int, rng: random.Random) -> No
         print(f"kill {number + 1} of {kills}", flush=True)  # noqa: T201 - progress of a long run
 
 
-def _count(node: NodeProgram, orthanc: Orthanc, studies: list[CopiedStudy]) -> tuple[int, int]:
-    """Return (acknowledged instances without a result in Orthanc, results in Orthanc beyond one per revision)."""
-    tags = [orthanc.tags(instance) for instance in orthanc.instances()]
+def count_faults(
+    tags: list[dict[str, str]], rows: Mapping[str, StudyStatus], studies: list[CopiedStudy]
+) -> tuple[int, int]:
+    """Return (acknowledged instances without a result, results beyond one report per revision or one object per UID).
+
+    `tags` are the headers of everything in the PACS, `rows` the ledger's newest job of each study.
+    """
     reports = Counter(item["StudyInstanceUID"] for item in tags if item["Modality"] == "SR")
-    rows = node.studies()
-    lost = sum(len(study.files) for study in studies if not reports[study.study_instance_uid])
-    lost += sum(
-        len(study.files) - rows[study.study_instance_uid].instances
-        for study in studies
-        if study.study_instance_uid in rows
-    )
-    duplicated = sum(max(0, number - rows[uid].revision) for uid, number in reports.items())
     names = Counter(item["SOPInstanceUID"] for item in tags)
-    return lost, duplicated + sum(number - 1 for number in names.values())
+    lost = sum(_lost(study, rows.get(study.study_instance_uid), reports) for study in studies)
+    duplicated = sum(max(0, number - rows[uid].revision) for uid, number in reports.items() if uid in rows)
+    strangers = sum(number for uid, number in reports.items() if uid not in rows)
+    return lost, duplicated + strangers + sum(number - 1 for number in names.values())
+
+
+def _lost(study: CopiedStudy, row: StudyStatus | None, reports: Counter[str]) -> int:
+    if row is None or not reports[study.study_instance_uid]:
+        return len(study.files)
+    return len(study.files) - row.instances
 
 
 def main() -> None:
