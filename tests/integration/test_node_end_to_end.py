@@ -10,6 +10,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from harness.dcmtk import Called, dcmsend, echoscu, storescu
+from harness.listener import Listener
 from harness.node import NodeProgram
 from harness.orthanc import Orthanc
 from harness.processes import wait_until
@@ -199,16 +200,27 @@ def test_orthanc_forwards_studies_and_gets_each_result_once(
     assert len(node.events("instance_received")) == len(slices)
 
 
-def test_demonstrations_do_not_raise_a_priority_unless_the_profile_is_demo(
+def test_a_priority_is_raised_and_told_where_the_profile_allows_it(
     orthanc: Orthanc, start_node: StartNode, phantom_studies: Path
 ) -> None:
     views = files_of(phantom_studies / "6-mammography-with-a-mass")
-    ordinary = start_node(orthanc)
-    demo = start_node(orthanc, site={"profile": "demo"})
-    for node in (ordinary, demo):
-        dcmsend(node.called, views)
-    assert [study.priority for study in ordinary.wait_for_results(1).values()] == ["routine"]
-    assert [study.priority for study in demo.wait_for_results(1).values()] == ["urgent"]
+    accession_number = str(dcmread(views[0], stop_before_pixels=True).AccessionNumber)
+    worklist = Listener()
+    webhooks = [{"name": "ris", "url": worklist.url}]
+    ordinary = start_node(orthanc, webhooks=webhooks)
+    demo = start_node(orthanc, webhooks=webhooks, site={"profile": "demo"})
+    try:
+        dcmsend(ordinary.called, views)
+        assert [study.priority for study in ordinary.wait_for_results(1).values()] == ["routine"]
+        assert not worklist.posted
+        dcmsend(demo.called, views)
+        assert [study.priority for study in demo.wait_for_results(1).values()] == ["urgent"]
+        wait_until(lambda: bool(worklist.posted), seconds=20, what="the worklist was not told")
+    finally:
+        worklist.stop()
+    assert worklist.posted[0]["accession_number"] == accession_number
+    assert worklist.posted[0]["priority"] == "urgent"
+    assert worklist.posted[0]["demonstration"] is True
 
 
 def test_sigterm_drains_and_the_next_start_goes_on(
