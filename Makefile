@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test peers demo test check lint types imports models chaos bench clean
+.PHONY: help setup setup-test peers demo test check lint types imports models chaos bench soak clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -59,6 +59,9 @@ chaos: setup-test peers ## kill the node 20 times during a 60-study run; writes 
 
 bench: setup-test peers ## benchmarks against named peers; writes build/benchmarks.json
 	$(BIN)/python -m tests.benchmarks --out build/benchmarks.json
+
+soak: setup-test peers ## half an hour of steady work under observation; writes build/soak.json
+	$(BIN)/python -m tests.soak.run_node --out build/soak.json
 
 clean: ## remove what was built (not the virtual environment)
 	rm -rf build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

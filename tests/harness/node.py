@@ -71,6 +71,13 @@ class NodeProgram:
             self._program = None
 
     @property
+    def pid(self) -> int:
+        """Process id of the parent process."""
+        if self._program is None:
+            raise RuntimeError("the node does not run")
+        return self._program.pid
+
+    @property
     def runs(self) -> bool:
         return self._program is not None and self._program.runs
 
