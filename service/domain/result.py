@@ -115,7 +115,8 @@ class Finding:
 
     `key` is stable and unique within a result ("zone-RU", "mark-1"): tracking identifiers are derived from it.
     `label` is at most 64 characters, Latin; it is what most viewers print beside the outline.
-    `score` is the model's own score in [0, 1]; it is never called a probability of disease unless `calibrated`.
+    `score` is the model's own score in [0, 1] for the finding being there (an extent is none); it is never called a
+    probability of disease unless `calibrated`.
     """
 
     key: str

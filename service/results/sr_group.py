@@ -93,15 +93,21 @@ def _no_package(result: PipelineResult) -> PackageIdentity:
 
 
 def _measurements(finding: Finding, result: PipelineResult) -> list[hd.sr.Measurement]:
-    score = [] if finding.score is None else [_score(finding, finding.score, result)]
-    return [_measurement(entry, finding) for entry in [*score, *finding.measurements]]
+    score = None if finding.score is None else _score(finding, finding.score, result)
+    return [_measurement(entry, finding) for entry in (score, *finding.measurements) if entry is not None]
 
 
-def _score(finding: Finding, score: float, result: PipelineResult) -> Measurement:
-    """Return the score in percent; only a calibrated one may be called a probability (results.md 3.4)."""
-    is_probability = finding.calibrated and result.pipeline == CANCER_PIPELINE
-    name = dcm("111047") if is_probability else dcm("111012")
-    return Measurement(name=name, value=round(score * 100, 2), unit=PERCENT)
+def _score(finding: Finding, score: float, result: PipelineResult) -> Measurement | None:
+    """Return the score in percent; only a calibrated one may be called a probability (results.md 3.4).
+
+    Certainty is that of what the group states: a low score makes an absence certain. Nothing stated, no certainty.
+    """
+    if finding.calibrated and result.pipeline == CANCER_PIPELINE:
+        return Measurement(name=dcm("111047"), value=round(score * 100, 2), unit=PERCENT)
+    if finding.presence is Presence.UNDETERMINED:
+        return None
+    certainty = score if finding.presence is Presence.PRESENT else 1 - score
+    return Measurement(name=dcm("111012"), value=round(certainty * 100, 2), unit=PERCENT)
 
 
 def _measurement(entry: Measurement, finding: Finding) -> hd.sr.Measurement:

@@ -33,7 +33,10 @@ def reported(extent: LungExtent, patterns: Sequence[Pattern]) -> tuple[int, ...]
 
 
 def make_findings(extent: LungExtent, patterns: Sequence[Pattern], *, recipe: PatchRecipe) -> tuple[Finding, ...]:
-    """Return for each reported pattern one finding for the lungs, then one for each zone that has it."""
+    """Return for each reported pattern one finding for the lungs, then one for each zone that has it.
+
+    None has a score: a share of the lung is an extent, which a report must not call the certainty of a finding.
+    """
     return tuple(
         finding
         for index in reported(extent, patterns)
@@ -47,7 +50,6 @@ def make_findings(extent: LungExtent, patterns: Sequence[Pattern], *, recipe: Pa
 def absent(extent: LungExtent, *, recipe: PatchRecipe) -> Finding:
     """Return the one finding of a study without any: absent, anchored to the lungs on their largest slice."""
     section = max(extent.slices, key=lambda each: each.area_px)
-    share = extent.abnormal_share
     return Finding(
         key="diffuse-lung",
         label="No diffuse lung pattern above its cut-off",
@@ -56,8 +58,7 @@ def absent(extent: LungExtent, *, recipe: PatchRecipe) -> Finding:
         region=_region(section, _grid_box(section.classes >= 0, recipe)),
         site=_LUNG,
         laterality=_BOTH,
-        score=round(share, 4),
-        measurements=(_percent(100 * share),),
+        measurements=(_percent(100 * extent.abnormal_share),),
     )
 
 
@@ -83,7 +84,6 @@ def _overall(extent: LungExtent, index: int, pattern: Pattern, *, recipe: PatchR
         region=_region(section, _grid_box(_largest(section, index), recipe)),
         site=_LUNG,
         laterality=_laterality(extent, index),
-        score=round(percent / 100, 4),
         measurements=(_percent(percent),),
     )
 
@@ -113,7 +113,6 @@ def _by_zone(extent: LungExtent, index: int, pattern: Pattern, *, recipe: PatchR
                 region=_region(section, _grid_box(_largest(section, index, side), recipe)),
                 site=private(f"ZONE-{side_letter}{zone_letter}"),
                 laterality=_LATERALITY[side],
-                score=round(percent / 100, 4),
                 measurements=(_percent(percent),),
             )
 

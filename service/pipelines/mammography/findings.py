@@ -4,7 +4,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from service.codes import Code, dcm, private, sct
+from service.codes import Code, private, sct
 from service.codes import code as any_code
 from service.domain.image import Box
 from service.domain.result import Finding, Measurement, Presence, Region
@@ -49,7 +49,6 @@ def _absence(reading: ViewReading) -> Finding:
 
 def _finding(reading: ViewReading, box: Box, *, label: str, presence: Presence, score: float) -> Finding:
     x0, y0, x1, y1 = reading.radiograph.to_source.box(box)
-    certainty = score if presence is Presence.PRESENT else 1 - score
     return Finding(
         key="",
         label=label,
@@ -59,7 +58,6 @@ def _finding(reading: ViewReading, box: Box, *, label: str, presence: Presence, 
         site=breast_code(reading.side),
         laterality=sct("7771000" if reading.side == "L" else "24028007"),
         score=score,
-        measurements=(Measurement(name=dcm("111012"), value=round(100 * certainty, 1), unit=any_code("UCUM", "%")),),
     )
 
 

@@ -190,6 +190,19 @@ def test_score_is_a_probability_of_cancer_only_when_calibrated(radiograph: Insta
     assert "111047" not in names("pneumoconiosis", calibrated=True)
 
 
+def test_certainty_is_that_of_what_the_group_states(radiograph: Instance, tmp_path: Path) -> None:
+    def certainties(presence: Presence) -> list[float]:
+        findings = tuple(replace(entry, score=0.04) for entry in findings_of(radiograph, presence)[:1])
+        result = result_of("CR", (radiograph,), Outcome.FINDINGS, findings=findings)
+        items = content_items(report_of(result, context_of(radiograph), tmp_path))
+        certain = [item for item in items if item.ValueType == "NUM" and concept(item)[0] == "111012"]
+        return [float(item.MeasuredValueSequence[0].NumericValue) for item in certain]
+
+    assert certainties(Presence.PRESENT) == [4.0]
+    assert certainties(Presence.ABSENT) == [96.0]
+    assert certainties(Presence.UNDETERMINED) == []
+
+
 def test_triage_code_is_high_only_when_the_score_raised_the_priority(radiograph: Instance, tmp_path: Path) -> None:
     result = result_of("CR", (radiograph,), Outcome.FINDINGS)
     urgent = report_of(result, context_of(radiograph, priority=Priority.URGENT), tmp_path)

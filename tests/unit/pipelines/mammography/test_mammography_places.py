@@ -162,8 +162,8 @@ def test_findings_carry_codes_and_the_breast_score_once(tmp_path):
     assert [finding.key for finding in result.findings] == ["mark-1", "mark-2"]
     assert {finding.finding.value for finding in result.findings} == {"129793001"}
     assert [[m.name.value for m in finding.measurements] for finding in result.findings] == [
-        ["111012", "SCORE"],
-        ["111012"],
+        ["SCORE"],
+        [],
     ]
     assert result.findings[0].laterality is not None
     assert result.findings[0].laterality.meaning == "Right"
