@@ -27,6 +27,7 @@ def _may_raise(status: PackageStatus, *, settings: Settings) -> bool:
 
 
 def _speaks_for_urgency(summary: AnalysisSummary) -> bool:
-    usable = summary.outcome is not Outcome.NOT_ANALYSED and not summary.refusals
+    # A partly analysed study counts: what was refused takes nothing away from a score that was reached.
+    usable = summary.outcome is not Outcome.NOT_ANALYSED
     familiar = not any(flag.code.startswith(OUT_OF_DISTRIBUTION) for flag in summary.flags)
     return usable and familiar and summary.triage is not None and summary.triage.above_operating_point

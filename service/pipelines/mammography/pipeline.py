@@ -61,7 +61,7 @@ class MammographyPipeline:
         return Selection(instances=accepted, flags=(*reasons, *flags))
 
     def run(self, selection: Selection, package: Package, *, analysed_at: datetime) -> PipelineResult:
-        """Read every view and put the exam together; views that cannot be used are flagged with their reason."""
+        """Read every view and put the exam together; views that cannot be used become refusals of their own."""
         outcomes = [read_view(instance, package) for instance in selection.instances]
         readings = [outcome for outcome in outcomes if isinstance(outcome, ViewReading)]
         reasons = tuple(outcome for outcome in outcomes if isinstance(outcome, Reason))
@@ -94,7 +94,8 @@ def _result(
         analysed_at=analysed_at,
         findings=findings,
         heatmaps=heatmaps_of(readings, threshold=display),
-        flags=flags,
+        refusals=refused,
+        flags=tuple(flag for flag in flags if flag.code in FLAG_CODES),
         triage=triage,
         summary=_summary(readings, breasts, triage=triage),
         values=_values(readings, breasts, triage=triage, display=display),

@@ -48,7 +48,7 @@ def package(status: PackageStatus) -> PackageIdentity:
 def summary(*, above: bool = True, outcome: Outcome = Outcome.FINDINGS, flag: str = "") -> AnalysisSummary:
     flags = (Reason(code=flag, message=flag),) if flag else ()
     triage = Triage(score=0.9, operating_point="o", threshold=0.5, above_operating_point=above)
-    refusals = (Reason(code="r", message="r"),) if outcome is Outcome.NOT_ANALYSED else ()
+    refusals = (Reason(code="r", message="r"),) if outcome in {Outcome.NOT_ANALYSED, Outcome.PARTLY_ANALYSED} else ()
     return AnalysisSummary(outcome=outcome, headline="", flags=flags, refusals=refusals, triage=triage)
 
 
@@ -68,6 +68,7 @@ ALLOWED = Settings(triage=TriageSettings(allowed_statuses=("research",)))
         (DEMO, PackageStatus.DEMONSTRATION, summary(), Priority.URGENT),
         (DEFAULT, PackageStatus.APPROVED, summary(above=False), Priority.ROUTINE),
         (DEFAULT, PackageStatus.APPROVED, summary(outcome=Outcome.NOT_ANALYSED), Priority.ROUTINE),
+        (DEFAULT, PackageStatus.APPROVED, summary(outcome=Outcome.PARTLY_ANALYSED), Priority.URGENT),
         (DEFAULT, PackageStatus.APPROVED, summary(flag="out_of_distribution"), Priority.ROUTINE),
         (DEFAULT, PackageStatus.APPROVED, summary(flag="thick_slices"), Priority.URGENT),
     ],

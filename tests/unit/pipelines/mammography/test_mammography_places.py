@@ -137,7 +137,8 @@ def test_a_view_that_cannot_be_used_leaves_the_others(tmp_path):
     bad = write(tmp_path, "R", "CC", StoredAs(changes={"PixelData": bytes(10)}))
     result = analyse(good.path, bad.path)
     assert result.outcome is Outcome.PARTLY_ANALYSED
-    assert [flag.code for flag in result.flags if flag.code != "patient_sex"] == ["pixels_unreadable"]
+    assert [reason.code for reason in result.refusals] == ["pixels_unreadable"]
+    assert "pixels_unreadable" not in {flag.code for flag in result.flags}
     assert len(result.heatmaps) == 1
     assert result.headline == "Mammography: 1 mark, exam score 0.88, not all views"
     assert result.input_sop_instance_uids == (from_file(good.path).sop_instance_uid,)
