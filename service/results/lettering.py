@@ -20,6 +20,8 @@ GREY: Colour = (165, 165, 170)
 AMBER: Colour = (255, 190, 60)
 BLACK: Colour = (0, 0, 0)
 LINE_SPACING = 1.32
+MORE = "... more than fits here, see the report"
+"""The last line of a column that has no room for all that it should say."""
 
 
 @cache
@@ -65,24 +67,32 @@ def _cut(line: str, *, size: int, width: int) -> str:
 
 @dataclass(slots=True)
 class Column:
-    """A column of text that is filled from the top and stops at the bottom."""
+    """A column of text that is filled from the top and stops at the bottom, saying that it goes on elsewhere."""
 
     draw: Any
     left: int
     top: int
     width: int
     bottom: int
+    is_full: bool = False
 
     def write(self, text: str, *, size: int, fill: Colour = WHITE, gap: float = 0.4) -> bool:
-        """Write a paragraph and the gap after it; False when it did not fit whole."""
+        """Write a paragraph and the gap after it; False when it did not fit whole, after which nothing does."""
         step = line_height(size)
         for line in wrap(text, size=size, width=self.width):
-            if self.top + step > self.bottom:
+            if self.is_full or self.top + step > self.bottom:
+                self._close(size)
                 return False
             self.draw.text((self.left, self.top), line, font=font(size), fill=fill)
             self.top += step
         self.top += round(size * gap)
         return True
+
+    def _close(self, size: int) -> None:
+        """Write once, below the last line, that words are missing: what is cut in silence misleads."""
+        if not self.is_full:
+            self.draw.text((self.left, self.top), MORE, font=font(size), fill=AMBER)
+        self.is_full = True
 
 
 def outlined(

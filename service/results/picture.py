@@ -79,12 +79,12 @@ def paint_page(result: PipelineResult, page: Page) -> Painted:
     is_refusal = result.outcome is Outcome.NOT_ANALYSED
     column.write(_name(result), size=30, fill=GREY)
     column.write(OUTCOME_WORDS[result.outcome], size=92, fill=RED if is_refusal else WHITE)
-    if not is_refusal:
+    if is_refusal:  # before the reasons, which may be more than the page can hold
+        column.write(NOT_NEGATIVE_SENTENCE, size=34, fill=AMBER, gap=1)
+    else:
         column.write(result.headline, size=48, gap=0.8)
     for reason in result.refusals:
         column.write(reason.message, size=38)
-    if is_refusal:
-        column.write(NOT_NEGATIVE_SENTENCE, size=34, fill=AMBER, gap=1)
     _write_details(column, result, size=28)
     _write_footer(image, result, page, size=22, margin=30)
     return Painted(np.asarray(image), (1.0, 1.0))
@@ -176,7 +176,7 @@ def _opened(image: Image.Image, result: PipelineResult, *, size: int) -> Column:
     for line, words in enumerate(warnings):
         place = (image.width / 2, size * (1 + 1.4 * line))
         draw.text(place, words, font=fitting(words, size=size, width=image.width - size), fill=AMBER, anchor="mm")
-    return Column(draw, size, height + size, image.width - 2 * size, image.height - size * 5)
+    return Column(draw, size, height + size, image.width - 2 * size, image.height - size * 5 - line_height(size))
 
 
 def _draw_legend(image: Image.Image, column: Column, legend: str, *, unit: int) -> None:

@@ -9,6 +9,7 @@ import pydicom
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from harness.studies import (
@@ -24,12 +25,13 @@ from harness.studies import (
 )
 from service.domain.instance import Instance
 from service.domain.provenance import is_own_result
-from service.domain.result import Outcome, PackageStatus, PipelineResult, Presence, Priority, Region
+from service.domain.result import Outcome, PackageStatus, PipelineResult, Presence, Priority, Reason, Region
 from service.ports import ResultContext, ResultKind
 from service.results import ENCODERS
 from service.results.gate import check_object
 from service.results.identifiers import sr_series_instance_uid
 from service.results.lint_report import COMMENT, FINDING, PRESENCE, children, concept, content_items, measurement_groups
+from service.results.picture import Page, paint_page
 from service.results.preview import write_preview
 from service.results.sr_group import closed_outline
 
@@ -363,3 +365,15 @@ def test_every_outline_is_closed_visible_and_inside(points: list[tuple[float, fl
     assert (outline >= 0).all()
     assert (outline <= (224, 256)).all()
     assert (outline.max(axis=0) - outline.min(axis=0)).min() >= 1
+
+
+def test_page_says_that_it_is_no_negative_before_reasons_that_overflow_it(radiograph: Instance) -> None:
+    def page(count: int) -> NDArray[np.uint8]:
+        reasons = tuple(Reason(code=f"r{index}", message=f"reason {index} " * 20) for index in range(count))
+        result = result_of("CR", (radiograph,), Outcome.NOT_ANALYSED)
+        return paint_page(replace(result, refusals=reasons), Page(number=1, count=1)).pixels
+
+    few, many = page(1), page(12)
+    amber_rows = slice(330, 420)
+    assert (few[amber_rows, :, 2] < 0.6 * few[amber_rows, :, 0]).sum() > 100
+    assert np.array_equal(few[amber_rows], many[amber_rows])

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Text on pictures breaks where a reader would break it."""
 
-from service.results.lettering import font, wrap
+from typing import Any
+
+from PIL import Image, ImageDraw
+
+from service.results.lettering import MORE, Column, font, wrap
 
 
 def test_a_number_keeps_its_unit() -> None:
@@ -15,3 +19,20 @@ def test_lines_fit_the_width() -> None:
     lines = wrap("a radiologist reads this line in an old viewer " * 4, size=18, width=200)
     assert len(lines) > 4
     assert all(font(18).getlength(line) <= 200 for line in lines)
+
+
+def test_a_full_column_says_once_that_words_are_missing() -> None:
+    image = Image.new("RGB", (300, 200))
+    written: list[str] = []
+
+    class Recorder:
+        def text(self, place: tuple[int, int], words: str, **options: Any) -> None:
+            written.append(words)
+            ImageDraw.Draw(image).text(place, words, **options)
+
+    column = Column(Recorder(), 10, 10, 280, 100)
+    assert column.write("one", size=20)
+    assert not all([column.write("many words " * 20, size=20), column.write("late", size=10)])
+    assert not column.write("later", size=8)
+    assert written.count(MORE) == 1
+    assert written[-1] == MORE
