@@ -147,6 +147,7 @@ def _encode_kind(kind: ResultKind, result: PipelineResult, request: EncodeReques
         revision=request.revision,
         priority=analysis.priority,
         predecessor_sop_instance_uids=request.predecessor_sop_instance_uids,
+        may_raise=request.may_raise,
     )
     folder = Path(analysis.folder) / "objects"
     folder.mkdir(exist_ok=True)

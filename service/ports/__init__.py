@@ -201,12 +201,15 @@ class ResultContext:
 
     `sources` are the input instances (headers are read from their files when needed); `revision` is 1 for a study's
     first result; `predecessor_sop_instance_uids` are the SR instances that this revision supersedes.
+    `may_raise` says whether the site lets this package's score raise a priority; where it does not, a priority that is
+    urgent comes from a routing rule, and no result may claim it.
     """
 
     sources: tuple[Instance, ...]
     revision: int
     priority: Priority
     predecessor_sop_instance_uids: tuple[str, ...] = ()
+    may_raise: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

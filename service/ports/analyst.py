@@ -67,6 +67,7 @@ class EncodeRequest:
     revision: int
     predecessor_sop_instance_uids: tuple[str, ...]
     kinds: tuple[str, ...]
+    may_raise: bool = True
 
 
 class Analyst(Protocol):

@@ -98,7 +98,7 @@ def _picture(painted: Painted, result: PipelineResult, context: ResultContext, *
     dataset.PatientOrientation = None
     dataset.BurnedInAnnotation = "YES"
     dataset.RecognizableVisualFeatures = "NO"
-    stamp(dataset, result, description=series_description(result, "heatmap", priority=context.priority), source=source)
+    stamp(dataset, result, description=series_description(result, "heatmap", context=context), source=source)
     _add_pixels(dataset, painted)
     return dataset
 

@@ -59,7 +59,7 @@ def encode_sr(result: PipelineResult, context: ResultContext, folder: Path) -> t
         return ()
     document = _document(result, context, sources, findings=findings)
     header = sources.header(sources.first.sop_instance_uid)
-    description = series_description(result, "SR", priority=context.priority)
+    description = series_description(result, "SR", context=context)
     # highdicom notes itself here with the time of encoding, which would make every file differ.
     document.pop("ContributingEquipmentSequence", None)
     stamp(document, result, description=description, source=header)
@@ -162,7 +162,7 @@ def _qualitative(result: PipelineResult, context: ResultContext) -> list[hd.sr.C
     if triage is None:
         return []
     container = hd.sr.ContainerContentItem(name=concept(code("UMLS", "C0034375")), relationship_type="CONTAINS")
-    value = private("TRIAGE-HIGH") if is_raised(result, context.priority) else private("TRIAGE-NORM")
+    value = private("TRIAGE-HIGH") if is_raised(result, context) else private("TRIAGE-NORM")
     words = (
         f"Triage score {triage.score:.3f}, operating point {triage.operating_point} at {triage.threshold:.3f}; "
         "not for diagnosis, never a reason to leave a study unread"

@@ -6,6 +6,7 @@ import unicodedata
 from service.codes import Code
 from service.domain.provenance import DEMONSTRATION_MODEL_NAME, MODEL_NAME
 from service.domain.result import Outcome, PackageStatus, PipelineResult, Priority
+from service.ports import ResultContext
 
 RESEARCH_BANNER = "RESEARCH USE - NOT FOR DIAGNOSIS"
 DEMONSTRATION_BANNER = "DEMONSTRATION - NOT FOR CLINICAL USE"
@@ -56,16 +57,17 @@ def model_name(result: PipelineResult) -> str:
     return DEMONSTRATION_MODEL_NAME if is_demonstration(result) else MODEL_NAME
 
 
-def series_description(result: PipelineResult, kind: str, *, priority: Priority) -> str:
+def series_description(result: PipelineResult, kind: str, *, context: ResultContext) -> str:
     """Return Series Description: what it is, whose it is not (no patient), and whether to look at it first."""
     demonstration = "[DEMO] " if is_demonstration(result) else ""
-    review = "review first - " if is_raised(result, priority) else ""
+    review = "review first - " if is_raised(result, context) else ""
     return label(f"{demonstration}AI {review}{kind} {result.pipeline.replace('_', ' ')} (research)")
 
 
-def is_raised(result: PipelineResult, priority: Priority) -> bool:
+def is_raised(result: PipelineResult, context: ResultContext) -> bool:
     """Say whether this result is what made the study urgent (a routing rule may have done so as well)."""
-    return result.triage is not None and result.triage.above_operating_point and priority is Priority.URGENT
+    is_urgent = context.may_raise and context.priority is Priority.URGENT
+    return is_urgent and result.triage is not None and result.triage.above_operating_point
 
 
 def reason_line(result: PipelineResult) -> str:

@@ -13,6 +13,7 @@ from service.ports.ledger import LedgerTransaction
 from service.workflow.analyse import analysis_request
 from service.workflow.context import FlowParts
 from service.workflow.stages import ENCODE, deliver_stage, task, task_id
+from service.workflow.triage import may_raise
 
 FAILURES_UNTIL_REFUSAL = 2
 """A result that cannot be encoded this often is replaced by the not-analysed one."""
@@ -62,6 +63,7 @@ class EncodeJob:
             revision=job.result_revision,
             predecessor_sop_instance_uids=job.predecessor_sop_instance_uids,
             kinds=self._kinds,
+            may_raise=may_raise(job.package, settings=self._parts.settings),
         )
         objects = self._parts.analyst.encode(request)
         self._check_told({item.kind for item in objects}, last_resort=job.encode_failures >= FAILURES_UNTIL_REFUSAL)

@@ -15,15 +15,18 @@ def raised_priority(
     """Return the priority after analysis: urgent when it was so already, or when a trusted score says so."""
     if rule_priority is Priority.URGENT:
         return Priority.URGENT
-    if package is None or not _may_raise(package.status, settings=settings):
+    if not may_raise(package, settings=settings):
         return Priority.ROUTINE
     return Priority.URGENT if _speaks_for_urgency(summary) else Priority.ROUTINE
 
 
-def _may_raise(status: PackageStatus, *, settings: Settings) -> bool:
-    if status is PackageStatus.DEMONSTRATION:
+def may_raise(package: PackageIdentity | None, *, settings: Settings) -> bool:
+    """Say whether the site lets the package's score raise a priority; a demonstration's never outside the demo."""
+    if package is None:
+        return False
+    if package.status is PackageStatus.DEMONSTRATION:
         return settings.site.profile is Profile.DEMO
-    return status.value in settings.triage.allowed_statuses
+    return package.status.value in settings.triage.allowed_statuses
 
 
 def _speaks_for_urgency(summary: AnalysisSummary) -> bool:

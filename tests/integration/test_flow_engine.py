@@ -72,6 +72,7 @@ def test_a_late_image_makes_a_result_that_supersedes_the_first(tmp_path: Path) -
         ]
         assert node.analyst.encoded[-1].predecessor_sop_instance_uids == (first,)
         assert node.analyst.encoded[-1].revision == 2
+        assert not node.analyst.encoded[-1].may_raise, "a demonstration, in an ordinary site"
         assert len(node.destination.stored()) == 2
 
 
@@ -199,6 +200,7 @@ def test_a_raised_priority_is_told_until_it_is_heard(tmp_path: Path) -> None:
         assert [event.status for event in node.observer.of(NotificationSent)] == ["failed", "sent"]
         assert len(node.observer.of(PriorityRaised)) == 1
         assert (hook.told[1].accession_number, hook.told[1].priority) == ("A1", "urgent")
+        assert node.analyst.encoded[-1].may_raise
 
 
 def test_the_reconciler_restarts_what_the_engine_lost(tmp_path: Path) -> None:

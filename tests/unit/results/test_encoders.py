@@ -216,6 +216,9 @@ def test_triage_code_is_high_only_when_the_score_raised_the_priority(radiograph:
     by_rule = replace(result, triage=replace(result.triage, above_operating_point=False))
     report = report_of(by_rule, context_of(radiograph, priority=Priority.URGENT), tmp_path)
     assert coded_values(report, TRIAGE) == ["TRIAGE-NORM"]
+    untrusted = report_of(result, context_of(radiograph, priority=Priority.URGENT, may_raise=False), tmp_path)
+    assert coded_values(untrusted, TRIAGE) == ["TRIAGE-NORM"]
+    assert "review first" not in untrusted.SeriesDescription
 
 
 def test_report_points_to_the_heatmap_of_its_image(radiograph: Instance, tmp_path: Path) -> None:
