@@ -201,7 +201,7 @@ def _write_details(column: Column, result: PipelineResult, *, size: int) -> None
 def _write_footer(image: Image.Image, result: PipelineResult, page: Page, *, size: int, margin: int) -> None:
     lines = (
         f"Model package: {package_line(result)}",
-        f"Analysed {result.analysed_at:%Y-%m-%d %H:%M} - picture {page.number} of {page.count}",
+        f"Analysed {result.analysed_at:%Y-%m-%d %H:%M %Z} - picture {page.number} of {page.count}",
         "Not verified by a physician. No colour does not mean no disease.",
     )
     width = image.width - 2 * margin

@@ -116,11 +116,12 @@ def _outcome(findings: Sequence[Finding], refused: Sequence[Reason]) -> Outcome:
 
 
 def _headline(readings: Sequence[ViewReading], score: float, *, display: float, refused: Sequence[Reason]) -> str:
-    """Return the result line; a view that was not read is part of it."""
+    """Return the result line; a refused view is part of it, and where nothing is marked one that never came."""
     marked = [reading for reading in readings if shown_marks(reading, display)]
     count = sum(len(shown_marks(reading, display)) for reading in marked)
     counted = f"{count} mark{'s' if count > 1 else ''}" if count else "no marks"
-    end = f"exam score {score:.2f}{', not all views' if refused else ''}"
+    is_partial = bool(refused) or (not marked and not _read(readings) >= set(STANDARD_EXAM))
+    end = f"exam score {score:.2f}{', not all views' if is_partial else ''}"
     where = "" if refused else _where(marked)
     return f"Mammography: {counted}{where}, {end}"
 

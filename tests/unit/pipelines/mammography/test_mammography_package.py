@@ -59,6 +59,10 @@ def test_a_normal_exam_has_no_marks(tmp_path, package):
     assert result.triage is not None
     assert not result.triage.above_operating_point
     assert result.headline.startswith("Mammography: no marks, exam score 0.")
+    assert not result.headline.endswith("not all views")
+    one = analyse(written[:1], package)
+    assert one.headline.startswith("Mammography: no marks, exam score 0.")
+    assert one.headline.endswith(", not all views"), "one view without a mark is no negative exam"
 
 
 def test_the_map_adds_up_to_the_view_score(package):
