@@ -16,6 +16,8 @@ DokueiError
 │   └── OutOfSpaceError         below the configured reserve
 └── DeliveryError               a destination did not take an object
     ├── DestinationUnreachableError   no association: retried with no maximum age
+    ├── CommitmentUnsupportedError    the destination does not do storage commitment
+    ├── QueryUnsupportedError         the destination does not answer queries
     └── ObjectRefusedError      the destination answered with a failure status
 
 `retryable` says whether doing the same thing again later can succeed. Messages name the element or option, the
@@ -89,6 +91,18 @@ class DeliveryError(DokueiError):
 
 class DestinationUnreachableError(DeliveryError):
     """No association could be made, or it broke."""
+
+
+class CommitmentUnsupportedError(DeliveryError):
+    """The destination does not offer storage commitment: asking again does not help."""
+
+    retryable = False
+
+
+class QueryUnsupportedError(DeliveryError):
+    """The destination does not answer queries: asking again does not help."""
+
+    retryable = False
 
 
 class ObjectRefusedError(DeliveryError):

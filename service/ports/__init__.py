@@ -23,6 +23,15 @@ from service.ports.analyst import (
     InstalledPackage,
     ResultObject,
 )
+from service.ports.commitment import (
+    CommitmentFailure,
+    CommitmentListener,
+    CommitmentPeer,
+    CommitmentReport,
+    CommitmentRequest,
+    CommitmentService,
+    ObjectReference,
+)
 from service.ports.engine import Engine, Task, TaskHandler
 from service.ports.ledger import DeliveryLedger, JobLedger, KnownInstance, Ledger, LedgerTransaction, StudyLedger
 from service.ports.store import ArrivedFile, InstanceStore
@@ -33,6 +42,12 @@ __all__ = [
     "Analyst",
     "ArrivedFile",
     "Clock",
+    "CommitmentFailure",
+    "CommitmentListener",
+    "CommitmentPeer",
+    "CommitmentReport",
+    "CommitmentRequest",
+    "CommitmentService",
     "DeliveryLedger",
     "Destination",
     "EncodeRequest",
@@ -47,6 +62,7 @@ __all__ = [
     "LedgerTransaction",
     "Notification",
     "Notifier",
+    "ObjectReference",
     "Observer",
     "Package",
     "Pipeline",
@@ -89,7 +105,10 @@ class Observer(Protocol):
 class IncomingInstance:
     """A C-STORE request (or STOW-RS part) as a transport hands it over.
 
-    `dataset` yields the encoded data set, without preamble and file meta information, in `transfer_syntax_uid`.
+    `dataset` yields the encoded data set, without preamble and file meta information, in `transfer_syntax_uid`. It is a
+    stream that can be read once; a chunk is valid until the next one is asked for, because the buffer is used again.
+    Reading it raises OSError when the peer breaks off, which passes through the receiver: nothing must be left behind.
+    A receiver that refuses before it reads lets the peer be told at once.
     `peer` is the peer's name in config.yaml.
     """
 
