@@ -1,15 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The storage SCP: takes instances in over DICOM and hands their bytes, unparsed, to the receiver."""
+"""The storage SCP: takes instances in over DICOM and hands their bytes, unparsed as they arrive, to the receiver."""
 
+import socket
 import threading
 import time
-from collections.abc import Sequence
-from typing import Any
-from weakref import WeakKeyDictionary
-
-from pynetdicom import evt
-from pynetdicom.association import Association
-from pynetdicom.pdu import P_DATA_TF
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from service.domain.errors import StorageError
 from service.domain.event import (
@@ -19,9 +14,16 @@ from service.domain.event import (
     InstanceReceived,
     StageFailed,
 )
-from service.ports import IncomingInstance, Observer, Receiver
+from service.ports import CommitmentListener, CommitmentService, IncomingInstance, Observer, Receiver
 from service.settings import NodeSettings, PeerSettings
+from service.transport.acceptor import Answer, Association, EndAssociationError, Message, echo
 from service.transport.admission import STRANGER, Caller, find_peer, rejection
+from service.transport.commitment import CommitmentScp
+from service.transport.connection import Connection, Limits
+from service.transport.dimse import CommandField, Tag, response
+from service.transport.negotiation import APPLICATION_CONTEXT, Accepted, Request, accept, silence_pynetdicom
+from service.transport.pdu import reject
+from service.transport.server import ConnectionCounts, Server
 from service.transport.sop_classes import INPUT_SOP_CLASSES, accepted_contexts
 from service.transport.statuses import (
     CANNOT_UNDERSTAND,
@@ -29,17 +31,17 @@ from service.transport.statuses import (
     PROCESSING_FAILURE,
     REJECTION,
     STORE_STATUS,
-    SUCCESS,
     Rejection,
 )
-from service.transport.upper_layer import GuardedAE, GuardedServer, Limits, silence_pynetdicom
 
-NEGOTIATION_SECONDS = 5
 DRAIN_POLL_SECONDS = 0.02
+UNSUPPORTED_VERSION = (1, 2, 2)
+UNSUPPORTED_APPLICATION_CONTEXT = (1, 1, 2)
+"""(result, source, reason) of A-ASSOCIATE-RJ, PS3.8 table 9-21."""
 
 
 class StoreScp:
-    """A C-STORE and C-ECHO server for the configured peers.
+    """A C-STORE, C-ECHO and storage commitment server for the configured peers.
 
     Parameters
     ----------
@@ -47,6 +49,11 @@ class StoreScp:
         UIDs that the node can decode, preferred first.
     limits
         What one peer may cost; derived from `node` when absent.
+    commitments
+        Takes the reports of archives that we asked; storage commitment is not offered without it and
+        `commitment_requests`.
+    commitment_requests
+        Takes the requests of modalities.
     """
 
     def __init__(
@@ -59,25 +66,26 @@ class StoreScp:
         transfer_syntaxes: Sequence[str],
         sop_classes: Sequence[str] = INPUT_SOP_CLASSES,
         limits: Limits | None = None,
+        commitments: CommitmentListener | None = None,
+        commitment_requests: CommitmentService | None = None,
     ) -> None:
         silence_pynetdicom()
-        self._node = node
-        self._peers = tuple(peers)
-        self._receiver = receiver
-        self._observer = observer
-        self._contexts = accepted_contexts(sop_classes, transfer_syntaxes)
+        self.node = node
+        self.peers = tuple(peers)
+        self.receiver = receiver
+        self.observer = observer
+        self.commitment = CommitmentScp(listener=commitments, service=commitment_requests)
+        self.contexts = accepted_contexts(sop_classes, transfer_syntaxes, commitment=self.commitment.offered)
         self._limits = limits or _limits(node)
         self._draining = threading.Event()
-        self._unanswered = Unanswered()
-        self._server: GuardedServer | None = None
-        self._thread: threading.Thread | None = None
+        self._associations: set[Association] = set()
+        self._lock = threading.Lock()
+        self._servers: list[Server] = []
 
     @property
     def port(self) -> int:
         """The port that the node listens on."""
-        if self._server is None:
-            return self._node.port
-        return int(self._server.server_address[1])
+        return self._servers[0].port if self._servers else self.node.port
 
     @property
     def draining(self) -> bool:
@@ -86,188 +94,200 @@ class StoreScp:
 
     def start(self) -> None:
         """Listen; returns at once. Raises OSError when the port is taken."""
-        self._server = self._make_server()
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="store-scp", daemon=True)
-        self._thread.start()
+        server = Server(
+            self.node.host,
+            self.node.port,
+            serve=self._serve,
+            dropped=self.dropped,
+            limits=self._limits,
+            counts=ConnectionCounts(),
+        )
+        self._servers.append(server)
+        server.start()
 
     def drain(self, timeout_seconds: float) -> bool:
         """Refuse new work, answer what is under way, then close; False when `timeout_seconds` were not enough.
 
-        New associations are rejected as temporary congestion (PS3.8 table 9-21), so that the peer comes again.
+        New associations are rejected as temporary congestion (PS3.8 table 9-21), so that the peer comes again; further
+        requests on open ones are answered 0xA700, and an association ends when it is idle.
         """
         self._draining.set()
-        if self._server is None:
-            return True
-        done = self._finish_requests(time.monotonic() + timeout_seconds)
-        self._server.shutdown()
-        for association in self._associations():
-            association.abort(block=False)
-        return done
+        ends = time.monotonic() + timeout_seconds
+        while self._open() and time.monotonic() < ends:
+            time.sleep(DRAIN_POLL_SECONDS)
+        left = self._open()
+        for server in self._servers:
+            server.close()
+        for association in left:
+            association.abort()
+        return not any(association.busy for association in left)
 
-    def _make_server(self) -> GuardedServer:
-        entity = GuardedAE(self._node.ae_title)
-        entity.maximum_pdu_size = self._node.max_pdu_bytes
-        entity.maximum_associations = self._limits.connections  # ours is checked in _admit, on established ones
-        entity.network_timeout = self._node.idle_seconds
-        entity.acse_timeout = NEGOTIATION_SECONDS
-        server = entity.make_server(
-            (self._node.host, self._node.port),
-            contexts=self._contexts,
-            evt_handlers=self._handlers(),
-            server_class=GuardedServer,
-            limits=self._limits,
-            dropped=self._dropped,
-        )
-        if not isinstance(server, GuardedServer):
-            raise TypeError("make_server returned another class than it was given")
-        return server
-
-    def _handlers(self) -> list[evt.EventHandlerType]:
-        return [
-            (evt.EVT_REQUESTED, self._admit),
-            (evt.EVT_C_STORE, self._store),
-            (evt.EVT_C_ECHO, lambda _event: SUCCESS),
-            (evt.EVT_DIMSE_RECV, self._unanswered.received),
-            (evt.EVT_PDU_SENT, self._unanswered.sent),
-        ]
-
-    def _admit(self, event: Any) -> None:
-        association = event.assoc
-        caller = _caller(association)
-        reason = self._rejection(caller)
-        peer = self._peer_name(caller)
-        if reason is None:
-            self._observer(AssociationAccepted(peer=peer))
-            return
-        association.acse.send_reject(*REJECTION[reason])
-        self._observer(AssociationRejected(peer=peer, reason=reason.value))
-        association.kill()
-
-    def _rejection(self, caller: Caller) -> Rejection | None:
+    def rejection(self, request: Request, caller: Caller) -> Rejection | None:
+        """Return why an association is refused; None when it is not."""
+        del request
         if self.draining:
             return Rejection.DRAINING
-        return rejection(self._peers, caller, ae_title=self._node.ae_title) or self._crowded()
+        return rejection(self.peers, caller, ae_title=self.node.ae_title) or self._crowded()
 
     def _crowded(self) -> Rejection | None:
-        established = sum(association.is_established for association in self._associations())
-        return Rejection.TOO_MANY if established >= self._node.max_associations else None
+        established = sum(association.established for association in self._open())
+        return Rejection.TOO_MANY if established >= self.node.max_associations else None
 
-    def _store(self, event: Any) -> int:
-        started = time.monotonic()
-        peer = self._peer_name(_caller(event.assoc))
-        if self.draining:
-            self._refused(peer, "draining", started)
-            return OUT_OF_RESOURCES
-        if event.request.DataSet is None:
-            self._refused(peer, "no_data_set", started)
-            return CANNOT_UNDERSTAND
-        return self._receive(_incoming(event, peer), started)
+    def _open(self) -> list[Association]:
+        with self._lock:
+            return list(self._associations)
 
-    def _receive(self, incoming: IncomingInstance, started: float) -> int:
+    def _serve(self, connection: socket.socket, address: str) -> None:
+        session = _Session(self, address)
         try:
-            return STORE_STATUS[self._receiver(incoming)]
+            association = Association(Connection(connection), session, limits=self._limits)
+        except OSError:  # it has gone already
+            connection.close()
+            return
+        with self._lock:
+            self._associations.add(association)
+        try:
+            association.run()
+        except Exception as error:  # noqa: BLE001 - outermost loop of the connection's thread
+            self.failed(error, retryable=False)
+        finally:
+            with self._lock:
+                self._associations.discard(association)
+
+    def dropped(self, reason: str) -> None:
+        """Report a connection that was ended."""
+        self.observer(ConnectionDropped(reason=reason))
+
+    def failed(self, error: Exception, *, retryable: bool) -> None:
+        """Report a failure of ours."""
+        name = type(error).__name__  # its text may quote the data set
+        self.observer(StageFailed(stage="receive", study_key="", pipeline="", error=name, retryable=retryable))
+
+
+class _Session:
+    """What one association asks: who may come in, and what is done with a request (`acceptor.Services`)."""
+
+    def __init__(self, scp: StoreScp, address: str) -> None:
+        self._scp = scp
+        self._address = address
+        self._peer = STRANGER
+        self._calling_ae = ""
+        self.handlers: Mapping[int, Callable[[Message, Answer], None]] = {
+            CommandField.C_ECHO: echo,
+            CommandField.C_STORE: self._store,
+            CommandField.N_ACTION: self._commit,
+            CommandField.N_EVENT_REPORT: self._report,
+        }
+
+    @property
+    def draining(self) -> bool:
+        """Whether the node takes nothing more in."""
+        return self._scp.draining
+
+    def dropped(self, reason: str) -> None:
+        """Report a connection that was ended."""
+        self._scp.dropped(reason)
+
+    def admit(self, request: Request) -> tuple[bytes, dict[int, Accepted]]:
+        """Accept or reject an association."""
+        scp = self._scp
+        if not request.version_supported:
+            raise EndAssociationError(reject(*UNSUPPORTED_VERSION))
+        if request.application_context != APPLICATION_CONTEXT:
+            raise EndAssociationError(reject(*UNSUPPORTED_APPLICATION_CONTEXT))
+        caller = Caller(calling_ae=request.calling_ae, called_ae=request.called_ae, address=self._address)
+        peer = find_peer(scp.peers, caller)
+        self._peer = peer.name if peer else STRANGER
+        self._calling_ae = request.calling_ae
+        reason = scp.rejection(request, caller)
+        if reason is not None:
+            scp.observer(AssociationRejected(peer=self._peer, reason=reason.value))
+            raise EndAssociationError(reject(*REJECTION[reason]))
+        scp.observer(AssociationAccepted(peer=self._peer))
+        return accept(request, scp.contexts, max_pdu_bytes=scp.node.max_pdu_bytes)
+
+    def _store(self, message: Message, answer: Answer) -> None:
+        started = time.monotonic()
+        if not message.command.has_data_set:
+            self._refused("no_data_set", started)
+            status = CANNOT_UNDERSTAND
+        elif self.draining:
+            self._refused("draining", started)
+            status = OUT_OF_RESOURCES
+        else:
+            status = self._receive(message, started)
+        answer(response(message.command, status))
+
+    def _receive(self, message: Message, started: float) -> int:
+        """Return the status; what breaks the connection passes through, whatever the receiver made of it."""
+        stream = _Stream(message.data_set)
+        try:
+            status = STORE_STATUS[self._scp.receiver(self._incoming(message, stream))]
         except StorageError as error:
-            self._failed(error, retryable=True)
-            status, outcome = OUT_OF_RESOURCES, "storage_error"
+            stream.raise_failure()
+            self._scp.failed(error, retryable=True)
+            self._refused("storage_error", started)
+            return OUT_OF_RESOURCES
+        except ConnectionError:
+            raise
         except Exception as error:  # noqa: BLE001 - outermost loop: one object must not end the association
-            self._failed(error, retryable=False)
-            status, outcome = PROCESSING_FAILURE, "failed"
-        self._refused(incoming.peer, outcome, started)
+            stream.raise_failure()
+            self._scp.failed(error, retryable=False)
+            self._refused("failed", started)
+            return PROCESSING_FAILURE
+        stream.raise_failure()
         return status
 
-    def _failed(self, error: Exception, *, retryable: bool) -> None:
-        name = type(error).__name__  # its text may quote the data set
-        self._observer(StageFailed(stage="receive", study_key="", pipeline="", error=name, retryable=retryable))
+    def _incoming(self, message: Message, stream: "_Stream") -> IncomingInstance:
+        return IncomingInstance(
+            peer=self._peer,
+            calling_ae=self._calling_ae,
+            sop_class_uid=message.command.text(Tag.AFFECTED_SOP_CLASS_UID),
+            sop_instance_uid=message.command.text(Tag.AFFECTED_SOP_INSTANCE_UID),
+            transfer_syntax_uid=message.context.transfer_syntax,
+            dataset=stream,
+        )
 
-    def _refused(self, peer: str, outcome: str, started: float) -> None:
+    def _refused(self, outcome: str, started: float) -> None:
         """Report an answer that the receiver, which reports all others, knows nothing of."""
         seconds = time.monotonic() - started
-        event = InstanceReceived(peer=peer, modality="", outcome=outcome, size_bytes=0, seconds=seconds, study_key="")
-        self._observer(event)
+        event = InstanceReceived(
+            peer=self._peer, modality="", outcome=outcome, size_bytes=0, seconds=seconds, study_key=""
+        )
+        self._scp.observer(event)
 
-    def _dropped(self, reason: str) -> None:
-        self._observer(ConnectionDropped(reason=reason))
+    def _commit(self, message: Message, answer: Answer) -> None:
+        self._scp.commitment.requested(message, answer, peer=self._peer, calling_ae=self._calling_ae)
 
-    def _peer_name(self, caller: Caller) -> str:
-        peer = find_peer(self._peers, caller)
-        return peer.name if peer else STRANGER
-
-    def _associations(self) -> list[Association]:
-        return list(self._server.active_associations) if self._server else []
-
-    def _finish_requests(self, ends: float) -> bool:
-        while busy := self._end_idle_associations():
-            if time.monotonic() >= ends:
-                return False
-            time.sleep(DRAIN_POLL_SECONDS)
-        return not busy
-
-    def _end_idle_associations(self) -> list[Association]:
-        """Abort the associations between requests, so that no new one begins; return those within one."""
-        busy = []
-        for association in self._associations():
-            if not _idle(association, self._unanswered):
-                busy.append(association)
-            elif association.is_established:  # others are being rejected
-                association.abort(block=False)
-        return busy
+    def _report(self, message: Message, answer: Answer) -> None:
+        self._scp.commitment.reported(message, answer, peer=self._peer)
 
 
-class Unanswered:
-    """Counts, per association, the requests that have no response yet."""
+class _Stream:
+    """A data set on its way in, which remembers how the connection broke."""
 
-    def __init__(self) -> None:
-        self._requests: WeakKeyDictionary[Association, int] = WeakKeyDictionary()
-        self._lock = threading.Lock()
+    def __init__(self, chunks: Iterator[memoryview]) -> None:
+        self._chunks = chunks
+        self._failure: ConnectionError | None = None
 
-    def of(self, association: Association) -> int:
-        """Return how many requests of the association wait for their response."""
-        with self._lock:
-            return self._requests.get(association, 0)
+    def __iter__(self) -> Iterator[memoryview]:
+        try:
+            yield from self._chunks
+        except ConnectionError as error:
+            self._failure = error
+            raise
 
-    def received(self, event: Any) -> None:
-        """Count a request."""
-        self._add(event.assoc, 1)
-
-    def sent(self, event: Any) -> None:
-        """Count a response: a C-STORE or C-ECHO response is one P-DATA-TF, and it has left when this is called."""
-        if isinstance(event.pdu, P_DATA_TF):
-            self._add(event.assoc, -1)
-
-    def _add(self, association: Association, count: int) -> None:
-        with self._lock:
-            self._requests[association] = self._requests.get(association, 0) + count
+    def raise_failure(self) -> None:
+        """Raise what broke the connection, if anything did."""
+        if self._failure is not None:
+            raise self._failure
 
 
 def _limits(node: NodeSettings) -> Limits:
     connections = max(64, 2 * node.max_associations)
-    return Limits(pdu_bytes=node.max_pdu_bytes, connections=connections, connections_per_address=connections // 2)
-
-
-def _caller(association: Association) -> Caller:
-    request = association.requestor.primitive
-    return Caller(
-        calling_ae=str(request.calling_ae_title) if request else "",
-        called_ae=str(request.called_ae_title) if request else "",
-        address=association.requestor.address,
+    return Limits(
+        pdu_bytes=node.max_pdu_bytes,
+        idle_seconds=node.idle_seconds,
+        connections=connections,
+        connections_per_address=connections // 2,
     )
-
-
-def _incoming(event: Any, peer: str) -> IncomingInstance:
-    request = event.request
-    return IncomingInstance(
-        peer=peer,
-        calling_ae=_caller(event.assoc).calling_ae.strip(),
-        sop_class_uid=str(request.AffectedSOPClassUID),
-        sop_instance_uid=str(request.AffectedSOPInstanceUID),
-        transfer_syntax_uid=str(event.context.transfer_syntax),
-        dataset=(request.DataSet.getbuffer(),),
-    )
-
-
-def _idle(association: Association, unanswered: "Unanswered") -> bool:
-    """Whether an association has neither a half-received message, nor one being answered, nor one being sent."""
-    dimse, dul = association.dimse, association.dul
-    if not dul.is_alive():
-        return True
-    return dimse.message is None and dimse.msg_queue.empty() and unanswered.of(association) == 0

@@ -1,46 +1,67 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The storage SCU: sends result objects to one configured destination and reports each object's status."""
+"""The storage SCU: sends result objects to one configured destination and reports each object's status.
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+It also asks an archive for storage commitment and for what it has, and tells modalities what we keep.
+"""
+
+import socket
+import ssl
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from pydicom import dcmread
+from pydicom.dataset import Dataset
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID
-from pynetdicom import _config, evt
-from pynetdicom.association import Association
-from pynetdicom.presentation import PresentationContext, build_context
 
-from service.domain.errors import DestinationUnreachableError
-from service.ports import EncodedObject
+from service.domain.errors import (
+    CommitmentUnsupportedError,
+    DeliveryError,
+    DestinationUnreachableError,
+    QueryUnsupportedError,
+)
+from service.ports import CommitmentReport, EncodedObject, ObjectReference
 from service.settings import DestinationSettings
-from service.transport.deadline import deadline, shut_down
-from service.transport.sop_classes import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, VERIFICATION
-from service.transport.upper_layer import GuardedAE, GuardedSocket, Limits, silence_pynetdicom
+from service.transport import commitment
+from service.transport.commitment import UnreadableError, decode, encode
+from service.transport.dimse import MEDIUM, Command, CommandField, Elements, Tag, request, response
+from service.transport.negotiation import MAX_CONTEXTS, Accepted, rejection_text, silence_pynetdicom
+from service.transport.requestor import AssociationRejectedError, Part10, Requestor, Secure
+from service.transport.sop_classes import (
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+    STORAGE_COMMITMENT,
+    STUDY_ROOT_FIND,
+    UNCOMPRESSED,
+    VERIFICATION,
+)
+from service.transport.statuses import INVALID_ARGUMENT, PENDING, SUCCESS
 
-SLOWEST_BYTES_PER_SECOND = 100_000
-"""A link slower than this is as good as down: an object gets the time that it needs at this rate, and the timeout."""
-MAX_CONTEXTS = 128
-"""Presentation contexts of one association (PS3.8 9.3.2.2: odd numbers from 1 to 255)."""
+PREAMBLE_BYTES = 132
+META_GROUP_LENGTH_BYTES = 12
+FINALLY_REFUSED = frozenset((0x0122, 0x0123, 0x0124, 0x0211))
+"""Statuses of an N-ACTION that asking again does not change (PS3.7 annex C)."""
+REPORT_WAIT_SECONDS = 2.0
+"""Time that an archive has to report on the association of the request; most report on one of their own."""
+UIDS_IN_ONE_QUERY = 50
 
 
 class StoreScu:
-    """A destination for results.
+    """A destination for results, and an archive or modality to speak with about storage commitment.
 
     Parameters
     ----------
     ae_title
         Our own AE title, as the destination knows us.
+    secure
+        Wraps a connection in TLS; plain when None.
     """
 
-    def __init__(self, settings: DestinationSettings, *, ae_title: str) -> None:
+    def __init__(self, settings: DestinationSettings, *, ae_title: str, secure: Secure | None = None) -> None:
         silence_pynetdicom()
-        # Files go out byte for byte; pynetdicom otherwise parses and encodes them again.
-        _config.STORE_SEND_CHUNKED_DATASET = True
         self._settings = settings
         self._ae_title = ae_title
+        self._secure = secure
 
     @property
     def name(self) -> str:
@@ -53,99 +74,158 @@ class StoreScu:
         if not objects:
             return statuses
         with self._association(_proposed(objects)) as association:
-            for message_id, item in enumerate(objects, start=1):
-                if not association.is_established:
+            for number, item in enumerate(objects):
+                if not association.established:
                     break
-                statuses[item.sop_instance_uid] = self._store(association, item, message_id % 65_536)
+                statuses[item.sop_instance_uid] = self._store(association, item, number % 65_535 + 1)
         return statuses
 
     def echo(self) -> None:
         """C-ECHO; raises DestinationUnreachableError with what went wrong and what to check."""
-        contexts = [build_context(VERIFICATION, [IMPLICIT_VR_LITTLE_ENDIAN])]
-        with self._association(contexts) as association:
-            if not association.is_established:
+        with self._association([(VERIFICATION, IMPLICIT_VR_LITTLE_ENDIAN)]) as association:
+            context = association.context_for(VERIFICATION, UNCOMPRESSED)
+            if context is None:
                 raise self._unreachable("accepted the association but not C-ECHO; enable the Verification SOP class")
-            with deadline(self._settings.timeout_seconds, lambda: _socket(association)):
-                status = association.send_c_echo()
-            if status.get("Status") != 0:
+            elements = request(CommandField.C_ECHO, data_set=False, affected_sop_class_uid=VERIFICATION)
+            try:
+                answer, _ = association.request(context, elements)
+            except ConnectionError:
+                raise self._unreachable("accepted the association but did not answer C-ECHO") from None
+            if answer.number(Tag.STATUS) != SUCCESS:
                 raise self._unreachable("accepted the association but did not answer C-ECHO with success")
 
-    def _store(self, association: Association, item: EncodedObject, message_id: int) -> int | None:
-        patience = self._settings.timeout_seconds
-        total = patience + item.path.stat().st_size / SLOWEST_BYTES_PER_SECOND
-        association.dimse_timeout = total + 1  # it counts from the first byte; the deadline strikes first
-        with deadline(patience, lambda: _socket(association), total_seconds=total) as watch:
-            _watch_sending(association, watch.progress)
+    def request_commitment(
+        self, transaction_uid: str, references: Sequence[ObjectReference]
+    ) -> CommitmentReport | None:
+        """N-ACTION; see `ports.CommitmentPeer`."""
+        with self._association([(STORAGE_COMMITMENT, uid) for uid in UNCOMPRESSED]) as association:
+            context = association.context_for(STORAGE_COMMITMENT, UNCOMPRESSED)
+            if context is None:
+                raise CommitmentUnsupportedError(self._text("offers no storage commitment; set 'commitment: none'"))
+            elements = request(
+                CommandField.N_ACTION,
+                data_set=True,
+                requested_sop_class_uid=STORAGE_COMMITMENT,
+                requested_sop_instance_uid=commitment.PUSH_MODEL_INSTANCE,
+                action_type_id=commitment.REQUEST_ACTION,
+            )
+            data = commitment.encode_request(transaction_uid, references, transfer_syntax=context.transfer_syntax)
             try:
-                answer = association.send_c_store(_payload(association, item), msg_id=message_id)
-            except (ValueError, RuntimeError):  # no presentation context for it; the association ended
-                return None
-        status = answer.get("Status")
-        return None if status is None else int(status)
+                return self._await_report(association, context, transaction_uid, elements=elements, data=data)
+            except ConnectionError as error:
+                raise self._unreachable(f"broke the association after N-ACTION ({error})") from None
+
+    def find_stored(self, study_instance_uid: str, references: Sequence[ObjectReference]) -> frozenset[str]:
+        """C-FIND, first for the study's series and then for the instances in each; see `ports.CommitmentPeer`."""
+        wanted = {reference.sop_instance_uid for reference in references}
+        with self._association([(STUDY_ROOT_FIND, uid) for uid in UNCOMPRESSED]) as association:
+            context = association.context_for(STUDY_ROOT_FIND, UNCOMPRESSED)
+            if context is None:
+                raise QueryUnsupportedError(self._text("does not answer queries (Study Root C-FIND)"))
+            try:
+                return frozenset(_instances(association, context, study_instance_uid, wanted) & wanted)
+            except ConnectionError as error:
+                raise self._unreachable(f"broke the association during C-FIND ({error})") from None
+
+    def report_commitment(self, report: CommitmentReport) -> None:
+        """N-EVENT-REPORT; see `ports.CommitmentPeer`. We are the SCP on an association that we request."""
+        contexts = [(STORAGE_COMMITMENT, uid) for uid in UNCOMPRESSED]
+        with self._association(contexts, scp_roles=(STORAGE_COMMITMENT,)) as association:
+            context = association.context_for(STORAGE_COMMITMENT, UNCOMPRESSED)
+            if context is None:
+                raise DeliveryError(self._text("does not take reports of storage commitment from us as SCP"))
+            kind = commitment.SOME_FAILED if report.failed else commitment.ALL_COMMITTED
+            elements = request(
+                CommandField.N_EVENT_REPORT,
+                data_set=True,
+                affected_sop_class_uid=STORAGE_COMMITMENT,
+                affected_sop_instance_uid=commitment.PUSH_MODEL_INSTANCE,
+                event_type_id=kind,
+            )
+            data = commitment.encode_report(report, transfer_syntax=context.transfer_syntax)
+            try:
+                answer, _ = association.request(context, elements, data)
+            except ConnectionError as error:
+                raise self._unreachable(f"broke the association after N-EVENT-REPORT ({error})") from None
+            if answer.number(Tag.STATUS) != SUCCESS:
+                raise DeliveryError(self._text(f"answered N-EVENT-REPORT with 0x{answer.number(Tag.STATUS):04X}"))
+
+    def _store(self, association: Requestor, item: EncodedObject, message_id: int) -> int | None:
+        encoded = _payload(association, item)
+        if encoded is None:
+            return None
+        context, data_set = encoded
+        elements = request(
+            CommandField.C_STORE,
+            data_set=True,
+            message_id=message_id,
+            affected_sop_class_uid=item.sop_class_uid,
+            affected_sop_instance_uid=item.sop_instance_uid,
+            priority=MEDIUM,
+        )
+        try:
+            answer, _ = association.request(context, elements, data_set)
+            return answer.number(Tag.STATUS)
+        except ConnectionError:
+            return None
+
+    def _await_report(
+        self,
+        association: Requestor,
+        context: Accepted,
+        transaction_uid: str,
+        *,
+        elements: Elements,
+        data: bytes,
+    ) -> CommitmentReport | None:
+        """Send the request; return the report if it comes while we hold the association open."""
+        association.send(context, elements, data)
+        answer, report = _until_answer(association, context, transaction_uid)
+        status = answer.number(Tag.STATUS)
+        if status in FINALLY_REFUSED:
+            raise CommitmentUnsupportedError(self._text(f"refused storage commitment with 0x{status:04X}"))
+        if status != SUCCESS:
+            raise self._unreachable(f"answered N-ACTION with 0x{status:04X}")
+        if report is None and association.wait(REPORT_WAIT_SECONDS):
+            report = _take_report(association, context, transaction_uid)
+        return report
 
     @contextmanager
-    def _association(self, contexts: list[PresentationContext]) -> Iterator[Association]:
-        association = self._associate(contexts)
-        try:
-            yield association
-        finally:
-            with deadline(self._settings.timeout_seconds, lambda: _socket(association)):
-                association.release()
-            _close(association)
-
-    def _associate(self, contexts: list[PresentationContext]) -> Association:
-        """Open an association; one whose contexts were all refused is returned too, as not established."""
-        opened: list[Association] = []
-        handlers: list[evt.EventHandlerType] = [(evt.EVT_CONN_OPEN, lambda event: opened.append(event.assoc))]
-        started = time.monotonic()
-        with deadline(2 * self._settings.timeout_seconds, lambda: _socket(opened[0]) if opened else None):
-            association = self._request(contexts, handlers)
-        if association.is_established or association.rejected_contexts:
-            return association
-        _close(association)
-        raise self._unreachable(self._failure(association, connected=bool(opened), started=started))
-
-    def _request(self, contexts: list[PresentationContext], handlers: list[evt.EventHandlerType]) -> Association:
+    def _association(
+        self, contexts: Sequence[tuple[str, str]], *, scp_roles: Iterable[str] = ()
+    ) -> Iterator[Requestor]:
         settings = self._settings
-        entity = _entity(self._ae_title, settings.timeout_seconds)
         try:
-            return entity.associate(
-                settings.host,
-                settings.port,
-                contexts=contexts,
-                ae_title=settings.ae_title,
-                evt_handlers=handlers,
+            association = Requestor.connect(
+                settings.host, settings.port, patience_seconds=settings.timeout_seconds, secure=self._secure
             )
         except OSError as error:
-            raise self._unreachable(f"has no address ({error.strerror or error}); check 'host'") from None
+            raise self._unreachable(_connect_text(error)) from None
+        with association:
+            self._negotiate(association, contexts, scp_roles)
+            yield association
 
-    def _failure(self, association: Association, *, connected: bool, started: float) -> str:
-        if association.is_rejected:
-            return _rejection_text(association)
-        if connected:
-            return "answered on TCP but not with an association; check that this port speaks DICOM without TLS"
-        seconds = time.monotonic() - started
-        return f"took no TCP connection ({seconds:.1f} s); check host, port, firewall and that the peer runs"
+    def _negotiate(self, association: Requestor, contexts: Sequence[tuple[str, str]], scp_roles: Iterable[str]) -> None:
+        try:
+            association.associate(self._ae_title, self._settings.ae_title, contexts, scp_roles=scp_roles)
+        except AssociationRejectedError as error:
+            raise self._unreachable(_rejection_text(error.rejection)) from None
+        except ConnectionError:
+            what = "answered on TCP but not with an association; check that this port speaks DICOM"
+            raise self._unreachable(f"{what} {'with' if self._secure else 'without'} TLS") from None
 
-    def _unreachable(self, what: str) -> DestinationUnreachableError:
+    def _text(self, what: str) -> str:
         settings = self._settings
-        return DestinationUnreachableError(
+        return (
             f"destination '{settings.name}' ({settings.ae_title} at {settings.host}:{settings.port}, "
             f"called by {self._ae_title}) {what}"
         )
 
-
-def _entity(ae_title: str, timeout_seconds: float) -> GuardedAE:
-    entity = GuardedAE(ae_title)
-    entity.limits = Limits(pdu_seconds=timeout_seconds)
-    entity.connection_timeout = timeout_seconds
-    entity.acse_timeout = timeout_seconds
-    entity.dimse_timeout = timeout_seconds
-    entity.network_timeout = None  # deadlines bound every exchange; this timer also runs while we send
-    return entity
+    def _unreachable(self, what: str) -> DestinationUnreachableError:
+        return DestinationUnreachableError(self._text(what))
 
 
-def _proposed(objects: Iterable[EncodedObject]) -> list[PresentationContext]:
+def _proposed(objects: Iterable[EncodedObject]) -> list[tuple[str, str]]:
     """Propose each SOP class in its files' own transfer syntax and in the two that a PACS is sure to take.
 
     One context per transfer syntax: the answer then says for each whether it is accepted (PS3.8 9.3.3.2).
@@ -154,45 +234,106 @@ def _proposed(objects: Iterable[EncodedObject]) -> list[PresentationContext]:
     for item in objects:
         for transfer_syntax in (_transfer_syntax(item), EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN):
             pairs[item.sop_class_uid, transfer_syntax] = None
-    return [build_context(sop_class, [syntax]) for sop_class, syntax in list(pairs)[:MAX_CONTEXTS]]
+    return list(pairs)[:MAX_CONTEXTS]
 
 
 def _transfer_syntax(item: EncodedObject) -> str:
     return str(read_file_meta_info(item.path).TransferSyntaxUID)
 
 
-def _payload(association: Association, item: EncodedObject) -> Any:
-    """Return the file's path, to be sent as it is, or its data set where the peer wants another encoding."""
-    wanted = (item.sop_class_uid, _transfer_syntax(item))
-    accepted = {(str(context.abstract_syntax), str(_first(context))) for context in association.accepted_contexts}
-    return item.path if wanted in accepted else dcmread(item.path)
+def _payload(association: Requestor, item: EncodedObject) -> tuple[Accepted, bytes | Part10] | None:
+    """Return the file as it is, or its data set where the peer wants another encoding; None where it takes neither."""
+    meta = read_file_meta_info(item.path)
+    own = association.context_for(item.sop_class_uid, [str(meta.TransferSyntaxUID)])
+    if own is not None:
+        offset = PREAMBLE_BYTES + META_GROUP_LENGTH_BYTES + int(meta.FileMetaInformationGroupLength)
+        return own, Part10(path=item.path, offset=offset)
+    other = association.context_for(item.sop_class_uid, (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN))
+    if other is None or UID(meta.TransferSyntaxUID).is_compressed:
+        return None
+    return other, encode(dcmread(item.path), other.transfer_syntax)
 
 
-def _first(context: PresentationContext) -> UID:
-    return context.transfer_syntax[0]
+def _until_answer(
+    association: Requestor, context: Accepted, transaction_uid: str
+) -> tuple[Command, CommitmentReport | None]:
+    """Return the answer to N-ACTION, and the report of an archive that is quicker with it than with its answer."""
+    report = None
+    while True:
+        command, data = association.read()
+        if command.is_response:
+            return command, report
+        report = _answered(association, context, command, data, transaction_uid) or report
 
 
-def _watch_sending(association: Association, progress: Callable[[], None]) -> None:
-    if isinstance(association.dul.socket, GuardedSocket):
-        association.dul.socket.sent = progress
+def _take_report(association: Requestor, context: Accepted, transaction_uid: str) -> CommitmentReport | None:
+    command, data = association.read()
+    return _answered(association, context, command, data, transaction_uid)
 
 
-def _socket(association: Association) -> Any:
-    return association.dul.socket.socket if association.dul.socket else None
+def _answered(
+    association: Requestor, context: Accepted, command: Command, data: bytes, transaction_uid: str
+) -> CommitmentReport | None:
+    """Answer an N-EVENT-REPORT and return its report when it is of our transaction."""
+    if command.field != CommandField.N_EVENT_REPORT:
+        raise ConnectionError("sent a request that nobody asked for")
+    try:
+        report = commitment.decode_report(decode(data, context.transfer_syntax))
+        status = SUCCESS
+    except UnreadableError:
+        report, status = None, INVALID_ARGUMENT
+    event_type_id = command.elements.get(Tag.EVENT_TYPE_ID, 0)
+    association.reply(context, response(command, status, event_type_id=event_type_id))
+    return report if report is not None and report.transaction_uid == transaction_uid else None
 
 
-def _close(association: Association) -> None:
-    """Close the connection whatever state pynetdicom left it in."""
-    connection = _socket(association)
-    if connection is not None:
-        shut_down(connection)
-        connection.close()
+def _instances(association: Requestor, context: Accepted, study: str, wanted: Collection[str]) -> set[str]:
+    """Ask for the study's series, and in each for the wanted instances, until all are found."""
+    found: set[str] = set()
+    names = sorted(wanted)
+    for series in _find(association, context, "SERIES", StudyInstanceUID=study, SeriesInstanceUID=""):
+        for start in range(0, len(names), UIDS_IN_ONE_QUERY):
+            keys = {"StudyInstanceUID": study, "SeriesInstanceUID": str(series.get("SeriesInstanceUID", ""))}
+            some = names[start : start + UIDS_IN_ONE_QUERY]
+            matches = _find(association, context, "IMAGE", **keys, SOPInstanceUID=some)
+            found.update(str(match.get("SOPInstanceUID", "")) for match in matches)
+        if found.issuperset(wanted):
+            break
+    return found
 
 
-def _rejection_text(association: Association) -> str:
-    answer = association.acceptor.primitive
-    if answer is None:
-        return "rejected the association"
+def _find(association: Requestor, context: Accepted, level: str, **keys: str | list[str]) -> list[Dataset]:
+    """Return all matches of one query (PS3.4 C.4.1)."""
+    query = Dataset()
+    query.QueryRetrieveLevel = level
+    for keyword, value in keys.items():
+        setattr(query, keyword, value)
+    elements = request(CommandField.C_FIND, data_set=True, affected_sop_class_uid=STUDY_ROOT_FIND, priority=MEDIUM)
+    association.send(context, elements, encode(query, context.transfer_syntax))
+    matches: list[Dataset] = []
+    while True:
+        command, data = association.read()
+        status = command.number(Tag.STATUS)
+        if status not in PENDING:
+            if status != SUCCESS:
+                raise ConnectionError(f"answered C-FIND with 0x{status:04X}")
+            return matches
+        try:
+            matches.append(decode(data, context.transfer_syntax))
+        except UnreadableError as error:
+            raise ConnectionError(f"sent a match that cannot be read ({error})") from None
+
+
+def _connect_text(error: OSError) -> str:
+    if isinstance(error, socket.gaierror):
+        return f"has no address ({error.strerror or error}); check 'host'"
+    if isinstance(error, ssl.SSLError):
+        return f"refused the TLS handshake ({error.reason or type(error).__name__}); check the certificates"
+    text = error.strerror or str(error) or type(error).__name__
+    return f"took no TCP connection ({text}); check host, port, firewall and that the peer runs"
+
+
+def _rejection_text(rejection: tuple[int, int, int]) -> str:
     advice = {(1, 3): "add our AE title there", (1, 7): "check 'ae_title' of the destination"}
-    remedy = advice.get((answer.result_source or 0, answer.diagnostic or 0), "the peer's log says why")
-    return f"rejected the association: {answer.reason_str}; {remedy}"
+    remedy = advice.get(rejection[1:], "the peer's log says why")
+    return f"rejected the association: {rejection_text(rejection)}; {remedy}"

@@ -19,7 +19,7 @@ from service.domain.event import AssociationRejected, Event
 from service.ports import IncomingInstance, StoreOutcome
 from service.settings import NodeSettings, PeerSettings
 from service.transport.store_scp import StoreScp
-from service.transport.upper_layer import Limits
+from service.transport.connection import Limits
 
 pytestmark = pytest.mark.peers
 CONVERSATIONS = 300

@@ -33,7 +33,7 @@ from service.domain.event import (
 from service.ports import IncomingInstance, StoreOutcome
 from service.settings import NodeSettings, PeerSettings
 from service.transport.store_scp import StoreScp
-from service.transport.upper_layer import Limits
+from service.transport.connection import Limits
 
 pytestmark = pytest.mark.peers
 
@@ -251,6 +251,7 @@ def test_drops_a_long_pdu_of_a_known_peer(node: Node) -> None:
         bomb.sendall(association_request())
         assert read_pdu(bomb)[0] == 2
         bomb.sendall(struct.pack(">BBI", 4, 0, 1_000_000))
+        assert read_pdu(bomb)[0] == 7
         assert bomb.recv(1) == b""
     assert ConnectionDropped(reason="pdu_length") in node.events
 
