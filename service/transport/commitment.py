@@ -2,13 +2,8 @@
 """Storage commitment on the wire (PS3.4 annex J): its data sets, and the acceptor's side of its two messages."""
 
 from collections.abc import Iterable, Iterator
-from io import BytesIO
 
 from pydicom.dataset import Dataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filereader import read_dataset
-from pydicom.filewriter import write_dataset
-from pydicom.uid import UID
 
 from service.domain.errors import StorageError
 from service.ports import (
@@ -20,6 +15,7 @@ from service.ports import (
     ObjectReference,
 )
 from service.transport.acceptor import Answer, Message
+from service.transport.data_set import UnreadableError, decode, encode
 from service.transport.dimse import Tag, response
 from service.transport.sop_classes import STORAGE_COMMITMENT
 from service.transport.statuses import (
@@ -39,10 +35,6 @@ ALL_COMMITTED, SOME_FAILED = 1, 2
 DATA_SET_BYTES = 1_048_576
 """About 7,000 references; what a data set of this size can make a parser do is bounded too."""
 NO_SUCH_OBJECT = 0x0112
-
-
-class UnreadableError(ValueError):
-    """A data set of storage commitment cannot be used."""
 
 
 class CommitmentScp:
@@ -138,24 +130,6 @@ def decode_report(dataset: Dataset) -> CommitmentReport:
             for item in _sequence(dataset, "FailedSOPSequence")
         ),
     )
-
-
-def encode(dataset: Dataset, transfer_syntax: str) -> bytes:
-    """Return an encoded data set."""
-    syntax = UID(transfer_syntax)
-    stream = DicomBytesIO()
-    stream.is_little_endian, stream.is_implicit_VR = syntax.is_little_endian, syntax.is_implicit_VR
-    write_dataset(stream, dataset)
-    return bytes(stream.getvalue())
-
-
-def decode(data: bytes, transfer_syntax: str) -> Dataset:
-    """Return a small data set of a message; raises UnreadableError."""
-    syntax = UID(transfer_syntax)
-    try:
-        return read_dataset(BytesIO(data), syntax.is_implicit_VR, syntax.is_little_endian)
-    except Exception as error:  # noqa: BLE001 - pydicom raises whatever a parser can on a peer's bytes
-        raise UnreadableError(type(error).__name__) from None
 
 
 def _read(message: Message) -> Dataset:

@@ -6,11 +6,10 @@ It also asks an archive for storage commitment and for what it has, and tells mo
 
 import socket
 import ssl
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from pydicom import dcmread
-from pydicom.dataset import Dataset
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID
 
@@ -23,10 +22,13 @@ from service.domain.errors import (
 from service.ports import CommitmentReport, EncodedObject, ObjectReference
 from service.settings import DestinationSettings
 from service.transport import commitment
-from service.transport.commitment import UnreadableError, decode, encode
-from service.transport.dimse import MEDIUM, Command, CommandField, Elements, Tag, request, response
+from service.transport.commitment_scu import take_report, until_answer
+from service.transport.data_set import encode
+from service.transport.dimse import MEDIUM, CommandField, Elements, Tag, request
 from service.transport.negotiation import MAX_CONTEXTS, Accepted, rejection_text, silence_pynetdicom
-from service.transport.requestor import AssociationRejectedError, Part10, Requestor, Secure
+from service.transport.query_scu import find_instances
+from service.transport.requestor import AssociationRejectedError, Requestor, Secure
+from service.transport.sending import Part10
 from service.transport.sop_classes import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
@@ -35,7 +37,7 @@ from service.transport.sop_classes import (
     UNCOMPRESSED,
     VERIFICATION,
 )
-from service.transport.statuses import INVALID_ARGUMENT, PENDING, SUCCESS
+from service.transport.statuses import SUCCESS
 
 PREAMBLE_BYTES = 132
 META_GROUP_LENGTH_BYTES = 12
@@ -43,7 +45,6 @@ FINALLY_REFUSED = frozenset((0x0122, 0x0123, 0x0124, 0x0211))
 """Statuses of an N-ACTION that asking again does not change (PS3.7 annex C)."""
 REPORT_WAIT_SECONDS = 2.0
 """Time that an archive has to report on the association of the request; most report on one of their own."""
-UIDS_IN_ONE_QUERY = 50
 
 
 class StoreScu:
@@ -123,7 +124,7 @@ class StoreScu:
             if context is None:
                 raise QueryUnsupportedError(self._text("does not answer queries (Study Root C-FIND)"))
             try:
-                return frozenset(_instances(association, context, study_instance_uid, wanted) & wanted)
+                return frozenset(find_instances(association, context, study_instance_uid, wanted) & wanted)
             except ConnectionError as error:
                 raise self._unreachable(f"broke the association during C-FIND ({error})") from None
 
@@ -180,14 +181,14 @@ class StoreScu:
     ) -> CommitmentReport | None:
         """Send the request; return the report if it comes while we hold the association open."""
         association.send(context, elements, data)
-        answer, report = _until_answer(association, context, transaction_uid)
+        answer, report = until_answer(association, context, transaction_uid)
         status = answer.number(Tag.STATUS)
         if status in FINALLY_REFUSED:
             raise CommitmentUnsupportedError(self._text(f"refused storage commitment with 0x{status:04X}"))
         if status != SUCCESS:
             raise self._unreachable(f"answered N-ACTION with 0x{status:04X}")
         if report is None and association.wait(REPORT_WAIT_SECONDS):
-            report = _take_report(association, context, transaction_uid)
+            report = take_report(association, context, transaction_uid)
         return report
 
     @contextmanager
@@ -252,76 +253,6 @@ def _payload(association: Requestor, item: EncodedObject) -> tuple[Accepted, byt
     if other is None or UID(meta.TransferSyntaxUID).is_compressed:
         return None
     return other, encode(dcmread(item.path), other.transfer_syntax)
-
-
-def _until_answer(
-    association: Requestor, context: Accepted, transaction_uid: str
-) -> tuple[Command, CommitmentReport | None]:
-    """Return the answer to N-ACTION, and the report of an archive that is quicker with it than with its answer."""
-    report = None
-    while True:
-        command, data = association.read()
-        if command.is_response:
-            return command, report
-        report = _answered(association, context, command, data, transaction_uid) or report
-
-
-def _take_report(association: Requestor, context: Accepted, transaction_uid: str) -> CommitmentReport | None:
-    command, data = association.read()
-    return _answered(association, context, command, data, transaction_uid)
-
-
-def _answered(
-    association: Requestor, context: Accepted, command: Command, data: bytes, transaction_uid: str
-) -> CommitmentReport | None:
-    """Answer an N-EVENT-REPORT and return its report when it is of our transaction."""
-    if command.field != CommandField.N_EVENT_REPORT:
-        raise ConnectionError("sent a request that nobody asked for")
-    try:
-        report = commitment.decode_report(decode(data, context.transfer_syntax))
-        status = SUCCESS
-    except UnreadableError:
-        report, status = None, INVALID_ARGUMENT
-    event_type_id = command.elements.get(Tag.EVENT_TYPE_ID, 0)
-    association.reply(context, response(command, status, event_type_id=event_type_id))
-    return report if report is not None and report.transaction_uid == transaction_uid else None
-
-
-def _instances(association: Requestor, context: Accepted, study: str, wanted: Collection[str]) -> set[str]:
-    """Ask for the study's series, and in each for the wanted instances, until all are found."""
-    found: set[str] = set()
-    names = sorted(wanted)
-    for series in _find(association, context, "SERIES", StudyInstanceUID=study, SeriesInstanceUID=""):
-        for start in range(0, len(names), UIDS_IN_ONE_QUERY):
-            keys = {"StudyInstanceUID": study, "SeriesInstanceUID": str(series.get("SeriesInstanceUID", ""))}
-            some = names[start : start + UIDS_IN_ONE_QUERY]
-            matches = _find(association, context, "IMAGE", **keys, SOPInstanceUID=some)
-            found.update(str(match.get("SOPInstanceUID", "")) for match in matches)
-        if found.issuperset(wanted):
-            break
-    return found
-
-
-def _find(association: Requestor, context: Accepted, level: str, **keys: str | list[str]) -> list[Dataset]:
-    """Return all matches of one query (PS3.4 C.4.1)."""
-    query = Dataset()
-    query.QueryRetrieveLevel = level
-    for keyword, value in keys.items():
-        setattr(query, keyword, value)
-    elements = request(CommandField.C_FIND, data_set=True, affected_sop_class_uid=STUDY_ROOT_FIND, priority=MEDIUM)
-    association.send(context, elements, encode(query, context.transfer_syntax))
-    matches: list[Dataset] = []
-    while True:
-        command, data = association.read()
-        status = command.number(Tag.STATUS)
-        if status not in PENDING:
-            if status != SUCCESS:
-                raise ConnectionError(f"answered C-FIND with 0x{status:04X}")
-            return matches
-        try:
-            matches.append(decode(data, context.transfer_syntax))
-        except UnreadableError as error:
-            raise ConnectionError(f"sent a match that cannot be read ({error})") from None
 
 
 def _connect_text(error: OSError) -> str:

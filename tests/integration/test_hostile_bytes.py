@@ -18,8 +18,8 @@ from harness.scripted import association_request
 from service.domain.event import AssociationRejected, Event
 from service.ports import IncomingInstance, StoreOutcome
 from service.settings import NodeSettings, PeerSettings
-from service.transport.store_scp import StoreScp
 from service.transport.connection import Limits
+from service.transport.store_scp import StoreScp
 
 pytestmark = pytest.mark.peers
 CONVERSATIONS = 300

@@ -32,8 +32,8 @@ from service.domain.event import (
 )
 from service.ports import IncomingInstance, StoreOutcome
 from service.settings import NodeSettings, PeerSettings
-from service.transport.store_scp import StoreScp
 from service.transport.connection import Limits
+from service.transport.store_scp import StoreScp
 
 pytestmark = pytest.mark.peers
 
