@@ -31,9 +31,14 @@ class NodeStopping(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssociationAccepted(Event):
-    """A peer opened an association."""
+    """A peer opened an association.
+
+    `user_identity` is the type of the user identity that it offered (PS3.7 D.3.3.7), which the node does not use;
+    "" for none.
+    """
 
     peer: str
+    user_identity: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from service.transport.connection import (
     ProtocolError,
 )
 from service.transport.dimse import Command, CommandField, decode_command, response
-from service.transport.negotiation import Accepted, Request, decode_request
+from service.transport.negotiation import Accepted
 from service.transport.pdu import (
     ABORT_BY_USER,
     RELEASE_RP,
@@ -60,8 +60,16 @@ class Answer(Protocol):
 class Services(Protocol):
     """What the association asks of the server that it belongs to."""
 
-    def admit(self, request: Request) -> tuple[bytes, dict[int, Accepted]]:
-        """Return the A-ASSOCIATE-AC and its contexts; raises EndAssociationError with the A-ASSOCIATE-RJ."""
+    def admit(self, body: bytes) -> tuple[bytes, Mapping[int, Accepted]]:
+        """Return the A-ASSOCIATE-AC for an A-ASSOCIATE-RQ, and its contexts.
+
+        Raises
+        ------
+        EndAssociationError
+            The association is refused, with the A-ASSOCIATE-RJ.
+        ProtocolError, PeerBrokeLimitError
+            The request is none.
+        """
 
     def dropped(self, reason: str) -> None:
         """Note that the connection ends because the peer passed a limit or broke the protocol."""
@@ -83,7 +91,7 @@ class Association:
         self._services = services
         self._limits = limits
         self._reader = PduReader(connection, limits)
-        self._contexts: dict[int, Accepted] = {}
+        self._contexts: Mapping[int, Accepted] = {}
         self._sending = threading.Lock()
         self.established = False
         self.busy = False
@@ -122,7 +130,7 @@ class Association:
         kind = self._reader.next_pdu(seconds=limits.negotiation_seconds, reason="negotiation_time")
         if kind != PduType.ASSOCIATE_RQ:
             raise ProtocolError
-        pdu, self._contexts = self._services.admit(decode_request(self._reader.body()))
+        pdu, self._contexts = self._services.admit(self._reader.body())
         self.established = True
         self._send(pdu)
 

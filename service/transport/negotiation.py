@@ -8,6 +8,7 @@ import logging
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from pydicom.uid import UID
@@ -35,13 +36,16 @@ _FIXED_BYTES = 68
 _ITEM = struct.Struct(">BxH")
 _PRESENTATION_RQ, _PRESENTATION_AC, _USER_INFORMATION = 0x20, 0x21, 0x50
 _USER_IDENTITY_TYPES = {1: "username", 2: "username_passcode", 3: "kerberos", 4: "saml", 5: "jwt"}
+REMEMBERED = 64
+REMEMBERED_BYTES = 32_768
+"""Requests that are remembered, and the longest of them."""
 LARGEST_PDU_BYTES = 1_048_576
 """Sent to a peer that says that it takes any length (0)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Request:
-    """An A-ASSOCIATE-RQ; `user_identity` is the type of identity offered, never its value."""
+    """An A-ASSOCIATE-RQ; `user_identity` is the type of identity offered, never its value. Equal to itself only."""
 
     calling_ae: str
     called_ae: str
@@ -101,6 +105,30 @@ def decode_request(body: bytes) -> Request:
         user_identity=_USER_IDENTITY_TYPES.get(identity.user_identity_type, "other") if identity else "",
         primitive=primitive,
     )
+
+
+class Negotiator:
+    """Decodes and accepts requests, and remembers what it did: a sender asks for the same each time.
+
+    pynetdicom takes 12 ms for the 120 contexts that many senders propose, most of an association's set-up.
+    """
+
+    def __init__(self, supported: Sequence[PresentationContext], *, max_pdu_bytes: int) -> None:
+        self._supported = tuple(supported)
+        self._max_pdu_bytes = max_pdu_bytes
+        self._decode = lru_cache(REMEMBERED)(decode_request)
+        self._accept = lru_cache(REMEMBERED)(self._accept_anew)
+
+    def decode(self, body: bytes) -> Request:
+        """Return the request; raises as `decode_request`."""
+        return self._decode(body) if len(body) <= REMEMBERED_BYTES else decode_request(body)
+
+    def accept(self, request: Request) -> tuple[bytes, Mapping[int, Accepted]]:
+        """Return the A-ASSOCIATE-AC PDU that answers a request, and the contexts that it accepts."""
+        return self._accept(request)
+
+    def _accept_anew(self, request: Request) -> tuple[bytes, Mapping[int, Accepted]]:
+        return accept(request, self._supported, max_pdu_bytes=self._max_pdu_bytes)
 
 
 def accept(

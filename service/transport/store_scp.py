@@ -21,7 +21,7 @@ from service.transport.admission import STRANGER, Caller, find_peer, rejection
 from service.transport.commitment import CommitmentScp
 from service.transport.connection import Connection, Limits
 from service.transport.dimse import CommandField, Tag, response
-from service.transport.negotiation import APPLICATION_CONTEXT, Accepted, Request, accept, silence_pynetdicom
+from service.transport.negotiation import APPLICATION_CONTEXT, Accepted, Negotiator, silence_pynetdicom
 from service.transport.pdu import reject
 from service.transport.server import ConnectionCounts, Server
 from service.transport.sop_classes import INPUT_SOP_CLASSES, accepted_contexts
@@ -75,7 +75,8 @@ class StoreScp:
         self.receiver = receiver
         self.observer = observer
         self.commitment = CommitmentScp(listener=commitments, service=commitment_requests)
-        self.contexts = accepted_contexts(sop_classes, transfer_syntaxes, commitment=self.commitment.offered)
+        contexts = accepted_contexts(sop_classes, transfer_syntaxes, commitment=self.commitment.offered)
+        self.negotiator = Negotiator(contexts, max_pdu_bytes=node.max_pdu_bytes)
         self._limits = limits or _limits(node)
         self._draining = threading.Event()
         self._associations: set[Association] = set()
@@ -122,9 +123,8 @@ class StoreScp:
             association.abort()
         return not any(association.busy for association in left)
 
-    def rejection(self, request: Request, caller: Caller) -> Rejection | None:
+    def rejection(self, caller: Caller) -> Rejection | None:
         """Return why an association is refused; None when it is not."""
-        del request
         if self.draining:
             return Rejection.DRAINING
         return rejection(self.peers, caller, ae_title=self.node.ae_title) or self._crowded()
@@ -188,9 +188,10 @@ class _Session:
         """Report a connection that was ended."""
         self._scp.dropped(reason)
 
-    def admit(self, request: Request) -> tuple[bytes, dict[int, Accepted]]:
+    def admit(self, body: bytes) -> tuple[bytes, Mapping[int, Accepted]]:
         """Accept or reject an association."""
         scp = self._scp
+        request = scp.negotiator.decode(body)
         if not request.version_supported:
             raise EndAssociationError(reject(*UNSUPPORTED_VERSION))
         if request.application_context != APPLICATION_CONTEXT:
@@ -199,12 +200,12 @@ class _Session:
         peer = find_peer(scp.peers, caller)
         self._peer = peer.name if peer else STRANGER
         self._calling_ae = request.calling_ae
-        reason = scp.rejection(request, caller)
+        reason = scp.rejection(caller)
         if reason is not None:
             scp.observer(AssociationRejected(peer=self._peer, reason=reason.value))
             raise EndAssociationError(reject(*REJECTION[reason]))
-        scp.observer(AssociationAccepted(peer=self._peer))
-        return accept(request, scp.contexts, max_pdu_bytes=scp.node.max_pdu_bytes)
+        scp.observer(AssociationAccepted(peer=self._peer, user_identity=request.user_identity))
+        return scp.negotiator.accept(request)
 
     def _store(self, message: Message, answer: Answer) -> None:
         started = time.monotonic()

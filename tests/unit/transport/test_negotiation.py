@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.transport.connection import PeerBrokeLimitError, ProtocolError
-from service.transport.negotiation import accept, decode_accept, decode_request, encode_request
+from service.transport.negotiation import Negotiator, accept, decode_accept, decode_request, encode_request
 from service.transport.sop_classes import STORAGE_COMMITMENT, accepted_contexts
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -35,6 +35,15 @@ def test_both_sides_agree_on_the_contexts() -> None:
     assert told.max_pdu_bytes == 131_072
     assert dict(told.contexts) == theirs
     assert [(entry.context_id, entry.abstract_syntax) for entry in theirs.values()] == [(1, CT)]
+
+
+def test_a_request_that_came_before_is_not_negotiated_again() -> None:
+    negotiator = Negotiator(OURS, max_pdu_bytes=131_072)
+    asked = body([(CT, EXPLICIT), (CT, JPEG)])
+    assert negotiator.decode(bytes(asked)) is negotiator.decode(bytes(asked))
+    assert (
+        negotiator.accept(negotiator.decode(asked))[0] == accept(decode_request(asked), OURS, max_pdu_bytes=131_072)[0]
+    )
 
 
 def test_an_archive_may_be_the_scp_of_commitment() -> None:
