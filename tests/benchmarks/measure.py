@@ -16,9 +16,9 @@ class Measurement:
     name: str
     value: float
     unit: str
-    against: str
-    ratio: float
-    spread: float
+    against: str = ""
+    ratio: float = 1.0
+    spread: float = 0.0
 
 
 def interleaved(runs: Mapping[str, Callable[[], float]], *, repeats: int) -> dict[str, list[float]]:
@@ -34,7 +34,8 @@ def interleaved(runs: Mapping[str, Callable[[], float]], *, repeats: int) -> dic
 
 def spread(values: list[float]) -> float:
     """Return (largest - smallest) / median."""
-    return (max(values) - min(values)) / statistics.median(values)
+    median = statistics.median(values)
+    return (max(values) - min(values)) / median if median else 0.0
 
 
 def compared(name: str, unit: str, found: Mapping[str, list[float]], *, ours: str) -> list[Measurement]:
@@ -52,3 +53,8 @@ def compared(name: str, unit: str, found: Mapping[str, list[float]], *, ours: st
         for peer, values in found.items()
         if peer != ours
     ]
+
+
+def alone(name: str, unit: str, values: list[float]) -> Measurement:
+    """Return our own median, beside nobody's."""
+    return Measurement(name=name, value=round(statistics.median(values), 3), unit=unit, spread=round(spread(values), 3))

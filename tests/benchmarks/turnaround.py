@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """How long after its last image a study's report is in the PACS."""
 
-import statistics
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from harness.dcmtk import dcmsend
 from harness.node import NodeProgram
 from harness.orthanc import Orthanc
 from harness.processes import wait_until
-from tests.benchmarks.measure import Measurement, spread
+from models.phantoms.samples import draw_all
+from tests.benchmarks.bench import Bench
+from tests.benchmarks.measure import Measurement, alone
 from tests.chaos.studies import CopiedStudy, copy_studies
 
 KINDS = {
@@ -19,14 +21,18 @@ KINDS = {
 }
 
 
-def measure_turnaround(samples: Path, folder: Path, *, repeats: int) -> list[Measurement]:
+def measure_turnaround(bench: Bench) -> Iterator[Measurement]:
     """Measure seconds from the last acknowledgement to the last result object in Orthanc, one study at a time."""
+    folder = bench.disk / "turnaround"
+    draw_all(bench.samples)
     orthanc = Orthanc(folder / "orthanc")
     orthanc.start()
     node = NodeProgram(folder / "node", pacs=(orthanc.ae_title, orthanc.dicom_port))
     node.start()
     try:
-        return [_measure(kind, samples / name, folder, node, repeats=repeats) for kind, name in KINDS.items()]
+        for kind, name in KINDS.items():
+            yield _measure(kind, bench.samples / name, folder, node, repeats=bench.repeats)
+            bench.advance(kind)
     finally:
         node.stop()
         orthanc.stop()
@@ -35,14 +41,7 @@ def measure_turnaround(samples: Path, folder: Path, *, repeats: int) -> list[Mea
 def _measure(kind: str, sample: Path, folder: Path, node: NodeProgram, *, repeats: int) -> Measurement:
     studies = list(copy_studies([sample], folder / sample.name, count=repeats + 1))
     seconds = [_turnaround(study, node) for study in studies][1:]
-    return Measurement(
-        name=f"last image in to results in the PACS, {kind}",
-        value=round(statistics.median(seconds), 3),
-        unit="s",
-        against="",
-        ratio=1.0,
-        spread=round(spread(seconds), 3),
-    )
+    return alone(f"last image in to results in the PACS, {kind}", "s", seconds)
 
 
 def _turnaround(study: CopiedStudy, node: NodeProgram) -> float:

@@ -64,5 +64,11 @@ class StoreScpProgram:
             self._program.stop()
             self._program = None
 
+    @property
+    def pid(self) -> int:
+        if self._program is None:
+            raise RuntimeError("storescp does not run")
+        return self._program.pid
+
     def files(self) -> list[Path]:
         return sorted(path for path in self.folder.iterdir() if path.is_file())

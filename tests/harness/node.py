@@ -25,9 +25,13 @@ class NodeProgram:
         self.called = Called(port=self.port)
         self.config = folder / "config.yaml"
         folder.mkdir(parents=True, exist_ok=True)
-        self.config.write_text(yaml.safe_dump({**self._sections(*pacs), **(changes or {})}))
+        self.write_config({**self._sections(*pacs), **(changes or {})})
         self._program: Program | None = None
         self._starts = 0
+
+    def write_config(self, sections: dict[str, Any]) -> None:
+        """Write config.yaml; a running node does not notice."""
+        self.config.write_text(yaml.safe_dump(sections))
 
     def _sections(self, pacs_title: str, pacs_port: int) -> dict[str, Any]:
         return {

@@ -65,6 +65,12 @@ class Orthanc:
             self._program.stop()
             self._program = None
 
+    @property
+    def pid(self) -> int:
+        if self._program is None:
+            raise RuntimeError("Orthanc does not run")
+        return self._program.pid
+
     def kill(self) -> None:
         """End it as a power cut would."""
         if self._program is not None:
