@@ -2,25 +2,40 @@
 """The node itself, as the program that a hospital runs."""
 
 import json
+import signal
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 import yaml
 
 from harness.dcmtk import Called
 from harness.processes import Program, free_port, wait_until
-from service.storage.database import create_database
+from service.storage.database import DATABASE_FILE
 from service.storage.statistics import SqlStatistics, StudyStatus
 
 
 class NodeProgram:
-    """`dokuei run` in a folder of its own on free loopback ports; `changes` are sections of config.yaml."""
+    """`dokuei run` in a folder of its own on free loopback ports; `changes` are sections of config.yaml.
 
-    def __init__(self, folder: Path, *, pacs: tuple[str, int], changes: dict[str, Any] | None = None) -> None:
+    `database_url` puts its journal into another database than the SQLite file in the data folder.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        pacs: tuple[str, int],
+        changes: dict[str, Any] | None = None,
+        database_url: str | None = None,
+    ) -> None:
         self.folder = folder
+        self.database_url = database_url
         self.port, self.http_port = free_port(), free_port()
         self.called = Called(port=self.port)
         self.config = folder / "config.yaml"
@@ -33,10 +48,17 @@ class NodeProgram:
         """Write config.yaml; a running node does not notice."""
         self.config.write_text(yaml.safe_dump(sections))
 
+    def change(self, sections: dict[str, dict[str, Any]]) -> None:
+        """Change options within sections of config.yaml; a running node does not notice."""
+        present = yaml.safe_load(self.config.read_text())
+        for name, options in sections.items():
+            present[name] = {**present.get(name, {}), **options}
+        self.write_config(present)
+
     def _sections(self, pacs_title: str, pacs_port: int) -> dict[str, Any]:
         return {
             "node": {"host": "127.0.0.1", "port": self.port},
-            "storage": {"folder": str(self.folder / "data"), "reserve_bytes": 100_000_000},
+            "storage": self.storage_section(),
             "peers": [
                 {"name": "modality", "ae_title": "MODALITY", "address": "127.0.0.1"},
                 {"name": "pacs", "ae_title": pacs_title, "address": "127.0.0.1"},
@@ -56,6 +78,11 @@ class NodeProgram:
             "http": {"port": self.http_port},
         }
 
+    def storage_section(self, **changes: Any) -> dict[str, Any]:
+        """Section `storage`, with changes."""
+        section = {"folder": str(self.folder / "data"), "reserve_bytes": 100_000_000, **changes}
+        return section if self.database_url is None else {**section, "database_url": self.database_url}
+
     def start(self, *, wait: bool = True) -> None:
         self._starts += 1
         command = [sys.executable, "-m", "service", "run", str(self.config)]
@@ -73,6 +100,19 @@ class NodeProgram:
         if self._program is not None:
             self._program.stop(seconds=60)
             self._program = None
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal to the parent process."""
+        if self._program is not None:
+            self._program.send_signal(number)
+
+    def wait_for_end(self, *, seconds: float) -> int:
+        """Wait until the parent process has ended; return its exit status."""
+        if self._program is None:
+            raise RuntimeError("the node does not run")
+        wait_until(lambda: not self.runs, seconds=seconds, what="the node still runs")
+        status, self._program = self._program.exit_status, None
+        return status
 
     @property
     def pid(self) -> int:
@@ -103,24 +143,33 @@ class NodeProgram:
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
 
-    def studies(self) -> dict[str, StudyStatus]:
-        """The analysed studies in the ledger by Study Instance UID."""
-        engine = create_database(self.folder / "data")
+    @contextmanager
+    def _engine(self) -> Iterator[sa.Engine]:
+        url = self.database_url or f"sqlite:///{self.folder / 'data' / DATABASE_FILE}"
+        engine = sa.create_engine(url, poolclass=sa.NullPool)
         try:
-            rows = SqlStatistics(engine).studies(limit=1000)
+            yield engine
         finally:
             engine.dispose()
+
+    @contextmanager
+    def journal(self) -> Iterator[sa.Connection]:
+        """A connection of our own to the node's database, to read."""
+        with self._engine() as engine, engine.connect() as connection:
+            yield connection
+
+    def studies(self) -> dict[str, StudyStatus]:
+        """The analysed studies in the ledger by Study Instance UID."""
+        with self._engine() as engine:
+            rows = SqlStatistics(engine).studies(limit=10_000)
         return {row.study_instance_uid: row for row in rows}
 
     def wait_until_idle(self, *, seconds: float = 120) -> dict[str, StudyStatus]:
         """Wait until nothing is left to do."""
 
         def idle() -> bool:
-            engine = create_database(self.folder / "data")
-            try:
+            with self._engine() as engine:
                 return not any(SqlStatistics(engine).counts().pending.values())
-            finally:
-                engine.dispose()
 
         wait_until(idle, seconds=seconds, what="the node is still busy")
         return self.studies()

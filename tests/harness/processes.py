@@ -2,6 +2,7 @@
 """Starts and stops the programs that tests talk to."""
 
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -55,6 +56,18 @@ class Program:
     @property
     def runs(self) -> bool:
         return self._process.poll() is None
+
+    @property
+    def exit_status(self) -> int:
+        """Exit status of a program that has ended, negative for a signal."""
+        status = self._process.poll()
+        if status is None:
+            raise RuntimeError(f"{self._process.args} still runs")
+        return int(status)
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self._process.send_signal(number)
 
     def wait_for_port(self, port: int, *, seconds: float = 30) -> None:
         """Wait until the program listens; fails with its output when it ends instead."""

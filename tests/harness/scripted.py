@@ -65,7 +65,11 @@ def _read(connection: socket.socket, size: int) -> bytes:
 
 
 def association_request(
-    *, calling: str = "MODALITY", called: str = "DOKUEI", sop_class: str = "1.2.840.10008.1.1"
+    *,
+    calling: str = "MODALITY",
+    called: str = "DOKUEI",
+    sop_class: str = "1.2.840.10008.1.1",
+    transfer_syntax: str = "1.2.840.10008.1.2",
 ) -> bytes:
     """Return an A-ASSOCIATE-RQ PDU with one presentation context, number 1."""
     primitive = A_ASSOCIATE()
@@ -74,7 +78,7 @@ def association_request(
     primitive.called_ae_title = called
     primitive.calling_presentation_address = _address()
     primitive.called_presentation_address = _address()
-    context = build_context(sop_class, ["1.2.840.10008.1.2"])
+    context = build_context(sop_class, [transfer_syntax])
     context.context_id = 1
     primitive.presentation_context_definition_list = [context]
     primitive.user_information = _user_information()
