@@ -1,46 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kills the node again and again while studies arrive, and counts what is lost or doubled in a real Orthanc.
+"""Kills the node again and again while studies arrive; counts what is lost or doubled in a real Orthanc (goal 12)."""
 
-`python -m tests.chaos.kill_node --out build/chaos.json` (what `make chaos` runs)
-"""
-
-import argparse
-import json
 import random
-import sys
-import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.dcmtk import storescu
 from harness.node import NodeProgram
-from harness.orthanc import Orthanc
 from models.phantoms.samples import draw_all
 from service.storage.statistics import StudyStatus
+from tests.chaos.journal import audit
 from tests.chaos.studies import CopiedStudy, copy_studies
+from tests.chaos.verdict import Chaos, Verdict, stopwatch
 
-PATIENCE_SECONDS = 1200.0
+PATIENCE_SECONDS = 3_600.0
 ACKNOWLEDGED = "Received Store Response (Success)"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """One line of build/chaos.json."""
-
-    name: str
-    kills: int
-    lost: int
-    duplicated: int
-    seconds: float
-    studies: int
-    acknowledged: int
-    seed: int
+LONGEST_LIFE_SECONDS = 6.0
 
 
 class Sender(threading.Thread):
@@ -66,38 +44,36 @@ class Sender(threading.Thread):
         return True
 
 
-def run(*, kills: int, count: int, seed: int, folder: Path) -> Verdict:
-    """Send `count` studies to a node that is killed `kills` times; return what became of them."""
-    samples = folder / "samples"
+def run(chaos: Chaos) -> Verdict:
+    """Send studies to a node that is killed again and again; return what became of them."""
+    samples, sizes = chaos.folder / "samples", chaos.sizes
     draw_all(samples)
-    studies = list(copy_studies(_cheap_first(samples), folder / "studies", count=count))
-    orthanc = Orthanc(folder / "orthanc")
-    orthanc.start()
-    node = NodeProgram(
-        folder / "node", pacs=(orthanc.ae_title, orthanc.dicom_port), changes={"close": {"quiet_seconds": 20}}
-    )
-    started = time.monotonic()
-    try:
-        node.start()
+    studies = list(copy_studies(_cheap_first(samples), chaos.folder / "studies", count=sizes.studies))
+    with (
+        stopwatch() as seconds,
+        chaos.running_orthanc() as orthanc,
+        chaos.running_node(pacs=orthanc, changes={"close": {"quiet_seconds": 20}}) as node,
+    ):
         sender = Sender(node, studies)
         sender.start()
-        _kill_repeatedly(node, kills=kills, rng=random.Random(seed))
+        _kill_repeatedly(chaos, node)
         sender.join(PATIENCE_SECONDS)
-        rows = node.wait_for_results(count, seconds=PATIENCE_SECONDS)
+        rows = node.wait_for_results(len(studies), seconds=PATIENCE_SECONDS)
         tags = [orthanc.tags(instance) for instance in orthanc.instances()]
         lost, duplicated = count_faults(tags, rows, studies)
-    finally:
         node.stop()
-        orthanc.stop()
+        node.start()  # what a start puts in order is in order then
+        node.stop()
+        found = audit(node)
     return Verdict(
         name="kill -9 of the node",
-        kills=kills,
+        database=chaos.database,
+        kills=sizes.kills,
         lost=lost,
         duplicated=duplicated,
-        seconds=round(time.monotonic() - started, 1),
-        studies=len(rows),
-        acknowledged=len(sender.acknowledged),
-        seed=seed,
+        seconds=seconds(),
+        faults=found.faults,
+        found={"studies": len(rows), "acknowledged": len(sender.acknowledged), "seed": chaos.seed},
     )
 
 
@@ -107,12 +83,13 @@ def _cheap_first(samples: Path) -> list[Path]:
     return [names[number] for number in "1232136214"]
 
 
-def _kill_repeatedly(node: NodeProgram, *, kills: int, rng: random.Random) -> None:
-    for number in range(kills):
-        time.sleep(rng.uniform(0.5, 12.0))
+def _kill_repeatedly(chaos: Chaos, node: NodeProgram) -> None:
+    rng: random.Random = chaos.rng
+    for number in range(chaos.sizes.kills):
+        time.sleep(rng.uniform(0.2, LONGEST_LIFE_SECONDS))
         node.kill()
         node.start(wait=rng.random() < 0.8)  # sometimes it dies again before it has even started
-        print(f"kill {number + 1} of {kills}", flush=True)  # noqa: T201 - progress of a long run
+        chaos.progress(f"kill {number + 1} of {chaos.sizes.kills}")
 
 
 def count_faults(
@@ -134,23 +111,3 @@ def _lost(study: CopiedStudy, row: StudyStatus | None, reports: Counter[str]) ->
     if row is None or not reports[study.study_instance_uid]:
         return len(study.files)
     return len(study.files) - row.instances
-
-
-def main() -> None:
-    """Run and write the verdict; exit status 1 when anything was lost or doubled."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("build/chaos.json"))
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--studies", type=int, default=60)
-    parser.add_argument("--seed", type=int, default=20261120)
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="dokuei-chaos-") as folder:
-        verdict = run(kills=options.kills, count=options.studies, seed=options.seed, folder=Path(folder))
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps([asdict(verdict)], indent=1) + "\n")
-    print(json.dumps(asdict(verdict)))  # noqa: T201 - the command's result
-    raise SystemExit(verdict.lost + verdict.duplicated > 0)
-
-
-if __name__ == "__main__":
-    main()

@@ -31,7 +31,7 @@ class Fault:
 class Proxy:
     """Listens on a free loopback port; `up` is what happens towards the server, `down` towards the client."""
 
-    def __init__(self, server_port: int, *, up: Fault = Fault(), down: Fault = Fault()) -> None:  # noqa: B008 - frozen
+    def __init__(self, server_port: int, *, up: Fault = Fault(), down: Fault = Fault()) -> None:
         self._server_port, self._up, self._down = server_port, up, down
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])

@@ -31,9 +31,7 @@ class Modality:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._message_id = 0
         self.socket.sendall(
-            association_request(
-                calling=calling, sop_class=CTImageStorage, transfer_syntax=str(ExplicitVRLittleEndian)
-            )
+            association_request(calling=calling, sop_class=CTImageStorage, transfer_syntax=str(ExplicitVRLittleEndian))
         )
         kind, _answer = read_pdu(self.socket)
         if kind != ASSOCIATE_AC:
