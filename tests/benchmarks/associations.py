@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 from harness.proc import cpu_seconds, forget_peak_memory, memory_mb
+from harness.processes import wait_until
 from harness.scripted import association_request, read_pdu
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.measure import Measurement, alone, compared, interleaved
@@ -52,7 +53,8 @@ def measure_idle(bench: Bench) -> Iterator[Measurement]:
     seconds = 5.0 if bench.quick else 20.0
     node = NodeReceiver(bench.memory / "idle")
     with running({DOKUEI: lambda: node}):
-        time.sleep(5)  # the child has loaded its packages by then
+        wait_until(lambda: node.http("/readyz")[0] == 200, seconds=300, what="the node is not ready")
+        time.sleep(2)
         before = _cpu_percent(node.pid, seconds)
         with associations(node, IDLE_ASSOCIATIONS):
             memory = memory_mb(node.pid)
@@ -86,6 +88,7 @@ def measure_memory(bench: Bench) -> Iterator[Measurement]:
     node = NodeReceiver(bench.disk / "memory")
     count = 8 if bench.quick else 40
     with running({DOKUEI: lambda: node}):
+        wait_until(lambda: node.http("/readyz")[0] == 200, seconds=300, what="the node is not ready")
         before = memory_mb(node.pid)
         forget_peak_memory(node.pid)
         bench.blast(node, CT_IMAGE_STORAGE, bench.template(CT).dataset, count=count, senders=16)

@@ -81,8 +81,8 @@ class BareReceiver:
 class StoreScpReceiver(StoreScpProgram):
     """DCMTK's storescp as fast as it goes: a process per association, raw bytes to disk, large PDUs."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder, "--fork", "-dhl", "+B", "-pdu", "131072")
+    def __init__(self, folder: Path, *, environment: dict[str, str] | None = None) -> None:
+        super().__init__(folder, "--fork", "-dhl", "+B", "-pdu", "131072", environment=environment)
         self.called = Called(port=self.port, ae_title=self.ae_title)
 
     def empty(self) -> None:

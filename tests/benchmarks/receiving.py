@@ -2,7 +2,7 @@
 """How fast images come in: from a sender that is never the limit, from DCMTK's senders, flushed and not."""
 
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from tests.benchmarks.receivers import (
     NodeReceiver,
     OrthancReceiver,
     Receiver,
+    StoreScpReceiver,
     can_be_unsafe,
     not_flushed,
     running,
@@ -27,6 +28,8 @@ from tests.benchmarks.receivers import (
 
 KINDS = (CT, DX, MG, SMALL)
 WARM_OBJECTS = {CT.name: 8, DX.name: 2, MG.name: 1, SMALL.name: 40}
+UNMODIFIED = {key: value for key, value in ENVIRONMENT.items() if key != "TCP_NODELAY"}
+AS_IT_COMES = "DCMTK storescp --fork, as it comes"
 WRITERS = {"C program: write, fsync": "fsync", "C program: write, fsync, rename, fsync of folder": "rename"}
 
 
@@ -115,29 +118,26 @@ def _measure_program(bench: Bench, kind: Kind, program: str) -> Iterator[Measure
 
 
 def measure_stall(bench: Bench) -> Iterator[Measurement]:
-    """Measure a sender that leaves Nagle's algorithm on, as most modalities do: the receiver can end the stall."""
-    template = bench.template(CT)
-    environment = {key: value for key, value in ENVIRONMENT.items() if key != "TCP_NODELAY"}
-    with running(not_flushed(bench.memory / "receivers"), (ours(), DCMTK, ORTHANC)) as receivers:
-        runs = {
-            name: DcmtkSender(
-                bench, each, template, program="storescu", senders=1, environment=environment, most=_most(name)
-            )
-            for name, each in receivers.items()
-        }
-        found = interleaved(runs, repeats=bench.repeats)
-        name = f"receive (not flushed) {CT.name}, 1 sender, unmodified storescu"
-        yield from compared(name, "objects/s", {key: _per_object(values) for key, values in found.items()}, ours=ours())
-        bench.advance(name)
+    """Measure senders that leave Nagle's algorithm on, as most modalities do: the receiver can end the stall.
+
+    Small objects stall in every receiver of DCMTK, slices in one that is not told to set TCP_NODELAY either.
+    """
+    makers = not_flushed(bench.memory / "receivers")
+    makers[AS_IT_COMES] = lambda: StoreScpReceiver(bench.memory / "receivers" / "plain", environment=UNMODIFIED)
+    for kind, peers in ((SMALL, (DCMTK, ORTHANC)), (CT, (AS_IT_COMES, ORTHANC))):
+        with running(makers, (ours(), *peers)) as receivers:
+            runs = {name: _stalling(bench, each, kind, name) for name, each in receivers.items()}
+            found = interleaved(runs, repeats=bench.repeats)
+            name = f"receive (not flushed) {kind.name}, 1 sender, unmodified storescu"
+            yield from compared(name, kind.unit, found, ours=ours())
+            bench.advance(name)
 
 
-def _most(receiver: str) -> int:
-    """A receiver that stalls the sender takes 40 ms for each: a few objects are enough."""
-    return 400 if receiver == ours() else 20
-
-
-def _per_object(values: Sequence[float]) -> list[float]:
-    return [value * 1e6 / 524_746 for value in values]
+def _stalling(bench: Bench, receiver: Receiver, kind: Kind, name: str) -> "DcmtkSender":
+    # A receiver that stalls the sender takes 40 ms and more for each object: a few are enough.
+    most = 400 if name == ours() else 40
+    template = bench.template(kind)
+    return DcmtkSender(bench, receiver, template, program="storescu", senders=1, environment=UNMODIFIED, most=most)
 
 
 def _senders(number: int) -> str:

@@ -13,9 +13,8 @@ from harness.dcmtk import dcmsend
 from harness.node import NodeProgram
 from harness.orthanc import Orthanc
 from harness.processes import free_port, wait_until
-from models.phantoms.samples import draw_all
 from tests.chaos.kill_node import count_faults
-from tests.chaos.studies import CopiedStudy, copy_studies
+from tests.chaos.studies import CopiedStudy, film_studies
 from tests.chaos.verdict import Chaos, Verdict, stopwatch
 
 TIMEOUT_SECONDS = 5.0
@@ -27,7 +26,7 @@ GOOD = "good"
 
 def run_faults(chaos: Chaos) -> Verdict:
     """Deliver to a good archive with and without bad ones beside it; then stop the node while senders are stuck."""
-    studies = _films(chaos, 3)
+    studies = film_studies(chaos.folder, count=3)
     with stopwatch() as seconds, chaos.running_orthanc() as orthanc:
         alone = _lags(chaos, orthanc, {}, studies[:1])[0]
         servers = start_all()
@@ -131,16 +130,9 @@ def _destination(name: str, ae_title: str, port: int) -> dict[str, Any]:
     }
 
 
-def _films(chaos: Chaos, number: int) -> list[CopiedStudy]:
-    samples = chaos.folder / "samples"
-    draw_all(samples)
-    film = next(path for path in samples.iterdir() if path.name.startswith("2-"))
-    return list(copy_studies([film], chaos.folder / "films", count=number))
-
-
 def run_restarts(chaos: Chaos) -> Verdict:
     """Kill, stop, freeze and start the archive again and again while results go out; all arrive once."""
-    studies = _films(chaos, 3 * chaos.sizes.restarts)
+    studies = film_studies(chaos.folder, count=3 * chaos.sizes.restarts)
     rng = chaos.rng
     changes = {"close": {"quiet_seconds": 2, "settle_seconds": 1}}
     with (

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from harness.dcmtk import dcmsend
 from harness.modality import SUCCESS, Modality, RejectedError, slice_dataset
 from harness.node import NodeProgram
-from models.phantoms.samples import draw_all
 from tests.chaos.journal import audit, stored_instances
 from tests.chaos.kill_node import count_faults
-from tests.chaos.studies import CopiedStudy, copy_studies
+from tests.chaos.studies import film_studies
 from tests.chaos.verdict import Chaos, Verdict, stopwatch
 
 SENDERS = 6
@@ -72,7 +71,7 @@ class SlowSender(threading.Thread):
 
 def run(chaos: Chaos) -> Verdict:
     """Stop the node in the middle of everything; start it again; stop it by force."""
-    studies = _studies(chaos)
+    studies = film_studies(chaos.folder, count=6)
     with (
         stopwatch() as seconds,
         chaos.running_orthanc() as orthanc,
@@ -137,13 +136,6 @@ def stop_faults(stop_seconds: float, forced_seconds: float, status: int) -> tupl
 
 def _under_way(sent: Sent, signalled_at: float) -> bool:
     return sent.started_at < signalled_at < sent.started_at + OBJECT_SECONDS * 0.9
-
-
-def _studies(chaos: Chaos) -> list[CopiedStudy]:
-    samples = chaos.folder / "samples"
-    draw_all(samples)
-    film = next(path for path in samples.iterdir() if path.name.startswith("2-"))
-    return list(copy_studies([film], chaos.folder / "films", count=6))
 
 
 def _stop_under_load(chaos: Chaos, node: NodeProgram) -> tuple[list[Sent], float, float, int]:

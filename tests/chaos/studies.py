@@ -8,6 +8,9 @@ from pathlib import Path
 from pydicom import dcmread
 
 from models.phantoms.dicom import PhantomStudy
+from models.phantoms.samples import SAMPLES
+
+FILM = "2-chest-film-normal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +30,15 @@ def copy_studies(samples: list[Path], folder: Path, *, count: int) -> Iterator[C
         target.mkdir(parents=True)
         files = tuple(_copy(path, target / path.name, identity) for path in sorted(source.glob("*.dcm")))
         yield CopiedStudy(study_instance_uid=identity.study_instance_uid, files=files)
+
+
+def film_studies(folder: Path, *, count: int) -> list[CopiedStudy]:
+    """Return studies of one normal film each: the quickest to draw and to analyse."""
+    sample = folder / FILM
+    if not sample.exists():
+        sample.mkdir(parents=True)
+        next(each for each in SAMPLES if each.name == FILM).draw(sample)
+    return list(copy_studies([sample], folder / "films", count=count))
 
 
 def _copy(source: Path, target: Path, identity: PhantomStudy) -> Path:

@@ -16,8 +16,7 @@ from harness.modality import Modality, slice_dataset
 from harness.node import NodeProgram
 from harness.proc import descendants
 from harness.processes import wait_until
-from models.phantoms.samples import draw_all
-from tests.chaos.studies import CopiedStudy, copy_studies
+from tests.chaos.studies import CopiedStudy, film_studies
 from tests.chaos.verdict import Chaos, Verdict, stopwatch
 
 DEATHS = (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGSTOP)
@@ -40,7 +39,7 @@ class Death:
 
 def run(chaos: Chaos) -> Verdict:
     """Let a child die in each way; then let one study kill every child, with another study behind it."""
-    studies = _films(chaos, len(DEATHS) + 3)
+    studies = film_studies(chaos.folder, count=len(DEATHS) + 3)
     changes = {
         "close": {"quiet_seconds": 2, "settle_seconds": 1},
         "inference": {"workers": 1, "deadline_seconds": DEADLINE_SECONDS},
@@ -192,10 +191,3 @@ def _store(chaos: Chaos, node: NodeProgram, name: str) -> int:
             return modality.store(uid, slice_dataset(uid, study_instance_uid=chaos.uid("beside")))
     except OSError:
         return -1
-
-
-def _films(chaos: Chaos, number: int) -> list[CopiedStudy]:
-    samples = chaos.folder / "samples"
-    draw_all(samples)
-    film = next(path for path in samples.iterdir() if path.name.startswith("2-"))
-    return list(copy_studies([film], chaos.folder / "films", count=number))

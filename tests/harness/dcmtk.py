@@ -46,17 +46,20 @@ def dcmsend(called: Called, paths: Sequence[Path], *options: str) -> subprocess.
 class StoreScpProgram:
     """DCMTK's storescp writing into a folder."""
 
-    def __init__(self, folder: Path, *options: str, ae_title: str = "STORESCP") -> None:
+    def __init__(
+        self, folder: Path, *options: str, ae_title: str = "STORESCP", environment: dict[str, str] | None = None
+    ) -> None:
         self.folder = folder
         self.ae_title = ae_title
         self.port = free_port()
         self._options = options
+        self._environment = environment
         self._program: Program | None = None
 
     def start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         command = ["storescp", "-aet", self.ae_title, "-od", str(self.folder), *self._options, str(self.port)]
-        self._program = Program(command, log=self.folder.with_suffix(".log"))
+        self._program = Program(command, log=self.folder.with_suffix(".log"), environment=self._environment)
         self._program.wait_for_port(self.port)
 
     def stop(self) -> None:

@@ -42,11 +42,15 @@ def wait_until(condition: Callable[[], bool], *, seconds: float, what: str) -> N
 class Program:
     """A program that runs until it is stopped; its output goes to a file."""
 
-    def __init__(self, command: Sequence[str], *, log: Path) -> None:
+    def __init__(self, command: Sequence[str], *, log: Path, environment: dict[str, str] | None = None) -> None:
         self.log = log
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=ENVIRONMENT
+                command,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env=environment or ENVIRONMENT,
             )
 
     @property
