@@ -4,10 +4,12 @@ set -euo pipefail
 
 declare -A package_of=(
   [Orthanc]=orthanc [storescu]=dcmtk [dciodvfy]=dicom3tools [zstd]=zstd [strace]=strace [promtool]=prometheus
+  [cc]="gcc libc6-dev" [ip]=iproute2
 )
 missing=()
 for command in "${!package_of[@]}"; do
-  command -v "$command" >/dev/null || missing+=("${package_of[$command]}")
+  # shellcheck disable=SC2206  # one program may need two packages
+  command -v "$command" >/dev/null || missing+=(${package_of[$command]})
 done
 [ "${#missing[@]}" -eq 0 ] && exit 0
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from harness.dcmtk import Called, StoreScpProgram
 from harness.node import NodeProgram
 from harness.orthanc import Orthanc
-from harness.processes import Program, free_port
+from harness.processes import ENVIRONMENT, Program, free_port
 from service.settings import StorageSettings
 
 DOKUEI, BARE = "Dokuei", "Dokuei's receiver alone"
@@ -45,6 +45,7 @@ class NodeReceiver(NodeProgram):
         sections["log"] = {"level": "warning"}
         if not durable:
             sections["storage"]["durability"] = UNSAFE
+            self.environment = {**ENVIRONMENT, "DOKUEI_UNSAFE": "loses-data"}
         self.write_config({**sections, "rules": [], "close": {"quiet_seconds": 600}, **(changes or {})})
 
     def empty(self) -> None:

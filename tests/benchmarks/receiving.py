@@ -173,7 +173,7 @@ class Blast:
 
 
 class Writer:
-    """One timed run of durable_writer."""
+    """One timed run of file_writer."""
 
     def __init__(self, bench: Bench, template: Template, mode: str, *, threads: int) -> None:
         self._bench, self._template, self._mode, self._threads = bench, template, mode, threads
@@ -183,7 +183,7 @@ class Writer:
         folder = self._bench.disk / "writer"
         folder.mkdir(exist_ok=True)
         settle_disk()
-        command = [str(compiled("durable_writer")), str(folder), str(self._template.dataset), str(self._count)]
+        command = [str(compiled("file_writer")), str(folder), str(self._template.dataset), str(self._count)]
         done = run_json([*command, str(self._threads), str(self._bench.next_run()), self._mode])
         for path in [*folder.glob("*.part"), *folder.glob("*/*.dcm")]:
             path.unlink()

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from harness.postgresql import Postgresql
+from harness.postgres import PostgresServer
 from tests.chaos import (
     archives,
     cutting,
@@ -96,7 +96,7 @@ def _verdicts(chosen: list[str], options: argparse.Namespace) -> Iterator[Verdic
                             database=database,
                             sizes=sizes(options),
                             seed=options.seed,
-                            postgresql=server,
+                            postgres=server,
                             progress=lambda text: progress.update(whole, description=text),
                         )
                         yield _verdict(name, chaos)
@@ -115,16 +115,16 @@ def _verdict(name: str, chaos: Chaos) -> Verdict:
 
 
 @contextmanager
-def _server(database: str) -> Iterator[Postgresql | None]:
+def _server(database: str) -> Iterator[PostgresServer | None]:
     if database == "sqlite":
         yield None
         return
-    server = Postgresql()
+    server = PostgresServer()
+    server.start()
     try:
-        server.start()
         yield server
     finally:
-        server.stop()
+        server.remove()
 
 
 def _write(verdicts: list[Verdict], out: Path) -> None:

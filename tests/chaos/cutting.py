@@ -125,11 +125,11 @@ def _store(port: int, attempt: Attempt) -> int | None:
 def run_restart(chaos: Chaos) -> Verdict:
     """Kill the node while objects arrive: the next start finds parts of files, and leaves none."""
     with stopwatch() as seconds, chaos.running_node(changes=QUIET) as node:
-        parts = 0
-        for number in range(3):
+        parts, left = 0, 0
+        for _ in range(chaos.sizes.restarts):
             modalities = [Modality(node.port) for _ in range(4)]
             for index, modality in enumerate(modalities):
-                _send_half(chaos, modality, f"{number}-{index}")
+                _send_half(chaos, modality, f"{parts}-{index}")
             time.sleep(1)
             node.kill()
             parts += _parts(node)
@@ -144,7 +144,7 @@ def run_restart(chaos: Chaos) -> Verdict:
         return Verdict(
             name="restart in the middle of C-STOREs",
             database=chaos.database,
-            kills=3,
+            kills=chaos.sizes.restarts,
             seconds=seconds(),
             faults=faults,
             found={"parts of files at the kills": parts},

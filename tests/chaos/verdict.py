@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from harness.node import NodeProgram
 from harness.orthanc import Orthanc
-from harness.postgresql import Postgresql
+from harness.postgres import PostgresServer
 from harness.processes import free_port
 from models.phantoms.dicom import phantom_uid
 
@@ -65,7 +65,7 @@ class Chaos:
     database: str = "sqlite"
     sizes: Sizes = field(default_factory=Sizes)
     seed: int = 20261120
-    postgresql: Postgresql | None = None
+    postgres: PostgresServer | None = None
     progress: Callable[[str], None] = lambda _text: None
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
 
@@ -77,7 +77,7 @@ class Chaos:
         """Return a node that does not run yet, in a folder and a database of its own."""
         number = next(self._numbers)
         address = (pacs.ae_title, pacs.dicom_port) if pacs else ("NOBODY", free_port())
-        url = self.postgresql.create(f"chaos{number}") if self.postgresql else None
+        url = self.postgres.database() if self.postgres else None
         return NodeProgram(self.folder / f"node-{number}", pacs=address, changes=changes, database_url=url)
 
     @contextmanager

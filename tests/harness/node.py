@@ -36,6 +36,7 @@ class NodeProgram:
     ) -> None:
         self.folder = folder
         self.database_url = database_url
+        self.environment: dict[str, str] | None = None
         self.port, self.http_port = free_port(), free_port()
         self.called = Called(port=self.port)
         self.config = folder / "config.yaml"
@@ -86,7 +87,8 @@ class NodeProgram:
     def start(self, *, wait: bool = True) -> None:
         self._starts += 1
         command = [sys.executable, "-m", "service", "run", str(self.config)]
-        self._program = Program(command, log=self.folder / f"node-{self._starts}.log")
+        log = self.folder / f"node-{self._starts}.log"
+        self._program = Program(command, log=log, environment=self.environment)
         if wait:
             self._program.wait_for_port(self.port, seconds=60)
 
@@ -145,7 +147,9 @@ class NodeProgram:
 
     @contextmanager
     def _engine(self) -> Iterator[sa.Engine]:
-        url = self.database_url or f"sqlite:///{self.folder / 'data' / DATABASE_FILE}"
+        url = (self.database_url or f"sqlite:///{self.folder / 'data' / DATABASE_FILE}").replace(
+            "postgresql://", "postgresql+psycopg://"
+        )
         engine = sa.create_engine(url, poolclass=sa.NullPool)
         try:
             yield engine

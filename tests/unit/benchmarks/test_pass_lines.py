@@ -100,7 +100,7 @@ def test_each_copy_of_a_template_is_another_instance(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="PEERS MISSING: cc; run tests/install_peers.sh")
-@pytest.mark.parametrize("name", ["blast", "durable_writer"])
+@pytest.mark.parametrize("name", ["blast", "file_writer"])
 def test_the_c_programs_compile_without_a_warning(name: str, tmp_path: Path) -> None:
     source = Path(__file__).parents[2] / "benchmarks" / f"{name}.c"
     command = ["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", str(tmp_path / name), str(source), "-lpthread"]

@@ -3,7 +3,7 @@
  * What the disk allows: writes the same bytes as COUNT files of its own per thread, and flushes them, as a durable
  * receiver must; it receives nothing.
  *
- *   durable_writer FOLDER FILE COUNT THREADS RUN none|fsync|rename
+ *   file_writer FOLDER FILE COUNT THREADS RUN none|fsync|rename
  *
  * none: write. fsync: write, fsync. rename: write to FOLDER/<name>.part, fsync, rename to FOLDER/<shelf>/<name>, fsync
  * of the shelf (256 shelves, made beforehand). Prints one line of JSON. */
@@ -66,7 +66,7 @@ static void *run(void *thread) {
 
 int main(int argc, char **argv) {
   if (argc != 7) {
-    fprintf(stderr, "usage: durable_writer FOLDER FILE COUNT THREADS RUN none|fsync|rename\n");
+    fprintf(stderr, "usage: file_writer FOLDER FILE COUNT THREADS RUN none|fsync|rename\n");
     return 1;
   }
   struct stat about;
