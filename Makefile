@@ -54,11 +54,11 @@ models: setup-test ## train the demonstration packages again from phantoms (abou
 	$(BIN)/python -m models.recipes.diffuse_lung --out models/packages
 	$(BIN)/python -m models.recipes.mammography --out models/packages
 
-chaos: setup-test peers ## kill the node 20 times during a 60-study run; writes build/chaos.json
-	$(BIN)/python -m tests.chaos.kill_node --out build/chaos.json
+chaos: setup-test peers ## kill, cut, fill, drain and starve the node (hours; CHAOS="--quick --only cut"); writes build/chaos.json
+	$(BIN)/python -m tests.chaos --out build/chaos.json $(CHAOS)
 
-bench: setup-test peers ## benchmarks against named peers; writes build/benchmarks.json
-	$(BIN)/python -m tests.benchmarks --out build/benchmarks.json
+bench: setup-test peers ## benchmarks against named peers (BENCH="--quick --only send"); writes build/benchmarks.json
+	$(BIN)/python -m tests.benchmarks --out build/benchmarks.json $(BENCH)
 
 soak: setup-test peers ## half an hour of steady work under observation; writes build/soak.json
 	$(BIN)/python -m tests.soak.run_node --out build/soak.json

@@ -71,7 +71,7 @@ class SlowSender(threading.Thread):
 
 def run(chaos: Chaos) -> Verdict:
     """Stop the node in the middle of everything; start it again; stop it by force."""
-    studies = film_studies(chaos.folder, count=6)
+    studies = film_studies(chaos.folder, count=min(6, chaos.sizes.studies))
     with (
         stopwatch() as seconds,
         chaos.running_orthanc() as orthanc,

@@ -28,14 +28,21 @@ class Modality:
 
     def __init__(self, port: int, *, host: str = "127.0.0.1", calling: str = "MODALITY", seconds: float = 30) -> None:
         self.socket = socket.create_connection((host, port), timeout=seconds)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._message_id = 0
-        self.socket.sendall(
-            association_request(calling=calling, sop_class=CTImageStorage, transfer_syntax=str(ExplicitVRLittleEndian))
+        try:
+            self._associate(calling)
+        except BaseException:
+            self.socket.close()
+            raise
+
+    def _associate(self, calling: str) -> None:
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        request = association_request(
+            calling=calling, sop_class=CTImageStorage, transfer_syntax=str(ExplicitVRLittleEndian)
         )
+        self.socket.sendall(request)
         kind, _answer = read_pdu(self.socket)
         if kind != ASSOCIATE_AC:
-            self.socket.close()
             raise RejectedError(f"answered the association request with a PDU of type {kind}")
 
     def __enter__(self) -> Self:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos import cutting, disk_full, drain, failing_calls, same_instance
+from tests.chaos import cutting, disk_full, drain, failing_calls
 from tests.chaos.verdict import Chaos, Sizes, SkippedError, Verdict
 
 pytestmark = pytest.mark.peers
 
-SIZES = Sizes(cuts=24, copies=40, senders=8, restarts=1)
+SIZES = Sizes(cuts=24, studies=2, restarts=1)
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,6 @@ SIZES = Sizes(cuts=24, copies=40, senders=8, restarts=1)
     [
         pytest.param(cutting.run_cuts, id="cut-at-random-bytes"),
         pytest.param(cutting.run_restart, id="killed-in-the-middle-of-c-stores"),
-        pytest.param(same_instance.run, id="same-instance-from-many-senders"),
         pytest.param(disk_full.run, id="disk-full"),
         pytest.param(failing_calls.run, id="failing-system-calls"),
         pytest.param(drain.run, id="drain"),
