@@ -46,10 +46,10 @@ def run_cuts(chaos: Chaos) -> Verdict:
             lambda: not list((node.folder / "data" / "incoming").iterdir()), seconds=60, what="incoming is not empty"
         )
         kept_before = set(stored_instances(node))
-        agains = in_parallel(lambda each: _directly(node, each), attempts, threads=THREADS)
+        repeats = in_parallel(lambda each: _directly(node, each), attempts, threads=THREADS)
         outcomes = [
             Outcome(sop_instance_uid=attempt.sop_instance_uid, first=first, again=again)
-            for attempt, first, again in zip(attempts, firsts, agains, strict=True)
+            for attempt, first, again in zip(attempts, firsts, repeats, strict=True)
         ]
         node.stop()
         kept, found = Counter(stored_instances(node).keys()), audit(node)
