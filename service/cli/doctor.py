@@ -84,10 +84,15 @@ def _disk(settings: Settings) -> Iterator[Finding]:
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:
-    for name, host, port in (
-        ("DICOM port", settings.node.host, settings.node.port),
+    node = settings.node
+    places = [
+        ("DICOM port", node.host, node.port),
+        ("DICOM TLS port", node.host, node.tls.port if node.tls else None),
         ("HTTP port", settings.http.host, settings.http.port),
-    ):
+    ]
+    for name, host, port in places:
+        if port is None:
+            continue
         problem = _bind_problem(host, port)
         yield Finding(
             subject=name,
