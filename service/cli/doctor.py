@@ -6,9 +6,11 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from service.bootstrap.packages import configuration_problems, packages_folder
+from service.bootstrap.security import ending_soon, security_problems, tls_sections
 from service.cli.console import console, print_json
 from service.dicom.pixels import missing_decoders
 from service.domain.errors import DestinationUnreachableError, DokueiError
@@ -155,4 +157,28 @@ def _destinations(settings: Settings) -> Iterator[Finding]:
         yield Finding(subject=subject, well=True, text=f"{entry.ae_title} at {entry.host}:{entry.port} answers C-ECHO")
 
 
-LOOKS: tuple[Look, ...] = (_configuration, _disk, _ports, _decoders, _inference, _packages, _destinations)
+def _certificates(settings: Settings) -> Iterator[Finding]:
+    unusable = {problem.partition(":")[0] for problem in security_problems(settings)}  # told under "configuration"
+    for place, section in tls_sections(settings):
+        if place in unusable:
+            continue
+        ending = ending_soon(place, section, datetime.now(UTC))
+        text = "; ".join(ending) or f"{place}: certificate, key and lists fit together and hold for more than 30 days"
+        yield Finding(
+            subject="certificates",
+            well=not ending,
+            text=text,
+            advice="replace the files; the node reads them again within seconds, without a restart",
+        )
+
+
+LOOKS: tuple[Look, ...] = (
+    _configuration,
+    _certificates,
+    _disk,
+    _ports,
+    _decoders,
+    _inference,
+    _packages,
+    _destinations,
+)

@@ -5,9 +5,11 @@ import hashlib
 import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 
 from service.domain.errors import ConfigurationError
 from service.settings import TlsClientSettings, TlsServerSettings
@@ -66,6 +68,20 @@ def peer_identity(connection: ssl.SSLSocket) -> CertificateIdentity | None:
     if not encoded or not parsed:
         return None
     return CertificateIdentity(sha256=fingerprint(encoded), names=tuple(_names(parsed)))
+
+
+def chain_problem(certificate: Path) -> str:
+    """Return what is wrong with the order of the certificates in a file; "" when each is issued by the next."""
+    chain = _certificates(certificate)
+    for place, (issued, issuer) in enumerate(pairwise(chain), start=1):
+        try:
+            issued.verify_directly_issued_by(issuer)
+        except (ValueError, TypeError, InvalidSignature):
+            return (
+                f"certificate {certificate}: number {place} in the file is not issued by number {place + 1}; put ours "
+                "first, then its issuer's, and so on"
+            )
+    return ""
 
 
 def certificate_problems(settings: TlsServerSettings | TlsClientSettings, *, now: datetime) -> Iterator[str]:

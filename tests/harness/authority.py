@@ -78,6 +78,15 @@ class Authority:
         )
         return pair
 
+    def subordinate(self, name: str) -> "Authority":
+        """Return an authority that this one vouches for."""
+        made = Authority(self.folder / name, name=name)
+        constraint = x509.BasicConstraints(ca=True, path_length=None)
+        builder = _builder(made._name, made._key, ends=365 * DAY).issuer_name(self._name)
+        parsed = builder.add_extension(constraint, critical=True).sign(self._key, hashes.SHA256())
+        made.certificate.write_bytes(parsed.public_bytes(serialization.Encoding.PEM))
+        return made
+
     def revocation_list(self, *pairs: Pair, ends: timedelta = 30 * DAY) -> Path:
         """Write the list of these certificates; it replaces an earlier one at once."""
         now = datetime.now(UTC)

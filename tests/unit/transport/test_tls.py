@@ -24,7 +24,7 @@ from service.domain.event import CertificateLoaded, CertificateRejected, TlsHand
 from service.settings import TlsClientSettings, TlsServerSettings
 from service.transport import tls
 from service.transport.admission import CertificateIdentity
-from service.transport.certificates import certificate_problems, peer_identity
+from service.transport.certificates import certificate_problems, chain_problem, peer_identity
 from service.transport.tls import TlsClient, TlsError, TlsServer, handshake
 
 HANDSHAKE_SECONDS = 1.0
@@ -427,6 +427,29 @@ def test_a_revocation_list_that_ends_soon_is_told(site: Site) -> None:
     settings = site.settings(revoked=site.authority.revocation_list(ends=3 * DAY))
     (problem,) = certificate_problems(settings, now=datetime.now(UTC))
     assert "revocation list" in problem
+
+
+def test_intermediate_certificates_stand_in_order(site: Site) -> None:
+    between = site.authority.subordinate("Between")
+    pair = between.issue("deep.example")
+    leaf, issuer = pair.certificate.read_bytes(), between.certificate.read_bytes()
+    pair.certificate.write_bytes(leaf + issuer)
+    assert chain_problem(pair.certificate) == ""
+    server = start(site, certificate=pair.certificate, key=pair.key)
+    assert talk(server.port, context_for(site, site.peer)) == b"hello"
+    pair.certificate.write_bytes(leaf + site.authority.certificate.read_bytes() + issuer)
+    assert "number 1 in the file is not issued by number 2" in chain_problem(pair.certificate)
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("known", [True, False])
+def test_dcmtk_is_a_client_like_any_other(site: Site, running: EchoServer, *, known: bool) -> None:
+    pair = site.peer if known else Authority(site.folder / "stranger", name="Somebody Else").issue("ct.example")
+    authority = ["+cf", str(site.authority.certificate)]
+    command = ["echoscu", "-ta", "1", "-td", "1", "+tls", str(pair.key), str(pair.certificate), *authority]
+    subprocess.run([*command, "127.0.0.1", str(running.port)], check=False, capture_output=True, timeout=30)
+    assert site.wait_result() == ("ok" if known else "unknown_authority")
+    assert [identity.sha256 for identity in running.identities if identity] == ([pair.sha256] if known else [])
 
 
 # --- the calling side ------------------------------------------------------------------------------------------------
