@@ -4,10 +4,11 @@ set -euo pipefail
 
 declare -A package_of=(
   [Orthanc]=orthanc [storescu]=dcmtk [dciodvfy]=dicom3tools [zstd]=zstd [strace]=strace [promtool]=prometheus
+  [rsyslogd]="rsyslog rsyslog-gnutls"
 )
 missing=()
 for command in "${!package_of[@]}"; do
-  command -v "$command" >/dev/null || missing+=("${package_of[$command]}")
+  command -v "$command" >/dev/null || missing+=(${package_of[$command]})
 done
 [ "${#missing[@]}" -eq 0 ] && exit 0
 

@@ -14,10 +14,12 @@ from service.bootstrap.security import ending_soon, security_problems, tls_secti
 from service.cli.console import console, print_json
 from service.dicom.pixels import missing_decoders
 from service.domain.errors import DestinationUnreachableError, DokueiError
+from service.domain.event import Event
 from service.inference.listing import check_package
 from service.inference.session import available_devices
 from service.settings import Settings, load_settings
 from service.transport.store_scu import StoreScu
+from service.transport.syslog_tls import SyslogTls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +174,27 @@ def _certificates(settings: Settings) -> Iterator[Finding]:
         )
 
 
+def _collector(settings: Settings) -> Iterator[Finding]:
+    if settings.audit is None:
+        return
+    where = f"{settings.audit.host}:{settings.audit.port}"
+    try:
+        SyslogTls(settings.audit, host=socket.getfqdn(), observer=_unobserved).probe()
+    except DokueiError as error:
+        yield Finding(
+            subject="audit collector",
+            well=False,
+            text=str(error),
+            advice="messages wait on disk meanwhile; watch dokuei_audit_pending",
+        )
+        return
+    yield Finding(subject="audit collector", well=True, text=f"{where} takes our TLS connection")
+
+
+def _unobserved(_event: Event, /) -> None:
+    """Let an event pass."""
+
+
 LOOKS: tuple[Look, ...] = (
     _configuration,
     _certificates,
@@ -181,4 +204,5 @@ LOOKS: tuple[Look, ...] = (
     _inference,
     _packages,
     _destinations,
+    _collector,
 )

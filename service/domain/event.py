@@ -241,17 +241,17 @@ class PackageLoaded(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AuditCollectorReached(Event):
-    """The audit collector takes messages (again); `pending` waited for it."""
-
-    pending: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditCollectorLost(Event):
     """The audit collector cannot be reached; messages wait on disk. `reason` is a slug."""
 
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditCollectorReached(Event):
+    """The audit collector takes messages (again); `pending` waited for it."""
+
+    pending: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

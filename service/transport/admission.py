@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from service.settings import PeerSettings, Permission
-from service.transport.sop_classes import VERIFICATION
+from service.transport.sop_classes import STORAGE_COMMITMENT, VERIFICATION
 from service.transport.statuses import Rejection
 
 STRANGER = "other"
 """The name of every peer that config.yaml does not list; an AE title as a metric label could grow without bound."""
-STORAGE_COMMITMENT_PUSH = "1.2.840.10008.1.20.1"
 QUERY_RETRIEVE = "1.2.840.10008.5.1.4.1.2."
 """The root of the Query/Retrieve SOP classes (PS3.4 annex C)."""
 
@@ -63,7 +62,7 @@ def needed_permission(sop_class_uid: str) -> Permission | None:
     """Return what a peer needs to use a SOP class; None for Verification, which every known peer may use."""
     if sop_class_uid == VERIFICATION:
         return None
-    if sop_class_uid == STORAGE_COMMITMENT_PUSH:
+    if sop_class_uid == STORAGE_COMMITMENT:
         return Permission.COMMIT
     return Permission.QUERY if sop_class_uid.startswith(QUERY_RETRIEVE) else Permission.STORE
 
