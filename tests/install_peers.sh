@@ -4,7 +4,7 @@ set -euo pipefail
 
 declare -A package_of=(
   [Orthanc]=orthanc [storescu]=dcmtk [dciodvfy]=dicom3tools [zstd]=zstd [strace]=strace [promtool]=prometheus
-  [cc]="gcc libc6-dev" [ip]=iproute2
+  [cc]="gcc libc6-dev" [ip]=iproute2 [rsyslogd]="rsyslog rsyslog-gnutls"
 )
 missing=()
 for command in "${!package_of[@]}"; do

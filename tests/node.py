@@ -16,7 +16,7 @@ from service.domain.study import study_key
 from service.engine import DbosEngine
 from service.settings import CloseSettings, DestinationSettings, Settings
 from service.storage import FileStore, SqlLedger, create_database, migrate, open_folder
-from service.workflow import Flow, FlowParts, StoreInstance
+from service.workflow import AuditTrail, Flow, FlowParts, StoreInstance
 
 DESTINATION = DestinationSettings(
     name="pacs", ae_title="PACS", host="localhost", port=1, retry_first_seconds=0.05, retry_max_seconds=0.2
@@ -43,6 +43,7 @@ class Node:
     pipeline: FakePipeline = field(default_factory=FakePipeline)
     destinations: dict[str, Any] | None = None
     reconcile_seconds: float = 1.0
+    audit: AuditTrail = field(default_factory=AuditTrail)
 
     def __post_init__(self) -> None:
         folder = open_folder(self.root / "data")
@@ -66,6 +67,7 @@ class Node:
             destinations={"pacs": self.destination} if self.destinations is None else self.destinations,
             notifiers=self.notifiers,
             study_key=partial(study_key, site_key=b"k"),
+            audit=self.audit,
         )
         self.flow = Flow(parts, self.engine, reconcile_seconds=self.reconcile_seconds)
         self.receive = StoreInstance(parts)

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 
 from service import __version__
 from service.bootstrap.analyst import ChildAnalyst
+from service.bootstrap.auditing import audit_trail, auditing
 from service.bootstrap.clock import SystemClock
 from service.bootstrap.observation import WorkObserver
 from service.bootstrap.packages import (
@@ -47,6 +48,7 @@ from service.storage.statistics import SqlStatistics
 from service.transport.store_scp import StoreScp
 from service.transport.store_scu import StoreScu
 from service.transport.webhook import Webhook
+from service.workflow.alerts import SecurityAlerts
 from service.workflow.context import FlowParts
 from service.workflow.flow import Flow
 from service.workflow.receive import StoreInstance
@@ -72,7 +74,9 @@ class Node:
             raise ConfigurationError("the node cannot start:\n  " + "\n  ".join(problems))
         self.settings = settings
         self._metrics = Metrics()
-        self._observe = combine(log, self._metrics)
+        self._alerts = SecurityAlerts()
+        audited = () if settings.audit is None else (self._alerts,)
+        self._observe = combine(log, self._metrics, *audited)
         self._health = Health()
         self._stopping = threading.Event()
         self._parts = ExitStack()
@@ -111,6 +115,8 @@ class Node:
         migrate(database)
         engine = DbosEngine(database)
         ledger = SqlLedger(database, root=folder.root, enqueue=engine.enqueue)
+        trail = audit_trail(settings)
+        self._parts.enter_context(auditing(settings, trail, ledger, alerts=self._alerts, observer=self._observe))
         store = FileStore(folder, reserve_bytes=settings.storage.reserve_bytes)
         key = partial(study_key, site_key=site_key(folder.root))
         self._measure(SqlStatistics(database), folder)
@@ -132,6 +138,7 @@ class Node:
             },
             notifiers={entry.name: Webhook(entry) for entry in settings.webhooks},
             study_key=key,
+            audit=trail,
         )
         self._start_http()
         self._start_flow(Flow(parts, engine))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from service.bootstrap.security import security_problems
 from service.domain.errors import ConfigurationError, PackageError
 from service.domain.event import PackageLoaded
 from service.domain.result import PackageStatus
@@ -100,9 +101,9 @@ def load_choices(
 
 
 def configuration_problems(settings: Settings) -> list[str]:
-    """Return what in the configuration's choice of pipelines and packages keeps the node from starting."""
+    """Return what keeps the node from starting in the configuration and in the packages and files that it names."""
     problems = [problem for name in settings.pipelines for problem in _pipeline_problems(settings, name)]
-    return problems + _destination_problems(settings)
+    return problems + _destination_problems(settings) + security_problems(settings)
 
 
 def _pipeline_problems(settings: Settings, name: str) -> list[str]:

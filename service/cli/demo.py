@@ -27,6 +27,7 @@ from service.transport.store_scu import StoreScu
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 MODALITY = "MODALITY"
+DICOM_PORT = 11112
 PATIENCE_SECONDS = 300.0
 ENDED = {"finished", "failed"}
 
@@ -120,8 +121,9 @@ def _progress() -> Iterator[Progress]:
 
 
 def _send(sample: SampleStudy, settings: Settings) -> None:
-    port, title = settings.node.port, settings.node.ae_title
-    node = DestinationSettings(name="node", ae_title=title, host="127.0.0.1", port=port)
+    node = DestinationSettings(
+        name="node", ae_title=settings.node.ae_title, host="127.0.0.1", port=settings.node.port or DICOM_PORT
+    )
     statuses = StoreScu(node, ae_title=MODALITY).send(sample.files)
     refused = [f"{status}" for status in statuses.values() if status != 0]
     if refused:

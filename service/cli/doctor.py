@@ -6,16 +6,20 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from service.bootstrap.packages import configuration_problems, packages_folder
+from service.bootstrap.security import ending_soon, security_problems, tls_sections
 from service.cli.console import console, print_json
 from service.dicom.pixels import missing_decoders
 from service.domain.errors import DestinationUnreachableError, DokueiError
+from service.domain.event import Event
 from service.inference.listing import check_package
 from service.inference.session import available_devices
 from service.settings import Settings, load_settings
 from service.transport.store_scu import StoreScu
+from service.transport.syslog_tls import SyslogTls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,10 +88,15 @@ def _disk(settings: Settings) -> Iterator[Finding]:
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:
-    for name, host, port in (
-        ("DICOM port", settings.node.host, settings.node.port),
+    node = settings.node
+    places = [
+        ("DICOM port", node.host, node.port),
+        ("DICOM TLS port", node.host, node.tls.port if node.tls else None),
         ("HTTP port", settings.http.host, settings.http.port),
-    ):
+    ]
+    for name, host, port in places:
+        if port is None:
+            continue
         problem = _bind_problem(host, port)
         yield Finding(
             subject=name,
@@ -150,4 +159,50 @@ def _destinations(settings: Settings) -> Iterator[Finding]:
         yield Finding(subject=subject, well=True, text=f"{entry.ae_title} at {entry.host}:{entry.port} answers C-ECHO")
 
 
-LOOKS: tuple[Look, ...] = (_configuration, _disk, _ports, _decoders, _inference, _packages, _destinations)
+def _certificates(settings: Settings) -> Iterator[Finding]:
+    unusable = {problem.partition(":")[0] for problem in security_problems(settings)}  # told under "configuration"
+    for place, section in tls_sections(settings):
+        if place in unusable:
+            continue
+        ending = ending_soon(place, section, datetime.now(UTC))
+        text = "; ".join(ending) or f"{place}: certificate, key and lists fit together and hold for more than 30 days"
+        yield Finding(
+            subject="certificates",
+            well=not ending,
+            text=text,
+            advice="replace the files; the node reads them again within seconds, without a restart",
+        )
+
+
+def _collector(settings: Settings) -> Iterator[Finding]:
+    if settings.audit is None:
+        return
+    where = f"{settings.audit.host}:{settings.audit.port}"
+    try:
+        SyslogTls(settings.audit, host=socket.getfqdn(), observer=_unobserved).probe()
+    except DokueiError as error:
+        yield Finding(
+            subject="audit collector",
+            well=False,
+            text=str(error),
+            advice="messages wait on disk meanwhile; watch dokuei_audit_pending",
+        )
+        return
+    yield Finding(subject="audit collector", well=True, text=f"{where} takes our TLS connection")
+
+
+def _unobserved(_event: Event, /) -> None:
+    """Let an event pass."""
+
+
+LOOKS: tuple[Look, ...] = (
+    _configuration,
+    _certificates,
+    _disk,
+    _ports,
+    _decoders,
+    _inference,
+    _packages,
+    _destinations,
+    _collector,
+)

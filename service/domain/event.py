@@ -43,10 +43,15 @@ class AssociationAccepted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssociationRejected(Event):
-    """An association was refused: unknown AE title, address, called AE title, or draining."""
+    """An association was refused: unknown AE title, address, certificate, called AE title, or draining.
+
+    `calling_ae` is what the caller called itself: for the audit trail alone, since a stranger can write anything there.
+    """
 
     peer: str
     reason: str
+    address: str = ""
+    calling_ae: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +59,31 @@ class ConnectionDropped(Event):
     """A connection was ended because the peer passed a limit or broke the protocol; `reason` is a slug."""
 
     reason: str
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsHandshake(Event):
+    """A TLS handshake on the listening side ended; `result` is "ok" or a slug that says why not."""
+
+    result: str
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateLoaded(Event):
+    """A certificate of ours or a revocation list was read; `certificate` says which, "node" or a system's name."""
+
+    certificate: str
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateRejected(Event):
+    """New certificate files cannot be used, so the last good ones stay in use."""
+
+    certificate: str
+    problem: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,3 +238,31 @@ class PackageLoaded(Event):
     status: str
     sha256_8: str
     error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditCollectorLost(Event):
+    """The audit collector cannot be reached; messages wait on disk. `reason` is a slug."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditCollectorReached(Event):
+    """The audit collector takes messages (again); `pending` waited for it."""
+
+    pending: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditSent(Event):
+    """Audit messages reached the collector."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditDropped(Event):
+    """More audit messages waited than may; the oldest are lost, which is itself audited."""
+
+    count: int

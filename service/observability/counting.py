@@ -29,6 +29,19 @@ def _dropped(families: Families, event: events.ConnectionDropped) -> None:
     families.pdu_refused.labels(event.reason).inc()
 
 
+def _handshake(families: Families, event: events.TlsHandshake) -> None:
+    families.tls_handshakes.labels(event.result).inc()
+
+
+def _certificate(families: Families, event: events.CertificateLoaded) -> None:
+    families.certificate_expiry.labels(event.certificate).set(event.expires_at)
+    families.certificate_loads.labels(event.certificate, "loaded").inc()
+
+
+def _certificate_rejected(families: Families, event: events.CertificateRejected) -> None:
+    families.certificate_loads.labels(event.certificate, "rejected").inc()
+
+
 def _received(families: Families, event: events.InstanceReceived) -> None:
     families.instances_received.labels(event.peer, modality_word(event.modality), event.outcome).inc()
     families.received_bytes.labels(event.peer).inc(event.size_bytes)
@@ -99,12 +112,31 @@ def _loaded(families: Families, event: events.PackageLoaded) -> None:
     families.model_info.labels(event.package, event.version, event.sha256_8, status).set(1)
 
 
+def _collector_reached(families: Families, event: events.AuditCollectorReached) -> None:  # noqa: ARG001 - one form
+    families.audit_collector_up.set(1)
+
+
+def _collector_lost(families: Families, event: events.AuditCollectorLost) -> None:  # noqa: ARG001 - one form
+    families.audit_collector_up.set(0)
+
+
+def _audit_sent(families: Families, event: events.AuditSent) -> None:
+    families.audit_sent.inc(event.count)
+
+
+def _audit_dropped(families: Families, event: events.AuditDropped) -> None:
+    families.audit_dropped.inc(event.count)
+
+
 MOVES: dict[type[Event], Callable[[Families, Any], None] | None] = {
     events.NodeStarted: _started,
     events.NodeStopping: None,
     events.AssociationAccepted: _accepted,
     events.AssociationRejected: _rejected,
     events.ConnectionDropped: _dropped,
+    events.TlsHandshake: _handshake,
+    events.CertificateLoaded: _certificate,
+    events.CertificateRejected: _certificate_rejected,
     events.InstanceReceived: _received,
     events.StudyClosed: _closed,
     events.StudyRouted: _routed,
@@ -120,4 +152,8 @@ MOVES: dict[type[Event], Callable[[Families, Any], None] | None] = {
     events.NotificationSent: _notified,
     events.WorkerRestarted: _restarted,
     events.PackageLoaded: _loaded,
+    events.AuditCollectorReached: _collector_reached,
+    events.AuditCollectorLost: _collector_lost,
+    events.AuditSent: _audit_sent,
+    events.AuditDropped: _audit_dropped,
 }

@@ -27,6 +27,7 @@ class Families:
         self._declare_analysis()
         self._declare_delivery()
         self._declare_node()
+        self._declare_security()
 
     def _declare_receiving(self) -> None:
         self.associations = self._counter("associations", "Associations that peers asked for.", "peer", "result")
@@ -106,6 +107,29 @@ class Families:
         self.model_info = self._gauge(
             "model_info", "The model packages; always 1.", "model", "version", "sha256_8", "status"
         )
+
+    def _declare_security(self) -> None:
+        self.tls_handshakes = self._counter("tls_handshakes", "TLS handshakes of peers.", "result")
+        self.certificate_expiry = self._gauge(
+            "certificate_expiry_timestamp_seconds", "When a certificate or revocation list ends.", "certificate"
+        )
+        self.certificate_loads = self._counter(
+            "certificate_loads",
+            "Certificate files read: loaded, or rejected while the old stay.",
+            "certificate",
+            "result",
+        )
+        self.audit_sent = self._plain_counter("audit_sent", "Audit messages that the collector took.")
+        self.audit_dropped = self._plain_counter("audit_dropped", "Audit messages lost: too many waited.")
+        self.audit_collector_up = Gauge(
+            "audit_collector_up",
+            "1 while the audit collector takes messages.",
+            namespace=NAMESPACE,
+            registry=self._registry,
+        )
+
+    def _plain_counter(self, name: str, text: str) -> Counter:
+        return Counter(name, text, namespace=NAMESPACE, registry=self._registry)
 
     def _counter(self, name: str, text: str, *labels: str) -> Bounded[Counter]:
         return Bounded(Counter(name, text, labels, namespace=NAMESPACE, registry=self._registry), len(labels))

@@ -100,6 +100,7 @@ def _queues(counts: QueueCounts) -> Iterator[GaugeMetricFamily]:
     )
     yield GaugeMetricFamily("dokuei_conflicts", "Instances kept aside: same UID, other bytes.", counts.conflicts)
     yield GaugeMetricFamily("dokuei_failed_jobs", "Jobs that ended in failure.", counts.failed_jobs)
+    yield GaugeMetricFamily("dokuei_audit_pending", "Audit messages that wait for the collector.", counts.audit_pending)
 
 
 def _ledger_up(value: int) -> GaugeMetricFamily:

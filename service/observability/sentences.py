@@ -17,6 +17,9 @@ SENTENCES: dict[type[Event], str] = {
     events.AssociationAccepted: "A peer opened an association.",
     events.AssociationRejected: "An association was refused; 'reason' says which setting it failed.",
     events.ConnectionDropped: "A connection was dropped because the peer passed a limit or broke the protocol.",
+    events.TlsHandshake: "A TLS handshake ended; 'result' says how.",
+    events.CertificateLoaded: "A certificate or revocation list was read.",
+    events.CertificateRejected: "New certificate files cannot be used; the last good ones stay in use.",
     events.InstanceReceived: "An instance was answered.",
     events.StudyClosed: "A study's images were taken as complete.",
     events.StudyRouted: "Rules chose the pipelines of a study.",
@@ -32,11 +35,20 @@ SENTENCES: dict[type[Event], str] = {
     events.NotificationSent: "A notifier was called.",
     events.WorkerRestarted: "The child process was started again.",
     events.PackageLoaded: "A model package was checked.",
+    events.AuditCollectorReached: "The audit collector takes messages.",
+    events.AuditCollectorLost: "The audit collector cannot be reached; messages wait on disk.",
+    events.AuditSent: "Audit messages reached the collector.",
+    events.AuditDropped: "Too many audit messages wait; the oldest were dropped. Repair the collector.",
 }
 
 LEVELS: dict[type[Event], int] = {
     events.AssociationRejected: logging.WARNING,
     events.ConnectionDropped: logging.WARNING,
+    events.TlsHandshake: logging.DEBUG,
+    events.CertificateRejected: logging.ERROR,
+    events.AuditCollectorLost: logging.ERROR,
+    events.AuditDropped: logging.ERROR,
+    events.AuditSent: logging.DEBUG,
     events.StageFailed: logging.WARNING,
     events.JobsReconciled: logging.WARNING,
     events.ObjectHeld: logging.ERROR,
@@ -47,6 +59,7 @@ LEVELS: dict[type[Event], int] = {
 
 WORSE: dict[type[Event], tuple[int, Callable[[Any], bool]]] = {
     events.InstanceReceived: (logging.WARNING, lambda event: event.outcome not in {"stored", "duplicate"}),
+    events.TlsHandshake: (logging.WARNING, lambda event: event.result != "ok"),
     events.StudyRouted: (logging.WARNING, lambda event: not event.pipelines),
     events.StageFailed: (logging.ERROR, lambda event: not event.retryable),
     events.ObjectDelivered: (logging.WARNING, lambda event: event.status != "stored"),
@@ -57,8 +70,15 @@ WORSE: dict[type[Event], tuple[int, Callable[[Any], bool]]] = {
 
 NEVER: tuple[int, Callable[[Any], bool]] = (logging.INFO, lambda _event: False)
 
-SENTENCE_FIELDS = {(events.NodeStarted, "ae_title"), (events.PackageLoaded, "error"), (events.StageFailed, "detail")}
+SENTENCE_FIELDS = {
+    (events.NodeStarted, "ae_title"),
+    (events.PackageLoaded, "error"),
+    (events.StageFailed, "detail"),
+    (events.CertificateRejected, "problem"),
+}
 """The fields that may hold more than a word: they come from the site or from our own code, never from a study."""
+AUDIT_FIELDS = {(events.AssociationRejected, "calling_ae")}
+"""The fields that a stranger writes: the audit trail keeps them, the log does not."""
 WITHHELD = "(withheld)"
 
 
@@ -80,7 +100,8 @@ def level(event: Event) -> int:
 
 def safe_fields(event: Event) -> dict[str, object]:
     """Return the event's fields; text that is not a plain word is withheld, for it may quote a data set."""
-    return {field.name: _safe(event, field.name) for field in fields(event)}
+    names = [field.name for field in fields(event) if (type(event), field.name) not in AUDIT_FIELDS]
+    return {name: _safe(event, name) for name in names}
 
 
 def _safe(event: Event, name: str) -> object:

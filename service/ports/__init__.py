@@ -23,6 +23,7 @@ from service.ports.analyst import (
     InstalledPackage,
     ResultObject,
 )
+from service.ports.audit import AuditCollector, AuditLedger
 from service.ports.commitment import (
     CommitmentFailure,
     CommitmentListener,
@@ -41,6 +42,8 @@ __all__ = [
     "AnalysisSummary",
     "Analyst",
     "ArrivedFile",
+    "AuditCollector",
+    "AuditLedger",
     "Clock",
     "CommitmentFailure",
     "CommitmentListener",

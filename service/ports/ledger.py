@@ -22,6 +22,7 @@ from service.domain.entry import (
 from service.domain.instance import Instance
 from service.domain.result import Priority
 from service.ports.analyst import AnalysisSummary, ResultObject
+from service.ports.audit import AuditLedger
 from service.ports.engine import Task
 
 
@@ -161,6 +162,10 @@ class LedgerTransaction(Protocol):
     @property
     def deliveries(self) -> DeliveryLedger:
         """Deliveries and notifications."""
+
+    @property
+    def audit(self) -> AuditLedger:
+        """Audit messages that wait for the collector."""
 
     def enqueue(self, task: Task) -> None:
         """Enqueue a task together with what this transaction writes."""

@@ -22,6 +22,7 @@ class QueueCounts:
     conflicts: int
     failed_jobs: int
     deliveries_abandoned: Mapping[str, int] = field(default_factory=dict)
+    audit_pending: int = 0
 
 
 class QueueStatistics(Protocol):

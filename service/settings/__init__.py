@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """config.yaml as one frozen `Settings` value: read once, checked whole, passed on section by section."""
 
+from service.settings.base import AeTitle, Section
 from service.settings.loader import Problem, SettingsError, load_settings, parse_settings
 from service.settings.schema import (
-    AeTitle,
     CloseSettings,
     Condition,
     DestinationSettings,
@@ -15,16 +15,17 @@ from service.settings.schema import (
     PipelineSettings,
     Profile,
     RuleSettings,
-    Section,
     Settings,
     SiteSettings,
     StorageSettings,
     TriageSettings,
     WebhookSettings,
 )
+from service.settings.security import AuditSettings, Permission, TlsClientSettings, TlsServerSettings
 
 __all__ = [
     "AeTitle",
+    "AuditSettings",
     "CloseSettings",
     "Condition",
     "DestinationSettings",
@@ -33,6 +34,7 @@ __all__ = [
     "LogSettings",
     "NodeSettings",
     "PeerSettings",
+    "Permission",
     "PipelineSettings",
     "Problem",
     "Profile",
@@ -42,6 +44,8 @@ __all__ = [
     "SettingsError",
     "SiteSettings",
     "StorageSettings",
+    "TlsClientSettings",
+    "TlsServerSettings",
     "TriageSettings",
     "WebhookSettings",
     "load_settings",

@@ -5,39 +5,19 @@ import re
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-AE_TITLE = re.compile(r"[\x21-\x5B\x5D-\x7E]([\x20-\x5B\x5D-\x7E]{0,14}[\x21-\x5B\x5D-\x7E])?")
-NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
-
-
-def _check_ae_title(value: str) -> str:
-    if not AE_TITLE.fullmatch(value):
-        raise ValueError("an AE title has 1 to 16 ASCII characters, no backslash, no blank at either end (PS3.5 6.2)")
-    return value
-
-
-def _check_name(value: str) -> str:
-    if not NAME.fullmatch(value):
-        raise ValueError("a name has 1 to 32 of a-z 0-9 _ - and begins with a letter")
-    return value
-
-
-AeTitle = Annotated[str, AfterValidator(_check_ae_title)]
-"""Application Entity title (PS3.5 section 6.2)."""
-Name = Annotated[str, AfterValidator(_check_name)]
-"""Name of a peer, destination, rule or notifier: it becomes a metric label and a queue name."""
-Port = Annotated[int, Field(ge=1, le=65535)]
-Seconds = Annotated[float, Field(ge=0, le=86_400)]
-Timeout = Annotated[float, Field(gt=0, le=86_400)]
-
-
-class Section(BaseModel):
-    """Base of every section: immutable, and no key that it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+from service.settings.base import AeTitle, Name, Port, Seconds, Section, Timeout
+from service.settings.security import (
+    AuditSettings,
+    CertificateName,
+    Fingerprint,
+    Permission,
+    TlsClientSettings,
+    TlsServerSettings,
+)
 
 
 class NodeSettings(Section):
@@ -45,10 +25,21 @@ class NodeSettings(Section):
 
     ae_title: AeTitle = "DOKUEI"
     host: str = "0.0.0.0"  # noqa: S104 - a DICOM node serves the hospital network; peers are allow-listed
-    port: Port = 11112
+    port: Port | None = 11112
+    """The port without TLS; null closes it, and then `tls` must be given."""
+    tls: TlsServerSettings | None = None
+    """A second port, for DICOM over TLS."""
     max_associations: int = Field(default=16, ge=1, le=256)
     max_pdu_bytes: int = Field(default=131_072, ge=4_096, le=1_048_576)
     idle_seconds: Timeout = 60
+
+    @model_validator(mode="after")
+    def _has_a_port(self) -> Self:
+        if self.port is None and self.tls is None:
+            raise ValueError("'port: null' leaves the node no port; give 'tls' too, or a port")
+        if self.tls is not None and self.port == self.tls.port:
+            raise ValueError(f"port and tls.port are both {self.port}; plain and TLS never share one (PS3.15 B.12)")
+        return self
 
 
 class StorageSettings(Section):
@@ -60,17 +51,34 @@ class StorageSettings(Section):
 
 
 class PeerSettings(Section):
-    """A system that may send studies: AE title and address must both match."""
+    """A system that may open associations: its AE title, its address and, where given, its certificate must match."""
 
     name: Name
     ae_title: AeTitle
-    address: IPv4Network | IPv6Network
-    """One address ("10.0.0.5") or a network ("10.0.0.0/24")."""
+    address: tuple[IPv4Network | IPv6Network, ...] = Field(min_length=1)
+    """One address ("10.0.0.5") or network ("10.0.0.0/24"), or a list of them."""
+    certificate_sha256: tuple[Fingerprint, ...] = ()
+    """SHA-256 of the certificate that it must show; several while one replaces another. Needs `node.tls`."""
+    certificate_name: CertificateName | None = None
+    """A name in that certificate: a subject alternative name (DNS, IP, URI or mail) or the common name."""
+    may: tuple[Permission, ...] = (Permission.STORE, Permission.COMMIT)
+    """What it is let do beside C-ECHO; the node offers it nothing else."""
 
     @field_validator("address", mode="before")
     @classmethod
-    def _plain_address(cls, value: Any) -> Any:
-        return "127.0.0.0/8" if value == "localhost" else value
+    def _as_list(cls, value: Any) -> Any:
+        values = value if isinstance(value, list | tuple) else [value]
+        return ["127.0.0.0/8" if item == "localhost" else item for item in values]
+
+    @field_validator("certificate_sha256", mode="before")
+    @classmethod
+    def _one_or_more(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @property
+    def pins_certificate(self) -> bool:
+        """Whether the peer must show a certificate of its own."""
+        return bool(self.certificate_sha256 or self.certificate_name)
 
 
 class DestinationSettings(Section):
@@ -80,6 +88,7 @@ class DestinationSettings(Section):
     ae_title: AeTitle
     host: str
     port: Port
+    tls: TlsClientSettings | None = None
     objects: tuple[Literal["sr", "heatmap"], ...] = Field(default=("sr", "heatmap"), min_length=1)
     retry_first_seconds: Seconds = 5
     retry_max_seconds: Seconds = 300
@@ -264,9 +273,9 @@ class Settings(Section):
     peers: tuple[PeerSettings, ...] = ()
     destinations: tuple[DestinationSettings, ...] = ()
     rules: tuple[RuleSettings, ...] = tuple(RuleSettings.model_validate(rule) for rule in DEFAULT_RULES)
-    pipelines: dict[Name, PipelineSettings] = {
-        name: PipelineSettings.model_validate(value) for name, value in DEFAULT_PIPELINES.items()
-    }
+    pipelines: dict[Name, PipelineSettings] = Field(
+        default={name: PipelineSettings.model_validate(value) for name, value in DEFAULT_PIPELINES.items()}
+    )
     close: CloseSettings = CloseSettings()
     inference: InferenceSettings = InferenceSettings()
     triage: TriageSettings = TriageSettings()
@@ -274,6 +283,7 @@ class Settings(Section):
     webhooks: tuple[WebhookSettings, ...] = ()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
+    audit: AuditSettings | None = None
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
@@ -294,4 +304,14 @@ class Settings(Section):
                         f"rules: {rule.name!r} names pipeline {pipeline!r}, which 'pipelines' does not "
                         f"list; known: {known}"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _certificates_can_be_shown(self) -> Self:
+        pinned = [peer.name for peer in self.peers if peer.pins_certificate]
+        if pinned and self.node.tls is None:
+            raise ValueError(
+                f"peers: {pinned[0]!r} must show a certificate, which it can over TLS alone; give 'node.tls', "
+                "or take certificate_sha256 and certificate_name away"
+            )
         return self

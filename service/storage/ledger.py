@@ -13,6 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from service.domain.entry import Stranded
 from service.domain.errors import StorageError
 from service.ports.engine import Task
+from service.storage.audit import SqlAudit
 from service.storage.deliveries import SqlDeliveries
 from service.storage.jobs import SqlJobs
 from service.storage.stranded import reassign, unfinished
@@ -30,6 +31,7 @@ class SqlTransaction:
         self.studies = SqlStudies(connection, root=root)
         self.jobs = SqlJobs(connection, root=root)
         self.deliveries = SqlDeliveries(connection, root=root)
+        self.audit = SqlAudit(connection)
 
     def enqueue(self, task: Task) -> None:
         """Enqueue the task in this transaction."""

@@ -185,3 +185,13 @@ notification = sa.Table(
     _text("task_id"),
     sa.UniqueConstraint("job_id", "notifier"),
 )
+
+audit_message = sa.Table(
+    "audit_message",
+    metadata,
+    _id(),
+    _time("at"),
+    sa.Column("severity", sa.Integer, nullable=False),
+    _text("text"),
+    sqlite_autoincrement=True,  # a number is never used again: the collector knows repetitions by it
+)

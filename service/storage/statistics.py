@@ -62,6 +62,7 @@ class SqlStatistics:
                 conflicts=_count(connection, schema.conflict),
                 deliveries_abandoned=_by_destination(connection, sa.func.count(), DeliveryState.ABANDONED),
                 failed_jobs=_count(connection, schema.job, schema.job.c.state == JobState.FAILED),
+                audit_pending=_count(connection, schema.audit_message),
             )
 
     def studies(self, *, limit: int) -> tuple[StudyStatus, ...]:

@@ -39,6 +39,7 @@ class Rejection(StrEnum):
     CALLED_AE = "called_ae"
     CALLING_AE = "calling_ae"
     ADDRESS = "address"
+    CERTIFICATE = "certificate"
     DRAINING = "draining"
     TOO_MANY = "too_many"
 
@@ -46,8 +47,9 @@ class Rejection(StrEnum):
 REJECTION: dict[Rejection, tuple[int, int, int]] = {
     Rejection.CALLED_AE: (1, 1, 7),
     Rejection.CALLING_AE: (1, 1, 3),
-    # A known title from a strange address is told the same as a strange title.
+    # A known title from a strange address or with a strange certificate is told the same as a strange title.
     Rejection.ADDRESS: (1, 1, 3),
+    Rejection.CERTIFICATE: (1, 1, 3),
     Rejection.DRAINING: (2, 3, 1),
     Rejection.TOO_MANY: (2, 3, 2),
 }

@@ -86,7 +86,7 @@ class StoreScp:
     @property
     def port(self) -> int:
         """The port that the node listens on."""
-        return self._servers[0].port if self._servers else self.node.port
+        return self._servers[0].port if self._servers else self.node.port or 0
 
     @property
     def draining(self) -> bool:
@@ -97,7 +97,7 @@ class StoreScp:
         """Listen; returns at once. Raises OSError when the port is taken."""
         server = Server(
             self.node.host,
-            self.node.port,
+            self.node.port or 0,
             serve=self._serve,
             dropped=self.dropped,
             limits=self._limits,

@@ -116,6 +116,7 @@ class CloseStudy:
         revision = transaction.studies.freeze(
             study_id, reason=reason, task_id=lambda row_id: task_id(ROUTE, row_id, 0), at=now
         )
+        self._parts.audit.received(transaction, revision, at=now)
         transaction.enqueue(task(ROUTE, revision.id, attempt=0, priority=Priority.ROUTINE))
         return revision
 

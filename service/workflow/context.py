@@ -2,13 +2,14 @@
 """What every stage of the flow works with."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from service.ports import Clock, Destination, Notifier, Observer, Pipeline
 from service.ports.analyst import Analyst, InstalledPackage
 from service.ports.ledger import Ledger
 from service.ports.store import InstanceStore
 from service.settings import Settings
+from service.workflow.audit import AuditTrail
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,7 @@ class FlowParts:
     destinations: Mapping[str, Destination]
     notifiers: Mapping[str, Notifier]
     study_key: Callable[[str], str]
+    audit: AuditTrail = field(default_factory=AuditTrail)
 
     def now(self) -> float:
         """Return the time as the ledger keeps it, in seconds since the epoch."""

@@ -34,10 +34,12 @@ class DeliverJob:
             pending = [row for row in self._pending(view, job_id) if row.task_id == own_task_id]
         if not pending:
             return
+        self._audit_begin(job, pending)
         statuses, error = self._send(pending)
         with self._parts.ledger.transaction() as transaction:
             for row in pending:
                 self._settle(transaction, row, status=statuses.get(row.sop_instance_uid), error=error)
+            self._audit_end(transaction, job, pending, statuses=statuses)
             self._go_on(transaction, job)
         self._observe(job, pending, statuses=statuses, seconds=self._parts.clock.monotonic() - started)
 
@@ -49,6 +51,28 @@ class DeliverJob:
             return self._destination.send([_encoded(row) for row in rows]), ""
         except DeliveryError as error:
             return {}, str(error)
+
+    def _audit_begin(self, job: JobRecord, rows: Sequence[DeliveryRecord]) -> None:
+        if self._parts.audit.writes and any(row.attempts == 0 for row in rows):
+            with self._parts.ledger.transaction() as transaction:
+                self._parts.audit.begin_sending(transaction, job, rows, to=self._settings, at=self._parts.now())
+
+    def _audit_end(
+        self,
+        transaction: LedgerTransaction,
+        job: JobRecord,
+        rows: Sequence[DeliveryRecord],
+        *,
+        statuses: Mapping[str, int | None],
+    ) -> None:
+        states = {
+            row.id: next_state(statuses.get(row.sop_instance_uid), refusals=row.permanent_refusals) for row in rows
+        }
+        taken = [row for row in rows if states[row.id] is DeliveryState.DELIVERED]
+        refused = [row for row in rows if states[row.id] is DeliveryState.REFUSED]
+        now = self._parts.now()
+        self._parts.audit.sent(transaction, job, taken, to=self._settings, at=now)
+        self._parts.audit.refused(transaction, job, refused, to=self._settings, at=now)
 
     def _settle(self, transaction: LedgerTransaction, row: DeliveryRecord, *, status: int | None, error: str) -> None:
         permanent = is_permanent(status)

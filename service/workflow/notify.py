@@ -32,7 +32,7 @@ class Notify:
         if row.state is not NotificationState.PENDING or row.task_id != own_task_id:
             return
         sent = self._send(row, _notification(job, instances))
-        self._settle(row, sent=sent)
+        self._settle(row, job, sent=sent)
         self._parts.observer(NotificationSent(notifier=row.notifier, status="sent" if sent else "failed"))
 
     def _send(self, row: NotificationRecord, notification: Notification) -> bool:
@@ -45,7 +45,7 @@ class Notify:
             return False
         return True
 
-    def _settle(self, row: NotificationRecord, *, sent: bool) -> None:
+    def _settle(self, row: NotificationRecord, job: JobRecord, *, sent: bool) -> None:
         state = _state_after(row, sent=sent)
         delay_seconds = wait_seconds(row.attempts + 1, first_seconds=FIRST_SECONDS, max_seconds=MAX_SECONDS)
         following = task(NOTIFY, row.id, attempt=row.attempt + 1, priority=Priority.URGENT, delay_seconds=delay_seconds)
@@ -55,6 +55,8 @@ class Notify:
             transaction.deliveries.settle_notification(
                 row.id, state, task_id=following.task_id, at=now + delay_seconds if pending else now
             )
+            if sent:
+                self._parts.audit.notified(transaction, job, row.notifier, at=now)
             if pending:
                 transaction.enqueue(following)
 

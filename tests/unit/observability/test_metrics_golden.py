@@ -45,6 +45,7 @@ class Queues:
             last_delivered_at={"pacs": 1.7e9},
             conflicts=1,
             failed_jobs=4,
+            audit_pending=9,
         )
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """config.yaml: what is accepted, and how well the rest is explained."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,36 @@ def test_a_file_that_is_too_large_is_refused_unread(tmp_path: Path) -> None:
 def test_what_would_do_nothing_or_break_everything_is_refused(text: str) -> None:
     with pytest.raises(SettingsError):
         parse_settings(text)
+
+
+TLS = "certificate: a.pem, key: a.key, trusted: ca.pem"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("node: {port: null}", "'port: null' leaves the node no port"),
+        ("node: {port: 2762, tls: {" + TLS + "}}", "plain and TLS never share one"),
+        ("node: {tls: {certificate: a.pem, key: a.key}}", "give 'trusted'"),
+        ("node: {tls: {" + TLS + ", minimum_version: '1.1'}}", "'1.2' or '1.3'"),
+        ("peers: [{name: ct, ae_title: CT, address: 10.0.0.1, certificate_name: ct}]", "give 'node.tls'"),
+        (
+            "node: {tls: {" + TLS + "}}\npeers: [{name: ct, ae_title: CT, address: 10.0.0.1, certificate_sha256: ab}]",
+            "64 hex digits",
+        ),
+        ("peers: [{name: ct, ae_title: CT, address: []}]", "at least 1 item"),
+        ("peers: [{name: ct, ae_title: CT, address: 10.0.0.1, may: [print]}]", "'store', 'commit' or 'query'"),
+        ("audit: {host: log, tls: {trusted: ca.pem, key: a.key}}", "give both or neither"),
+        ("audit: {host: log}", "tls: is missing"),
+    ],
+)
+def test_a_way_in_that_is_not_what_it_seems_is_refused(text: str, words: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(words)):
+        parse_settings(text)
+
+
+def test_a_node_can_be_reached_over_tls_alone() -> None:
+    node = parse_settings("node: {port: null, tls: {" + TLS + "}}").node
+    assert node.port is None
+    assert node.tls is not None
+    assert (node.tls.port, node.tls.minimum_version, node.tls.require_client_certificate) == (2762, "1.2", True)
