@@ -47,6 +47,7 @@ from service.storage.ledger import SqlLedger
 from service.storage.statistics import SqlStatistics
 from service.transport.store_scp import StoreScp
 from service.transport.store_scu import StoreScu
+from service.transport.tls import TlsServer
 from service.transport.webhook import Webhook
 from service.workflow.alerts import SecurityAlerts
 from service.workflow.context import FlowParts
@@ -134,7 +135,8 @@ class Node:
             pipelines=PIPELINES,
             packages=packages,
             destinations={
-                entry.name: StoreScu(entry, ae_title=settings.node.ae_title) for entry in settings.destinations
+                entry.name: StoreScu(entry, ae_title=settings.node.ae_title, observer=self._observe)
+                for entry in settings.destinations
             },
             notifiers={entry.name: Webhook(entry) for entry in settings.webhooks},
             study_key=key,
@@ -199,12 +201,14 @@ class Node:
 
     def _start_scp(self, parts: FlowParts) -> None:
         node = self.settings.node
+        tls = TlsServer(node.tls, observer=self._observe) if node.tls is not None else None
         scp = StoreScp(
             node,
             peers=self.settings.peers,
             receiver=StoreInstance(parts),
             observer=self._observe,
             transfer_syntaxes=SUPPORTED_TRANSFER_SYNTAXES,
+            tls=tls,
         )
         with _naming_the_port("node", node):
             scp.start()

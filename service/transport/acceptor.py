@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """One association that a peer opened, from its first byte to its last; runs in a thread of its own."""
 
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -100,7 +99,6 @@ class Association:
     def run(self) -> None:
         """Serve the peer until the association ends; the connection is closed then."""
         try:
-            self._connection.handshake(self._limits.negotiation_seconds)
             self._negotiate()
             while True:
                 self._serve_request()
@@ -112,8 +110,6 @@ class Association:
         except PeerBrokeLimitError as error:
             self._services.dropped(error.reason)
             self._part(ABORT_BY_USER if self.established else b"")
-        except ssl.SSLError:
-            self._services.dropped("tls")
         except OSError:
             if self.busy:  # between requests a peer may leave without a word, and many do
                 self._services.dropped("connection")

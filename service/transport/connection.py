@@ -104,7 +104,7 @@ class Connection:
                     on_tick()
                 continue
             except (OSError, ValueError) as error:
-                raise PeerClosedError(type(error).__name__) from None
+                raise PeerClosedError(type(error).__name__) from error
             if not count:
                 raise PeerClosedError("closed")
             if count < len(view):
@@ -130,25 +130,6 @@ class Connection:
                 left, moved_at = left[count:], now
             if left and (now - moved_at >= stalled_seconds or now >= ends):
                 raise PeerBrokeLimitError("send_time")
-
-    def handshake(self, seconds: float) -> None:
-        """Do the TLS handshake within a time; a peer that drips it is dropped too.
-
-        Raises
-        ------
-        PeerBrokeLimitError
-            It took too long.
-        OSError
-            It failed.
-        """
-        secured = self._socket
-        if not isinstance(secured, ssl.SSLSocket):
-            return
-        ends = time.monotonic() + seconds
-        secured.settimeout(0)
-        while not _shaken(secured, ends):
-            continue
-        secured.settimeout(TICK_SECONDS)
 
     @property
     def socket(self) -> socket.socket:
@@ -181,19 +162,3 @@ class Connection:
             return 0
         except (OSError, ValueError) as error:
             raise PeerClosedError(type(error).__name__) from None
-
-
-def _shaken(secured: ssl.SSLSocket, ends: float) -> bool:
-    """Go one step of the handshake; True when it is done."""
-    left = ends - time.monotonic()
-    if left <= 0:
-        raise PeerBrokeLimitError("tls_time")
-    try:
-        secured.do_handshake()
-    except ssl.SSLWantReadError:
-        select.select([secured], [], [], left)
-    except ssl.SSLWantWriteError:
-        select.select([], [secured], [], left)
-    else:
-        return True
-    return False

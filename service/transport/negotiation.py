@@ -114,7 +114,7 @@ class Negotiator:
     """
 
     def __init__(self, supported: Sequence[PresentationContext], *, max_pdu_bytes: int) -> None:
-        self._supported = tuple(supported)
+        self._supported = {str(context.abstract_syntax): context for context in supported}
         self._max_pdu_bytes = max_pdu_bytes
         self._decode = lru_cache(REMEMBERED)(decode_request)
         self._accept = lru_cache(REMEMBERED)(self._accept_anew)
@@ -123,12 +123,18 @@ class Negotiator:
         """Return the request; raises as `decode_request`."""
         return self._decode(body) if len(body) <= REMEMBERED_BYTES else decode_request(body)
 
-    def accept(self, request: Request) -> tuple[bytes, Mapping[int, Accepted]]:
-        """Return the A-ASSOCIATE-AC PDU that answers a request, and the contexts that it accepts."""
-        return self._accept(request)
+    def accept(self, request: Request, offered: Iterable[str]) -> tuple[bytes, Mapping[int, Accepted]]:
+        """Return the A-ASSOCIATE-AC PDU that answers a request, and the contexts of offered SOP classes in it."""
+        return self._accept(request, tuple(offered))
 
-    def _accept_anew(self, request: Request) -> tuple[bytes, Mapping[int, Accepted]]:
-        return accept(request, self._supported, max_pdu_bytes=self._max_pdu_bytes)
+    @property
+    def sop_class_uids(self) -> tuple[str, ...]:
+        """All SOP classes that are supported."""
+        return tuple(self._supported)
+
+    def _accept_anew(self, request: Request, offered: tuple[str, ...]) -> tuple[bytes, Mapping[int, Accepted]]:
+        supported = [self._supported[uid] for uid in offered]
+        return accept(request, supported, max_pdu_bytes=self._max_pdu_bytes)
 
 
 def accept(

@@ -3,7 +3,7 @@
 
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import NoReturn, Self
 
@@ -20,9 +20,8 @@ from service.transport.pdu import (
     p_data_header,
 )
 from service.transport.sending import Part10, opened, with_head
+from service.transport.tls import TlsClient
 
-Secure = Callable[[socket.socket], socket.socket]
-"""Wraps a connected socket in TLS, without the handshake."""
 OUR_PDU_BYTES = 131_072
 MESSAGE_BYTES = 1_048_576
 """Longest data set of a response or report."""
@@ -66,16 +65,12 @@ class Requestor:
         self._established = False
 
     @classmethod
-    def connect(cls, host: str, port: int, *, patience_seconds: float, secure: Secure | None = None) -> Self:
-        """Open the connection; raises OSError."""
+    def connect(cls, host: str, port: int, *, patience_seconds: float, tls: TlsClient | None = None) -> Self:
+        """Open the connection; raises OSError, or TlsError when the other side's certificate does not do, or ours."""
         opened = socket.create_connection((host, port), timeout=patience_seconds)
-        try:
-            connection = Connection(secure(opened) if secure else opened)
-            connection.handshake(patience_seconds)
-        except BaseException:
-            opened.close()
-            raise
-        return cls(connection, patience_seconds=patience_seconds)
+        if tls is not None:
+            opened = tls.connect(opened, seconds=patience_seconds)
+        return cls(Connection(opened), patience_seconds=patience_seconds)
 
     def __enter__(self) -> Self:
         return self

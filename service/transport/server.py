@@ -13,8 +13,8 @@ BACKLOG = 128
 
 Serve = Callable[[socket.socket, str], None]
 """Serves one connection from an address until it ends, in the connection's own thread."""
-Dropped = Callable[[str], None]
-"""Is told why a connection was dropped, as a slug."""
+Dropped = Callable[[str, str], None]
+"""Is told why a connection was dropped, as a slug, and its address."""
 
 
 class Server:
@@ -64,7 +64,7 @@ class Server:
                 connection, place = self._listener.accept()
             except OSError:
                 if not self._closing:
-                    self._dropped("accept")  # out of file descriptors, or the peer has gone already
+                    self._dropped("accept", "")  # out of file descriptors, or the peer has gone already
                     threading.Event().wait(0.1)
                 continue
             self._begin(connection, str(place[0]))
@@ -72,14 +72,14 @@ class Server:
     def _begin(self, connection: socket.socket, address: str) -> None:
         reason = self._counts.enter(address, self._limits)
         if reason:
-            self._dropped(reason)
+            self._dropped(reason, address)
             connection.close()
             return
         try:
             threading.Thread(target=self._run, args=(connection, address), name="association", daemon=True).start()
         except RuntimeError:  # no more threads
             self._counts.leave(address)
-            self._dropped("threads")
+            self._dropped("threads", address)
             connection.close()
 
     def _run(self, connection: socket.socket, address: str) -> None:

@@ -17,13 +17,22 @@ from service.domain.event import (
 from service.ports import CommitmentListener, CommitmentService, IncomingInstance, Observer, Receiver
 from service.settings import NodeSettings, PeerSettings
 from service.transport.acceptor import Answer, Association, EndAssociationError, Message, echo
-from service.transport.admission import STRANGER, Caller, find_peer, rejection
+from service.transport.admission import (
+    STRANGER,
+    Caller,
+    CertificateIdentity,
+    find_peer,
+    permissions,
+    permitted,
+    rejection,
+)
+from service.transport.certificates import peer_identity
 from service.transport.commitment import CommitmentScp
 from service.transport.connection import Connection, Limits
 from service.transport.dimse import CommandField, Tag, response
 from service.transport.negotiation import APPLICATION_CONTEXT, Accepted, Negotiator, silence_pynetdicom
 from service.transport.pdu import reject
-from service.transport.server import ConnectionCounts, Server
+from service.transport.server import ConnectionCounts, Serve, Server
 from service.transport.sop_classes import INPUT_SOP_CLASSES, accepted_contexts
 from service.transport.statuses import (
     CANNOT_UNDERSTAND,
@@ -33,6 +42,7 @@ from service.transport.statuses import (
     STORE_STATUS,
     Rejection,
 )
+from service.transport.tls import TlsError, TlsServer
 
 DRAIN_POLL_SECONDS = 0.02
 UNSUPPORTED_VERSION = (1, 2, 2)
@@ -54,6 +64,8 @@ class StoreScp:
         `commitment_requests`.
     commitment_requests
         Takes the requests of modalities.
+    tls
+        Serves DICOM over TLS on its own port.
     """
 
     def __init__(
@@ -68,6 +80,7 @@ class StoreScp:
         limits: Limits | None = None,
         commitments: CommitmentListener | None = None,
         commitment_requests: CommitmentService | None = None,
+        tls: TlsServer | None = None,
     ) -> None:
         silence_pynetdicom()
         self.node = node
@@ -81,12 +94,20 @@ class StoreScp:
         self._draining = threading.Event()
         self._associations: set[Association] = set()
         self._lock = threading.Lock()
+        self._tls = tls
         self._servers: list[Server] = []
 
     @property
     def port(self) -> int:
-        """The port that the node listens on."""
-        return self._servers[0].port if self._servers else self.node.port or 0
+        """The port that the node listens on; the one for TLS when there is no other."""
+        if self._servers:
+            return self._servers[0].port
+        return self.node.port or (self._tls.port if self._tls is not None else 0)
+
+    @property
+    def tls_port(self) -> int | None:
+        """The port for TLS that the node listens on."""
+        return self._servers[-1].port if self._tls is not None and self._servers else None
 
     @property
     def draining(self) -> bool:
@@ -94,15 +115,15 @@ class StoreScp:
         return self._draining.is_set()
 
     def start(self) -> None:
-        """Listen; returns at once. Raises OSError when the port is taken."""
-        server = Server(
-            self.node.host,
-            self.node.port or 0,
-            serve=self._serve,
-            dropped=self.dropped,
-            limits=self._limits,
-            counts=ConnectionCounts(),
-        )
+        """Listen; returns at once. Raises OSError when a port is taken."""
+        counts = ConnectionCounts()
+        if self.node.port is not None:
+            self._listen(self.node.port, self._serve, counts)
+        if self._tls is not None:
+            self._listen(self._tls.port, self._serve_tls, counts)
+
+    def _listen(self, port: int, serve: Serve, counts: ConnectionCounts) -> None:
+        server = Server(self.node.host, port, serve=serve, dropped=self.dropped, limits=self._limits, counts=counts)
         self._servers.append(server)
         server.start()
 
@@ -137,8 +158,20 @@ class StoreScp:
         with self._lock:
             return list(self._associations)
 
-    def _serve(self, connection: socket.socket, address: str) -> None:
-        session = _Session(self, address)
+    def _serve_tls(self, connection: socket.socket, address: str) -> None:
+        assert self._tls is not None  # noqa: S101 - the server of its port is started with it alone
+        secured = self._tls.wrap(connection)
+        try:
+            self._tls.handshake(secured, address=address)
+        except TlsError:  # reported by the handshake itself
+            secured.close()
+            return
+        self._serve(secured, address, certificate=peer_identity(secured))
+
+    def _serve(
+        self, connection: socket.socket, address: str, *, certificate: CertificateIdentity | None = None
+    ) -> None:
+        session = _Session(self, address, certificate)
         try:
             association = Association(Connection(connection), session, limits=self._limits)
         except OSError:  # it has gone already
@@ -154,9 +187,9 @@ class StoreScp:
             with self._lock:
                 self._associations.discard(association)
 
-    def dropped(self, reason: str) -> None:
+    def dropped(self, reason: str, address: str) -> None:
         """Report a connection that was ended."""
-        self.observer(ConnectionDropped(reason=reason))
+        self.observer(ConnectionDropped(reason=reason, address=address))
 
     def failed(self, error: Exception, *, retryable: bool) -> None:
         """Report a failure of ours."""
@@ -167,9 +200,10 @@ class StoreScp:
 class _Session:
     """What one association asks: who may come in, and what is done with a request (`acceptor.Services`)."""
 
-    def __init__(self, scp: StoreScp, address: str) -> None:
+    def __init__(self, scp: StoreScp, address: str, certificate: CertificateIdentity | None) -> None:
         self._scp = scp
         self._address = address
+        self._certificate = certificate
         self._peer = STRANGER
         self._calling_ae = ""
         self.handlers: Mapping[int, Callable[[Message, Answer], None]] = {
@@ -186,7 +220,7 @@ class _Session:
 
     def dropped(self, reason: str) -> None:
         """Report a connection that was ended."""
-        self._scp.dropped(reason)
+        self._scp.dropped(reason, self._address)
 
     def admit(self, body: bytes) -> tuple[bytes, Mapping[int, Accepted]]:
         """Accept or reject an association."""
@@ -196,16 +230,28 @@ class _Session:
             raise EndAssociationError(reject(*UNSUPPORTED_VERSION))
         if request.application_context != APPLICATION_CONTEXT:
             raise EndAssociationError(reject(*UNSUPPORTED_APPLICATION_CONTEXT))
-        caller = Caller(calling_ae=request.calling_ae, called_ae=request.called_ae, address=self._address)
+        caller = Caller(
+            calling_ae=request.calling_ae,
+            called_ae=request.called_ae,
+            address=self._address,
+            certificate=self._certificate,
+        )
         peer = find_peer(scp.peers, caller)
         self._peer = peer.name if peer else STRANGER
         self._calling_ae = request.calling_ae
         reason = scp.rejection(caller)
         if reason is not None:
-            scp.observer(AssociationRejected(peer=self._peer, reason=reason.value))
+            self._report_rejection(reason)
             raise EndAssociationError(reject(*REJECTION[reason]))
         scp.observer(AssociationAccepted(peer=self._peer, user_identity=request.user_identity))
-        return scp.negotiator.accept(request)
+        offered = permitted(scp.negotiator.sop_class_uids, permissions(scp.peers, caller))
+        return scp.negotiator.accept(request, offered)
+
+    def _report_rejection(self, reason: Rejection) -> None:
+        rejected = AssociationRejected(
+            peer=self._peer, reason=reason.value, address=self._address, calling_ae=self._calling_ae
+        )
+        self._scp.observer(rejected)
 
     def _store(self, message: Message, answer: Answer) -> None:
         started = time.monotonic()

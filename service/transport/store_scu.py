@@ -19,7 +19,7 @@ from service.domain.errors import (
     DestinationUnreachableError,
     QueryUnsupportedError,
 )
-from service.ports import CommitmentReport, EncodedObject, ObjectReference
+from service.ports import CommitmentReport, EncodedObject, ObjectReference, Observer
 from service.settings import DestinationSettings
 from service.transport import commitment
 from service.transport.commitment_scu import take_report, until_answer
@@ -27,7 +27,7 @@ from service.transport.data_set import encode
 from service.transport.dimse import MEDIUM, CommandField, Elements, Tag, request
 from service.transport.negotiation import MAX_CONTEXTS, Accepted, rejection_text, silence_pynetdicom
 from service.transport.query_scu import find_instances
-from service.transport.requestor import AssociationRejectedError, Requestor, Secure
+from service.transport.requestor import AssociationRejectedError, Requestor
 from service.transport.sending import Part10
 from service.transport.sop_classes import (
     EXPLICIT_VR_LITTLE_ENDIAN,
@@ -38,6 +38,7 @@ from service.transport.sop_classes import (
     VERIFICATION,
 )
 from service.transport.statuses import SUCCESS
+from service.transport.tls import TlsClient, TlsError, failure_word
 
 PREAMBLE_BYTES = 132
 META_GROUP_LENGTH_BYTES = 12
@@ -54,15 +55,21 @@ class StoreScu:
     ----------
     ae_title
         Our own AE title, as the destination knows us.
-    secure
-        Wraps a connection in TLS; plain when None.
+    observer
+        Is told when certificates are read.
     """
 
-    def __init__(self, settings: DestinationSettings, *, ae_title: str, secure: Secure | None = None) -> None:
+    def __init__(
+        self, settings: DestinationSettings, *, ae_title: str, observer: Observer = lambda _event: None
+    ) -> None:
         silence_pynetdicom()
         self._settings = settings
         self._ae_title = ae_title
-        self._secure = secure
+        self._tls = (
+            TlsClient(settings.tls, host=settings.host, observer=observer, name=f"to-{settings.name}")
+            if settings.tls is not None
+            else None
+        )
 
     @property
     def name(self) -> str:
@@ -198,8 +205,10 @@ class StoreScu:
         settings = self._settings
         try:
             association = Requestor.connect(
-                settings.host, settings.port, patience_seconds=settings.timeout_seconds, secure=self._secure
+                settings.host, settings.port, patience_seconds=settings.timeout_seconds, tls=self._tls
             )
+        except TlsError as error:
+            raise self._unreachable(str(error)) from None
         except OSError as error:
             raise self._unreachable(_connect_text(error)) from None
         with association:
@@ -211,9 +220,11 @@ class StoreScu:
             association.associate(self._ae_title, self._settings.ae_title, contexts, scp_roles=scp_roles)
         except AssociationRejectedError as error:
             raise self._unreachable(_rejection_text(error.rejection)) from None
-        except ConnectionError:
+        except ConnectionError as error:
+            if isinstance(error.__cause__, ssl.SSLError):  # TLS 1.3: the verdict on our certificate comes only now
+                raise self._unreachable(str(TlsError(failure_word(error.__cause__)))) from None
             what = "answered on TCP but not with an association; check that this port speaks DICOM"
-            raise self._unreachable(f"{what} {'with' if self._secure else 'without'} TLS") from None
+            raise self._unreachable(f"{what} {'with' if self._tls else 'without'} TLS") from None
 
     def _text(self, what: str) -> str:
         settings = self._settings
@@ -258,8 +269,6 @@ def _payload(association: Requestor, item: EncodedObject) -> tuple[Accepted, byt
 def _connect_text(error: OSError) -> str:
     if isinstance(error, socket.gaierror):
         return f"has no address ({error.strerror or error}); check 'host'"
-    if isinstance(error, ssl.SSLError):
-        return f"refused the TLS handshake ({error.reason or type(error).__name__}); check the certificates"
     text = error.strerror or str(error) or type(error).__name__
     return f"took no TCP connection ({text}); check host, port, firewall and that the peer runs"
 

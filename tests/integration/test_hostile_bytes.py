@@ -60,7 +60,7 @@ class Watched:
 
 
 def receive(incoming: IncomingInstance) -> StoreOutcome:
-    b"".join(incoming.dataset)
+    b"".join(map(bytes, incoming.dataset))
     return StoreOutcome.STORED
 
 
