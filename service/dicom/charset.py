@@ -8,7 +8,8 @@ from pydicom.charset import python_encoding
 MAX_NAMES = 8
 """More than there are code elements to switch between; DICOM gives no limit."""
 _DEFINED_TERMS = frozenset(python_encoding)
-_MISSPELT = re.compile(r"ISO.IR.(\d+)|ISO 2022.IR.(\d+)")
+_SEPARATORS = re.compile(r"[ _-]")
+_BARE_TERMS = frozenset(_SEPARATORS.sub("", name) for name in _DEFINED_TERMS)
 
 
 def names(raw: bytes) -> list[str]:
@@ -23,11 +24,4 @@ def is_defined(name: str) -> bool:
 
 def is_misspelt(name: str) -> bool:
     """Say whether the name is a defined one but for its separators, as some old equipment writes it."""
-    return (
-        bool(_MISSPELT.fullmatch(name))
-        and {f"ISO_IR {_number(name)}", f"ISO 2022 IR {_number(name)}"} & set(_DEFINED_TERMS) != set()
-    )
-
-
-def _number(name: str) -> str:
-    return re.findall(r"\d+", name)[-1]
+    return _SEPARATORS.sub("", name) in _BARE_TERMS

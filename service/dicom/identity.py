@@ -11,7 +11,7 @@ from service.dicom import charset
 from service.dicom.walk import named
 from service.dicom.wanted import TEXTS, UIDS
 from service.domain.errors import AdmissionError
-from service.domain.quarantine import Fault
+from service.domain.fault import Fault
 
 MAX_UID_CHARACTERS = 64
 MAX_TEXT_CHARACTERS = 64

@@ -17,8 +17,8 @@ from service.dicom.walk import (
 )
 from service.dicom.wanted import wanted_tree
 from service.domain.errors import AdmissionError
+from service.domain.fault import Fault
 from service.domain.instance import AttributeValue, Scalar
-from service.domain.quarantine import Fault
 
 _FIRST_BYTES = 65_536
 _META_BEGIN = 132

@@ -18,8 +18,8 @@ from service.dicom import charset
 from service.dicom.values import SIZES, Decoder, raw_element
 from service.dicom.wanted import CHARACTER_SET, IDENTITY, NOTHING, SEQUENCES, Wanted
 from service.domain.errors import AdmissionError
+from service.domain.fault import Fault
 from service.domain.instance import Scalar
-from service.domain.quarantine import Fault
 
 MAX_DEPTH = 32
 MAX_ITEMS = 500_000

@@ -4,7 +4,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from pydicom.datadict import DicomDictionary, dictionary_VR, tag_for_keyword
+from pydicom._dicom_dict import DicomDictionary
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 CHARACTER_SET = 0x00080005
 UIDS = (0x00080016, 0x00080018, 0x0020000D, 0x0020000E)

@@ -25,7 +25,7 @@ DokueiError
 value, the rule and the remedy, and never a patient.
 """
 
-from service.domain.quarantine import Fault
+from service.domain.fault import Fault
 
 
 class DokueiError(Exception):
@@ -82,9 +82,19 @@ class ResultError(DokueiError):
 
 
 class WorkerError(DokueiError):
-    """The child process failed; the study is tried again, then set aside."""
+    """The child process failed; the study is tried again, then set aside.
+
+    Parameters
+    ----------
+    ended_by
+        What ended the process, for example "SIGKILL", "memory" or "deadline"; "" when it lives.
+    """
 
     retryable = True
+
+    def __init__(self, message: str = "", *, ended_by: str = "") -> None:
+        super().__init__(message)
+        self.ended_by = ended_by
 
 
 class WorkerCrashedError(WorkerError):
