@@ -2,7 +2,7 @@
 """Lets an object in, or says why not: one bounded pass over its bytes that also reads what the ledger keeps of it."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from service.dicom.identity import check_identity, check_uid, uid_text
@@ -21,6 +21,7 @@ from service.domain.fault import Fault
 from service.domain.instance import AttributeValue, Scalar
 
 _FIRST_BYTES = 65_536
+_CHUNK_BYTES = 1 << 20
 _META_BEGIN = 132
 _META_UID = 0x00020010
 _MAX_META_ELEMENTS = 64
@@ -97,6 +98,22 @@ class Scanner:
         found = walk.found
         attributes = {keyword: _joined(found[keyword]) for keyword in self._keywords if keyword in found}
         return {**attributes, "TransferSyntaxUID": syntax}
+
+
+def data_set(path: Path) -> tuple[int, Coding]:
+    """Return where a Part 10 file's data set begins and how it is written; raises AdmissionError."""
+    with path.open("rb") as stream:
+        position, syntax = _file_meta(stream.read(_FIRST_BYTES))
+    return position, _NATIVE.get(syntax, EXPLICIT_LITTLE)
+
+
+def read_data_set(path: Path) -> Iterator[bytes]:
+    """Yield the bytes after the file meta information, in chunks; raises AdmissionError for what is no DICOM file."""
+    position, _ = data_set(path)
+    with path.open("rb") as stream:
+        stream.seek(position)
+        while chunk := stream.read(_CHUNK_BYTES):
+            yield chunk
 
 
 def _check(walk: Walk, claimed: tuple[str, str] | None) -> None:

@@ -88,8 +88,8 @@ def test_other_bytes_under_a_known_uid_are_kept_aside_once(desk: Desk) -> None:
     desk.receive(incoming(ct_dataset(1, 1)))
     for _ in range(2):
         assert desk.receive(incoming(ct_dataset(1, 1, pixel=7))) is StoreOutcome.CONFLICT
-    assert desk.rows("select count(*) from conflict") == [(1,)]
-    assert len(list(desk.folder.conflicts.iterdir())) == 1
+    assert desk.rows("select count(*) from quarantine") == [(1,)]
+    assert len(list(desk.folder.quarantine.iterdir())) == 1
     assert desk.files() == 1
     stored = desk.rows("select path from instance")[0][0]
     assert (desk.folder.root / stored).is_file()
@@ -108,7 +108,7 @@ def test_twenty_associations_with_twenty_versions_store_one_and_keep_the_rest(de
         outcomes = list(pool.map(lambda n: desk.receive(incoming(ct_dataset(1, 1, pixel=n))), range(20)))
     assert outcomes.count(StoreOutcome.STORED) == 1
     assert outcomes.count(StoreOutcome.CONFLICT) == 19
-    assert (desk.files(), len(list(desk.folder.conflicts.iterdir()))) == (1, 19)
+    assert (desk.files(), len(list(desk.folder.quarantine.iterdir()))) == (1, 19)
 
 
 @pytest.mark.parametrize(
