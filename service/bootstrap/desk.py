@@ -65,10 +65,10 @@ class _NoAnalyst:
     """Analyses nothing: that is the node's work."""
 
     def analyse(self, request: AnalysisRequest) -> AnalysisSummary:
-        raise WorkerUnavailableError("commands analyse nothing")
+        raise WorkerUnavailableError(f"{request.pipeline}: commands analyse nothing, the node does")
 
     def refuse(self, request: AnalysisRequest, reasons: Sequence[Reason]) -> AnalysisSummary:
-        raise WorkerUnavailableError("commands analyse nothing")
+        raise WorkerUnavailableError(f"{request.pipeline}: commands refuse nothing ({len(reasons)}), the node does")
 
     def encode(self, request: EncodeRequest) -> tuple[ResultObject, ...]:
-        raise WorkerUnavailableError("commands encode nothing")
+        raise WorkerUnavailableError(f"{request.analysis.pipeline}: commands encode nothing, the node does")

@@ -15,8 +15,8 @@ NEVER = frozenset((Fault.IDENTITY, Fault.UID_MISMATCH, Fault.DUPLICATE_ELEMENT))
 ADVICE: dict[str, str] = {
     Fault.IDENTITY: "correct the object where it comes from and send it again; it is never let out, because its result "
     "could reach another patient's record",
-    Fault.UID_MISMATCH: "the sender announced one object and sent another: report it to its vendor and send it again; it "
-    "is never let out",
+    Fault.UID_MISMATCH: "the sender announced one object and sent another: report it to its vendor and send it again; "
+    "it is never let out",
     Fault.DUPLICATE_ELEMENT: "have the sender write the element once and send it again; it is never let out, because "
     "readers differ in which of the two they take",
     Fault.TRUNCATED: "the transfer or the file at the sender is damaged: send it again from its source",
@@ -26,8 +26,8 @@ ADVICE: dict[str, str] = {
     Fault.ODD_LENGTH: "`release` it, or set 'admission: lenient' for this peer; report it to the vendor",
     Fault.VALUE_REPRESENTATION: "`release` it, or set 'admission: lenient' for this peer; if it stays, have it sent in "
     "Implicit VR Little Endian",
-    CONFLICT: "compare it with the first copy: if the first one is the wrong one, correct the study at the PACS and send "
-    "it under new UIDs (PS3.4 allows no second object under one UID); then `release --discard` this one",
+    CONFLICT: "compare it with the first copy: if the first one is the wrong one, correct the study at the PACS and "
+    "send it under new UIDs (PS3.4 allows no second object under one UID); then `release --discard` this one",
     POISON: "look at what ended the worker; `release` analyses the study once more (after an update, for example), "
     "`release --discard` leaves it at its 'not analysed' result",
 }
