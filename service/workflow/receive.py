@@ -53,9 +53,8 @@ class StoreInstance:
         self._parts = parts
         self._quarantine = Quarantine(parts)
         self._scanner = Scanner(sorted(keywords(parts.settings.rules)))
-        self._lenient = frozenset(
-            peer.name for peer in parts.settings.peers if forgiving or peer.admission == "lenient"
-        )
+        self._forgiving = forgiving
+        self._lenient = frozenset(peer.name for peer in parts.settings.peers if peer.admission == "lenient")
 
     def __call__(self, incoming: IncomingInstance) -> StoreOutcome:
         """Store the instance; whatever is not stored leaves nothing behind."""
@@ -70,9 +69,7 @@ class StoreInstance:
     def _receive(self, incoming: IncomingInstance) -> _Received:
         uids = (incoming.sop_class_uid, incoming.sop_instance_uid, incoming.transfer_syntax_uid)
         if not all(UID.fullmatch(uid) for uid in uids):
-            self._tell(
-                incoming, Fault.COMMAND_UID, detail="a UID of the command is none (PS3.5 9.1); correct the sender"
-            )
+            self._tell(incoming, Fault.COMMAND_UID, detail="a UID of the command breaks PS3.5 9.1; correct the sender")
             return _Received(outcome=StoreOutcome.CANNOT_UNDERSTAND)
         arrived = self._parts.store.write(
             sop_class_uid=incoming.sop_class_uid,
@@ -86,7 +83,7 @@ class StoreInstance:
             self._parts.store.discard(arrived)  # a kept file has moved away from here
 
     def _admit(self, incoming: IncomingInstance, arrived: ArrivedFile) -> _Received:
-        lenient = incoming.peer in self._lenient
+        lenient = self._forgiving or incoming.peer in self._lenient
         claimed = (incoming.sop_class_uid, incoming.sop_instance_uid)
         try:
             attributes = self._scanner.scan(arrived.path, lenient=lenient, claimed=claimed)

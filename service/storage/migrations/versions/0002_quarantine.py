@@ -11,7 +11,8 @@ MOVED = """
     INSERT INTO quarantine ("key", reason, message, peer, study_instance_uid, sop_instance_uid, path, sha256,
                             size_bytes, "offset", flags, times, first_at, last_at)
     SELECT replace(replace(path, 'conflicts/', ''), '.dcm', ''), 'conflict',
-           'other bytes came under a SOP Instance UID that was known', peer, study_instance_uid, sop_instance_uid, path, sha256, size_bytes, 0, '[]', 1, received_at, received_at
+           'other bytes came under a SOP Instance UID that was known; the first ones stay', peer,
+           study_instance_uid, sop_instance_uid, path, sha256, size_bytes, 0, '[]', 1, received_at, received_at
     FROM conflict
 """
 
