@@ -24,6 +24,7 @@ _FIRST_BYTES = 65_536
 _CHUNK_BYTES = 1 << 20
 _META_BEGIN = 132
 _META_UID = 0x00020010
+_GROUP_LENGTH = b"\x02\x00\x00\x00UL\x04\x00"
 _MAX_META_ELEMENTS = 64
 _MAX_VALUES = 256
 _SOP_CLASS, _SOP_INSTANCE, _STUDY = 0x00080016, 0x00080018, 0x0020000D
@@ -147,9 +148,11 @@ def _file_meta(window: bytes) -> tuple[int, str]:
         raise AdmissionError(
             "file has no 'DICM' prefix after 128 bytes (PS3.10 7.1); give a DICOM Part 10 file", fault=Fault.NOT_PART10
         )
-    position, syntax = _META_BEGIN, ""
+    position, syntax, end = _META_BEGIN, "", len(window)
+    if window[position : position + 8] == _GROUP_LENGTH:  # PS3.10 requires it; without it, other groups end the meta
+        end = min(end, position + 12 + int.from_bytes(window[position + 8 : position + 12], "little"))
     for _ in range(_MAX_META_ELEMENTS):
-        if position + 8 > len(window) or window[position : position + 2] != b"\x02\x00":
+        if position + 8 > end or window[position : position + 2] != b"\x02\x00":
             break
         number = int.from_bytes(window[position + 2 : position + 4], "little")
         value, length = _meta_place(window, position)

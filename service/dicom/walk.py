@@ -273,9 +273,13 @@ class Walk:
 
     def _fragments(self, position: int, end: int) -> int:
         """Pass the fragments of encapsulated pixel data (PS3.5 A.4); return the position after their delimiter."""
-        unpack = self._coding.item.unpack
+        unpack = self._coding.item.unpack_from
         while position < end:
-            group, number, length = unpack(self._read(position, 8))
+            at = position - self._base
+            if at + 8 > len(self._window):
+                self._slide(position, 0)
+                at = 0
+            group, number, length = unpack(self._window, at)
             tag, position = group << 16 | number, position + 8
             if tag != _ITEM:
                 return self._end_of_sequence(tag, length, position, end)
@@ -291,7 +295,8 @@ class Walk:
     def _without_vr(self, tag: int, vr: bytes, place: tuple[int, int], wanted: dict[int, Wanted], depth: int) -> int:
         """Refuse an element without a VR; a lenient walk takes it as implicit, which is what all readers do with it."""
         position, end = place
-        if not self._lenient or vr.isalnum() or position + 8 > end:
+        doubtful = depth == 0 and tag in IDENTITY
+        if not self._lenient or doubtful or vr.isalnum() or position + 8 > end:
             self._refuse(
                 Fault.VALUE_REPRESENTATION,
                 position,
