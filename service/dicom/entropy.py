@@ -3,8 +3,8 @@
 
 Huffman coded data carry no checksum, and a decoder that runs out of them, or has some left, fills up or stops. Both
 show: a strict libjpeg says so of sequential DCT with 8 bits, and of lossless JPEG the number of bits that the decoded
-pixels need can be computed and must be the number that is there. What is still not seen: a loss so small that decoding
-falls into step again with the right number of symbols, and any loss in DCT with 12 bits or in frames with restarts.
+pixels need can be computed and must be the number that is there. What is still not seen: a loss of a few bytes of DCT
+after which decoding falls into step again, and any loss in DCT with 12 bits or in lossless frames with restarts.
 """
 
 from dataclasses import dataclass

@@ -122,8 +122,11 @@ class WorkerProcess:
                 "raise inference.deadline_seconds if the machine is slow",
                 ended_by="deadline",
             )
-        ended_by = _ended_by(self._process.returncode)
-        return WorkerCrashedError(f"the child process was ended by {ended_by}", ended_by=ended_by)
+        status = self._process.returncode
+        if status >= 0:
+            return WorkerCrashedError(f"the child process exited with status {status}", ended_by=f"exit {status}")
+        name = signal.Signals(-status).name
+        return WorkerCrashedError(f"the child process was ended by {name}", ended_by=name)
 
     def _open(self, reply: dict[str, Any]) -> dict[str, Any]:
         error = reply.get("error")
@@ -138,10 +141,6 @@ class WorkerProcess:
                 ended_by="memory",
             )
         raise rebuild_error(error)
-
-
-def _ended_by(status: int) -> str:
-    return signal.Signals(-status).name if status < 0 else f"exit status {status}"
 
 
 def rebuild_error(error: dict[str, Any]) -> DokueiError:
