@@ -78,7 +78,7 @@ PLAIN = st.text("ABC xyz019_-^=", max_size=12)
 WORDS = st.lists(st.text("ABC019_ ", max_size=8), max_size=4)
 NUMBERS = st.lists(st.one_of(st.integers(-99_999, 99_999), st.floats(-1e6, 1e6).map(lambda x: round(x, 3))), max_size=6)
 VALUES: dict[str, st.SearchStrategy[Any]] = {
-    "StudyDescription": TEXT,
+    "StudyDescription": st.one_of(TEXT, PLAIN),
     "PatientComments": TEXT,
     "PatientName": PLAIN.filter(lambda name: name.count("=") < 3),
     "ImageType": WORDS,
