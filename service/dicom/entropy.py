@@ -7,6 +7,7 @@ pixels need can be computed and must be the number that is there. What is still 
 after which decoding falls into step again, and any loss in DCT with 12 bits or in lossless frames with restarts.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,19 @@ _DCT_8_BIT = frozenset((0xC0, 0xC1))
 _SPARE_BITS = 64
 """Bits at the end that some encoders fill up with; the standard has at most 7."""
 _TRUNCATED = "it is damaged or truncated; send the object again"
+
+
+_Samples = NDArray[np.int32]
+_PREDICTORS: dict[int, Callable[[_Samples, _Samples, _Samples], _Samples]] = {
+    1: lambda left, _above, _corner: left,
+    2: lambda _left, above, _corner: above,
+    3: lambda _left, _above, corner: corner,
+    4: lambda left, above, corner: left + above - corner,
+    5: lambda left, above, corner: left + ((above - corner) >> 1),
+    6: lambda left, above, corner: above + ((left - corner) >> 1),
+    7: lambda left, above, _corner: (left + above) >> 1,
+}
+"""T.81 table H.1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,15 +87,7 @@ def _differences(headers: _Lossless, pixels: NDArray[np.generic]) -> NDArray[np.
     prediction[0, 0] = 1 << (headers.precision - 1)
     prediction[0, 1:] = samples[0, :-1]
     prediction[1:, 0] = samples[:-1, 0]
-    prediction[1:, 1:] = {
-        1: lambda: left,
-        2: lambda: above,
-        3: lambda: corner,
-        4: lambda: left + above - corner,
-        5: lambda: left + ((above - corner) >> 1),
-        6: lambda: above + ((left - corner) >> 1),
-        7: lambda: (left + above) >> 1,
-    }[headers.predictor]()
+    prediction[1:, 1:] = _PREDICTORS[headers.predictor](left, above, corner)
     differences: NDArray[np.int32] = ((samples - prediction + 0x8000) & 0xFFFF) - 0x8000
     return differences
 
