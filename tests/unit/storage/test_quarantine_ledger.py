@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
-from service.storage import SqlLedger, create_database, migrate
+from service.storage import SqlLedger, create_database
 from service.storage import database as database_module
 
 CONFLICT = (
@@ -31,7 +31,7 @@ def test_conflicts_of_an_older_node_move_into_the_quarantine_and_back(tmp_path: 
     alembic(engine, "upgrade", "0001")
     with engine.begin() as connection:
         connection.exec_driver_sql(CONFLICT)
-    migrate(engine)
+    alembic(engine, "upgrade", "0002")
     ledger = SqlLedger(engine, root=tmp_path, enqueue=lambda *_: None)
     with ledger.reading() as view:
         entry = view.quarantine.rows(limit=5)[0]
