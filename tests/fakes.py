@@ -111,7 +111,7 @@ class FakeAnalyst:
         self.encoded.append(request)
         path = request.analysis.folder / "sr.dcm"
         path.write_text((request.analysis.folder / "result").read_text())
-        uid = f"2.25.{int(request.analysis.job_key, 16)}"
+        uid = f"2.25.{int(request.analysis.job_key.replace('-', ''), 16)}"
         return (ResultObject(kind="sr", sop_class_uid=SR, sop_instance_uid=uid, path=path),)
 
 

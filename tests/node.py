@@ -69,6 +69,7 @@ class Node:
             study_key=partial(study_key, site_key=b"k"),
             audit=self.audit,
         )
+        self.parts = parts
         self.flow = Flow(parts, self.engine, reconcile_seconds=self.reconcile_seconds)
         self.receive = StoreInstance(parts)
 

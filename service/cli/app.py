@@ -11,6 +11,7 @@ from service.cli import check as check_command
 from service.cli import demo as demo_command
 from service.cli import doctor as doctor_command
 from service.cli import models as models_command
+from service.cli import quarantine as quarantine_command
 from service.cli import retry as retry_command
 from service.cli import route as route_command
 from service.cli import run as run_command
@@ -31,6 +32,13 @@ app = typer.Typer(
 )
 models_app = typer.Typer(no_args_is_help=True, help="List and check model packages.")
 app.add_typer(models_app, name="models")
+quarantine_app = typer.Typer(
+    no_args_is_help=True,
+    help="See what was not let in and why, and let out what may be let out.\n\n"
+    "Objects whose structure or identity is in doubt, second versions of instances, and studies that killed their "
+    "worker process twice wait here for a person. The node may be running or not.",
+)
+app.add_typer(quarantine_app, name="quarantine")
 
 Config = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="The site's configuration, for example config.yaml.", show_default=True)
@@ -133,6 +141,46 @@ def retry(
 ) -> None:
     """Send again what destinations refused for good; a running node picks it up within a minute."""
     raise typer.Exit(retry_command.retry(config, destination))
+
+
+Identity = Annotated[
+    bool, typer.Option("--identity", help="Show UIDs too: they name a patient's study, keep them out of tickets.")
+]
+Entry = Annotated[int, typer.Argument(metavar="NUMBER", help="The entry's number, from `dokuei quarantine list`.")]
+
+
+@quarantine_app.command("list")
+def quarantine_list(
+    config: Config = DEFAULT_CONFIG,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="Show so many, the latest first.")] = 50,
+    *,
+    identity: Identity = False,
+    as_json: Json = False,
+) -> None:
+    """List what is kept aside, the latest first: when it came, why it is here, from which peer, how large it is."""
+    raise typer.Exit(quarantine_command.list_entries(config, limit=limit, identity=identity, as_json=as_json))
+
+
+@quarantine_app.command("show")
+def quarantine_show(
+    number: Entry, config: Config = DEFAULT_CONFIG, *, identity: Identity = False, as_json: Json = False
+) -> None:
+    """Show one entry: what is wrong, where in the file (its structure up to there, no values), and what to do."""
+    raise typer.Exit(quarantine_command.show(config, number, identity=identity, as_json=as_json))
+
+
+@quarantine_app.command("release")
+def quarantine_release(
+    number: Entry,
+    config: Config = DEFAULT_CONFIG,
+    *,
+    discard: Annotated[bool, typer.Option("--discard", help="Delete it instead; there is no way back.")] = False,
+) -> None:
+    """Let an entry out: an object is admitted leniently, a study is analysed again. Exit status 1 when it stays.
+
+    What could belong to another patient, or be another object than it says, is never let out: have it sent again.
+    """
+    raise typer.Exit(quarantine_command.release(config, number, discard=discard))
 
 
 def main() -> None:

@@ -61,7 +61,7 @@ def _tell(counts: QueueCounts, studies: tuple[StudyStatus, ...]) -> None:
     if counts.conflicts:
         console.print(
             f"CONFLICTS: {counts.conflicts} instance(s) came again with other bytes under the same UID; the first copy "
-            "stays, the others are in the folder 'conflicts'",
+            "stays, the others are in the quarantine: `dokuei quarantine list`",
             markup=False,
             style="red",
         )

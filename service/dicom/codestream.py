@@ -3,8 +3,7 @@
 
 Decoders allocate what a header claims (562 bytes of JPEG can claim 14 GB), and some return half a picture without a
 word when the data stops early. The end marker tells: a frame cut short has lost it. What it cannot tell is a Huffman
-coded JPEG frame (processes 1, 2, 4 and 14) that lost its middle and kept its end: none of libjpeg, GDCM, ITK and Pillow
-notices; JPEG-LS, JPEG 2000 and RLE decoders do.
+coded JPEG frame that lost its middle and kept its end, see entropy.py; JPEG-LS, JPEG 2000 and RLE decoders notice.
 """
 
 from dataclasses import dataclass

@@ -10,7 +10,6 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as DicomSequence
 
-from service.dicom.identity import IDENTITY_TAGS, check_identity
 from service.dicom.keywords import LEDGER_KEYWORDS
 from service.dicom.parsing import MAX_VALUE_BYTES, PARSE_FAULTS, decodable, parse_dataset_header, quietly
 from service.domain.instance import AttributeValue, Scalar
@@ -32,20 +31,6 @@ def read_attributes(path: Path, extra_keywords: Iterable[str] = ()) -> dict[str,
     """
     keywords = dict.fromkeys((*LEDGER_KEYWORDS, *extra_keywords))
     return _attributes(parse_dataset_header(path, keep=_root_tags(keywords)), keywords)
-
-
-def read_identified_attributes(path: Path, extra_keywords: Iterable[str] = ()) -> dict[str, AttributeValue]:
-    """Return what `read_attributes` returns, of an object that says in one way only whose it is.
-
-    Raises
-    ------
-    DicomStructureError
-        As `read_attributes`, and as `check_identity`.
-    """
-    keywords = dict.fromkeys((*LEDGER_KEYWORDS, *extra_keywords))
-    header = parse_dataset_header(path, keep=_root_tags(keywords) | IDENTITY_TAGS)
-    check_identity(header)
-    return _attributes(header, keywords)
 
 
 def _attributes(header: FileDataset, keywords: Iterable[str]) -> dict[str, AttributeValue]:
@@ -92,7 +77,7 @@ def _collect(dataset: Dataset, parts: list[str]) -> list[Scalar] | None:
     if tag is None or tag not in dataset:
         return None
     if len(parts) == 1:
-        return _values(dataset, tag)
+        return element_values(dataset, tag)
     members = [_collect(item, parts[1:]) for item in _items(dataset, tag)]
     present = [values for values in members if values is not None]
     return [value for values in present for value in values][:_MAX_VALUES] if present else None
@@ -107,7 +92,8 @@ def _items(dataset: Dataset, tag: int) -> Iterator[Dataset]:
         yield from value
 
 
-def _values(dataset: Dataset, tag: int) -> list[Scalar]:
+def element_values(dataset: Dataset, tag: int) -> list[Scalar]:
+    """Return an element's values; the text of all of them when one does not fit the VR."""
     try:
         element = dataset[tag]
         values = list(element.value) if isinstance(element.value, MultiValue) else [element.value]

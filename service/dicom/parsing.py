@@ -16,6 +16,7 @@ from pydicom.filereader import read_file_meta_info, read_partial
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
+from service.dicom.wanted import IDENTITY
 from service.domain.errors import DicomStructureError
 
 # Odd values of a peer are ours to judge, element by element; pydicom's warnings would only repeat them.
@@ -103,20 +104,23 @@ def _guard(stream: BinaryIO) -> StopWhen:
     """Return a watcher of the root elements that stops before the pixel data.
 
     pydicom keeps the last of two equal elements, DCMTK and GDCM the first: an object with two Patient IDs would
-    belong to two patients. PS3.5 7.1 allows neither repetition nor disorder.
+    belong to two patients. PS3.5 7.1 allows neither repetition nor disorder; disorder away from the identity is
+    forgiven here, because admission may have forgiven it to a lenient peer.
     """
     size = _size(stream)
     previous = 0
+    seen: set[int] = set()
 
     def stop(tag: BaseTag, _vr: str | None, length: int) -> bool:
         nonlocal previous
         if tag in _PIXEL_TAGS:
             return True
-        if tag <= previous:
+        if tag in seen or (tag < previous and tag in IDENTITY):
             raise DicomStructureError(f"{tag} follows {BaseTag(previous)}; PS3.5 7.1: every element once, ascending")
         if length != _UNDEFINED_LENGTH and stream.tell() + length > size:
             raise DicomStructureError(f"{tag} claims {length} bytes, more than the file holds; it is truncated")
-        previous = tag
+        previous = max(tag, previous)
+        seen.add(tag)
         return False
 
     return stop

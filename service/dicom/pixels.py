@@ -16,12 +16,17 @@ from pydicom.uid import UID
 
 from service.dicom import codestream
 from service.dicom.describe import describe_image
+from service.dicom.entropy import prove_jpeg
 from service.dicom.parsing import PARSE_FAULTS, quietly, refuse_deflated, transfer_syntax_uid
 from service.domain.errors import DicomStructureError, PixelError
 from service.domain.image import StoredImage, read_only
 
 MAX_FRAME_PIXELS = 100_000_000
 """Four times the largest radiograph detector in use."""
+
+MAX_RATIO = 1_000
+"""Bytes of pixels out of one byte of a file, from UNSUSPICIOUS_BYTES on: a legal black film has some hundred."""
+UNSUSPICIOUS_BYTES = 64 << 20
 
 Check = Callable[[bytes], tuple[codestream.Claims | None, bytes]]
 
@@ -32,21 +37,22 @@ def _unclaimed(frame: bytes) -> tuple[None, bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """The decoder of one transfer syntax: pydicom's plugin name, and the check made before it runs."""
+    """The decoder of one transfer syntax: pydicom's plugin name, the check made before it runs, the proof after."""
 
     plugin: str
     check: Check | None
+    prove: Callable[[bytes, NDArray[Any]], None] | None = None
 
 
 _NATIVE = Codec("", None)
-_LIBJPEG = Codec("pylibjpeg", codestream.check_jpeg)
+_LIBJPEG = Codec("pylibjpeg", codestream.check_jpeg, prove_jpeg)
 _CHARLS = Codec("pyjpegls", codestream.check_jpeg)
 _OPENJPEG = Codec("pylibjpeg", codestream.check_jpeg_2000)
 TRANSFER_SYNTAXES: dict[str, Codec] = {
     "1.2.840.10008.1.2": _NATIVE,
     "1.2.840.10008.1.2.1": _NATIVE,
     "1.2.840.10008.1.2.2": _NATIVE,
-    "1.2.840.10008.1.2.4.50": Codec("pillow", codestream.check_jpeg),
+    "1.2.840.10008.1.2.4.50": Codec("pillow", codestream.check_jpeg, prove_jpeg),
     "1.2.840.10008.1.2.4.51": _LIBJPEG,
     "1.2.840.10008.1.2.4.57": _LIBJPEG,
     "1.2.840.10008.1.2.4.70": _LIBJPEG,
@@ -153,6 +159,18 @@ def _check_description(dataset: FileDataset, frame_number: int) -> None:
             f"(0028,0100) 'Bits Allocated' {allocated} with (0028,0101) 'Bits Stored' {stored}; "
             "8, 16 or 32 bits with at most as many stored are decoded"
         )
+    _check_ratio(dataset)
+
+
+def _check_ratio(dataset: FileDataset) -> None:
+    """Refuse a little file that claims a lot, all frames together, before a decoder makes room for it."""
+    frame_bytes = int(dataset.Rows) * int(dataset.Columns) * int(dataset.BitsAllocated) // 8
+    claimed, held = frame_bytes * _frame_count(dataset), len(dataset.PixelData)
+    if claimed > UNSUSPICIOUS_BYTES and claimed > MAX_RATIO * held:
+        raise PixelError(
+            f"(7FE0,0010) 'Pixel Data' has {held} bytes and claims {claimed // max(held, 1)} times its size by "
+            f"(0028,0010) 'Rows', (0028,0011) 'Columns' and (0028,0008) 'Number of Frames'; {MAX_RATIO} are decoded"
+        )
 
 
 def _frame(dataset: FileDataset, codec: Codec, frame_number: int) -> NDArray[Any]:
@@ -162,7 +180,10 @@ def _frame(dataset: FileDataset, codec: Codec, frame_number: int) -> NDArray[Any
     claims, checked = codec.check(frame)
     if claims is not None:
         _check_claims(claims, dataset)
-    return _compressed(dataset, codec.plugin, checked)
+    pixels = _compressed(dataset, codec.plugin, checked)
+    if codec.prove is not None:
+        codec.prove(checked, pixels)
+    return pixels
 
 
 def _native(dataset: FileDataset, frame_number: int) -> NDArray[Any]:

@@ -5,6 +5,7 @@ DokueiError
 ├── ConfigurationError          the site's config.yaml: never retried, the node does not start
 ├── InputError                  an object or file that a peer sent
 │   ├── DicomStructureError     cannot be parsed, or contradicts itself
+│   │   └── AdmissionError      is not let in, for a reason out of a closed set
 │   └── PixelError              cannot be decoded by the pinned decoder, or claims impossible pixels
 ├── PackageError                a model package: rejected at load, the node goes on with the others
 ├── ResultError                 result objects that do not say what became of the study: never delivered as they are
@@ -23,6 +24,8 @@ DokueiError
 `retryable` says whether doing the same thing again later can succeed. Messages name the element or option, the
 value, the rule and the remedy, and never a patient.
 """
+
+from service.domain.fault import Fault
 
 
 class DokueiError(Exception):
@@ -43,6 +46,29 @@ class DicomStructureError(InputError):
     """The data set cannot be parsed, or its parts contradict each other."""
 
 
+class AdmissionError(DicomStructureError):
+    """An object that came in is not let in.
+
+    Parameters
+    ----------
+    fault
+        Why, for metrics and for the quarantine.
+    offset
+        Where in the file.
+
+    Attributes
+    ----------
+    study_instance_uid
+        The study that the object names, where it could be read up to there; it identifies a patient.
+    """
+
+    def __init__(self, message: str, *, fault: Fault, offset: int = 0) -> None:
+        super().__init__(message)
+        self.fault = fault
+        self.offset = offset
+        self.study_instance_uid = ""
+
+
 class PixelError(InputError):
     """The pixel data cannot be decoded, or does not fit its description."""
 
@@ -56,9 +82,19 @@ class ResultError(DokueiError):
 
 
 class WorkerError(DokueiError):
-    """The child process failed; the study is tried again, then set aside."""
+    """The child process failed; the study is tried again, then set aside.
+
+    Parameters
+    ----------
+    ended_by
+        What ended the process, for example "SIGKILL", "memory" or "deadline"; "" when it lives.
+    """
 
     retryable = True
+
+    def __init__(self, message: str = "", *, ended_by: str = "") -> None:
+        super().__init__(message)
+        self.ended_by = ended_by
 
 
 class WorkerCrashedError(WorkerError):

@@ -99,6 +99,37 @@ class InstanceReceived(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AdmissionRefused(Event):
+    """An object was not let in; `reason` is a Fault, `detail` names the element, the rule and the remedy, no value."""
+
+    peer: str
+    reason: str
+    study_key: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuarantineEntered(Event):
+    """An object that was not let in, or a study that killed its worker, was kept aside.
+
+    `reason` is a Fault, "conflict" or "poison".
+    """
+
+    peer: str
+    reason: str
+    study_key: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuarantineTrimmed(Event):
+    """The quarantine passed a limit and lost its oldest; `reason`: size, number, age."""
+
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StudyClosed(Event):
     """A revision of a study's instance set was frozen; `reason` is "complete", "settled" or "quiet"."""
 

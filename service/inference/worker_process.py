@@ -119,9 +119,14 @@ class WorkerProcess:
         if self._timed_out:
             return WorkerTimeoutError(
                 f"the child process passed its deadline of {seconds:g} s and was killed; "
-                "raise inference.deadline_seconds if the machine is slow"
+                "raise inference.deadline_seconds if the machine is slow",
+                ended_by="deadline",
             )
-        return WorkerCrashedError(f"the child process {_describe_exit(self._process.returncode)}")
+        status = self._process.returncode
+        if status >= 0:
+            return WorkerCrashedError(f"the child process exited with status {status}", ended_by=f"exit {status}")
+        name = signal.Signals(-status).name
+        return WorkerCrashedError(f"the child process was ended by {name}", ended_by=name)
 
     def _open(self, reply: dict[str, Any]) -> dict[str, Any]:
         error = reply.get("error")
@@ -132,15 +137,10 @@ class WorkerProcess:
             self.kill()  # what is left of its heap is not worth trusting
             raise WorkerCrashedError(
                 f"the child process passed its memory limit ({error['message']}); "
-                "raise inference.memory_bytes if the study is large"
+                "raise inference.memory_bytes if the study is large",
+                ended_by="memory",
             )
         raise rebuild_error(error)
-
-
-def _describe_exit(status: int) -> str:
-    if status < 0:
-        return f"was ended by {signal.Signals(-status).name}"
-    return f"exited with status {status}"
 
 
 def rebuild_error(error: dict[str, Any]) -> DokueiError:

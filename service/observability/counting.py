@@ -50,6 +50,18 @@ def _received(families: Families, event: events.InstanceReceived) -> None:
         families.duplicates.labels(DUPLICATE_KINDS[event.outcome]).inc()
 
 
+def _not_admitted(families: Families, event: events.AdmissionRefused) -> None:
+    families.admission_refused.labels(event.peer, event.reason).inc()
+
+
+def _quarantined(families: Families, event: events.QuarantineEntered) -> None:
+    families.quarantined.labels(event.reason).inc()
+
+
+def _trimmed(families: Families, event: events.QuarantineTrimmed) -> None:
+    families.quarantine_dropped.labels(event.reason).inc(event.count)
+
+
 def _closed(families: Families, event: events.StudyClosed) -> None:
     families.studies_closed.labels(event.reason).inc()
 
@@ -138,6 +150,9 @@ MOVES: dict[type[Event], Callable[[Families, Any], None] | None] = {
     events.CertificateLoaded: _certificate,
     events.CertificateRejected: _certificate_rejected,
     events.InstanceReceived: _received,
+    events.AdmissionRefused: _not_admitted,
+    events.QuarantineEntered: _quarantined,
+    events.QuarantineTrimmed: _trimmed,
     events.StudyClosed: _closed,
     events.StudyRouted: _routed,
     events.StageFinished: _stage_finished,

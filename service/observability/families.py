@@ -50,6 +50,19 @@ class Families:
             "duplicates", "Instances received again, identical to the first or in conflict with it.", "kind"
         )
 
+        self._declare_admission()
+
+    def _declare_admission(self) -> None:
+        self.admission_refused = self._counter(
+            "admission_refused", "Objects not let in, by what is wrong with them.", "peer", "reason"
+        )
+        self.quarantined = self._counter(
+            "quarantined", "Objects, and studies that killed their worker, kept aside for a person.", "reason"
+        )
+        self.quarantine_dropped = self._counter(
+            "quarantine_dropped", "What the quarantine gave up because it passed a limit.", "reason"
+        )
+
     def _declare_stages(self) -> None:
         self.studies_closed = self._counter("studies_closed", "Revisions of studies closed.", "reason")
         self.studies_unmatched = Counter(

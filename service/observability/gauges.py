@@ -99,6 +99,12 @@ def _queues(counts: QueueCounts) -> Iterator[GaugeMetricFamily]:
         counts.last_delivered_at,
     )
     yield GaugeMetricFamily("dokuei_conflicts", "Instances kept aside: same UID, other bytes.", counts.conflicts)
+    yield GaugeMetricFamily(
+        "dokuei_quarantine_size",
+        "Objects that were not let in, and studies that killed their worker.",
+        counts.quarantined,
+    )
+    yield GaugeMetricFamily("dokuei_quarantine_bytes", "Bytes of files in the quarantine.", counts.quarantined_bytes)
     yield GaugeMetricFamily("dokuei_failed_jobs", "Jobs that ended in failure.", counts.failed_jobs)
     yield GaugeMetricFamily("dokuei_audit_pending", "Audit messages that wait for the collector.", counts.audit_pending)
 

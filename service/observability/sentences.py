@@ -21,6 +21,9 @@ SENTENCES: dict[type[Event], str] = {
     events.CertificateLoaded: "A certificate or revocation list was read.",
     events.CertificateRejected: "New certificate files cannot be used; the last good ones stay in use.",
     events.InstanceReceived: "An instance was answered.",
+    events.AdmissionRefused: "An object was not let in; 'detail' says why and what to do.",
+    events.QuarantineEntered: "Something was kept aside for a person; see `dokuei quarantine list`.",
+    events.QuarantineTrimmed: "The quarantine passed a limit and gave up its oldest.",
     events.StudyClosed: "A study's images were taken as complete.",
     events.StudyRouted: "Rules chose the pipelines of a study.",
     events.StageFinished: "A stage of the work on a study ended.",
@@ -49,6 +52,9 @@ LEVELS: dict[type[Event], int] = {
     events.AuditCollectorLost: logging.ERROR,
     events.AuditDropped: logging.ERROR,
     events.AuditSent: logging.DEBUG,
+    events.AdmissionRefused: logging.WARNING,
+    events.QuarantineEntered: logging.ERROR,
+    events.QuarantineTrimmed: logging.WARNING,
     events.StageFailed: logging.WARNING,
     events.JobsReconciled: logging.WARNING,
     events.ObjectHeld: logging.ERROR,
@@ -75,6 +81,7 @@ SENTENCE_FIELDS = {
     (events.PackageLoaded, "error"),
     (events.StageFailed, "detail"),
     (events.CertificateRejected, "problem"),
+    (events.AdmissionRefused, "detail"),
 }
 """The fields that may hold more than a word: they come from the site or from our own code, never from a study."""
 AUDIT_FIELDS = {(events.AssociationRejected, "calling_ae")}

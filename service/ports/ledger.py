@@ -20,7 +20,8 @@ from service.domain.entry import (
     StudyRecord,
 )
 from service.domain.instance import Instance
-from service.domain.result import Priority
+from service.domain.quarantine import NewQuarantined, Quarantined
+from service.domain.result import Priority, Reason
 from service.ports.analyst import AnalysisSummary, ResultObject
 from service.ports.audit import AuditLedger
 from service.ports.engine import Task
@@ -45,9 +46,6 @@ class StudyLedger(Protocol):
 
     def add_instance(self, instance: Instance, *, peer: str, at: float) -> StudyRecord:
         """Insert the instance, create or touch its study, and return the study as it is now."""
-
-    def add_conflict(self, instance: Instance, *, peer: str, at: float) -> bool:
-        """Record other bytes under a known UID; False when these very bytes were recorded before."""
 
     def study(self, study_id: int) -> StudyRecord:
         """Return a study."""
@@ -97,6 +95,11 @@ class JobLedger(Protocol):
 
     def count_encode_failure(self, job_id: int) -> None:
         """Count that encoding failed."""
+
+    def repeat(
+        self, key: str, *, flags: Sequence[Reason], task_id: Callable[[int], str], at: float
+    ) -> JobRecord | None:
+        """Do a job's work again from the beginning, as its successor; None when later work took its place."""
 
     def analysed(self, job_id: int, summary: AnalysisSummary, *, priority: Priority, task_id: str, at: float) -> None:
         """Keep the outcome and the raised priority, and name the encoding task."""
@@ -148,6 +151,40 @@ class DeliveryLedger(Protocol):
         """Note the outcome of one attempt, and the task that makes the next at `at`."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holding:
+    """How much of a peer lies in the quarantine."""
+
+    peer: str
+    objects: int
+    size_bytes: int
+
+
+class QuarantineLedger(Protocol):
+    """What was not let in, and studies that killed their worker, within one transaction."""
+
+    def add(self, new: NewQuarantined, *, at: float) -> bool:
+        """Insert a row, or count that the same thing came again: False then."""
+
+    def get(self, row_id: int) -> Quarantined | None:
+        """Return a row; None when it is not there, or not any more."""
+
+    def rows(self, *, limit: int) -> tuple[Quarantined, ...]:
+        """Return what came last, newest first."""
+
+    def holdings(self) -> tuple[Holding, ...]:
+        """Return how much there is of each peer."""
+
+    def oldest(self, *, peer: str | None = None, before: float | None = None, limit: int) -> tuple[Quarantined, ...]:
+        """Return what came longest ago: of a peer, or before a time."""
+
+    def remove(self, row_ids: Collection[int]) -> None:
+        """Delete rows."""
+
+    def paths(self) -> frozenset[Path]:
+        """Return the files of all rows."""
+
+
 class LedgerTransaction(Protocol):
     """One transaction: everything in it happens, or nothing does, enqueued tasks included."""
 
@@ -166,6 +203,10 @@ class LedgerTransaction(Protocol):
     @property
     def audit(self) -> AuditLedger:
         """Audit messages that wait for the collector."""
+
+    @property
+    def quarantine(self) -> QuarantineLedger:
+        """What was not let in."""
 
     def enqueue(self, task: Task) -> None:
         """Enqueue a task together with what this transaction writes."""

@@ -23,6 +23,8 @@ class QueueCounts:
     failed_jobs: int
     deliveries_abandoned: Mapping[str, int] = field(default_factory=dict)
     audit_pending: int = 0
+    quarantined: int = 0
+    quarantined_bytes: int = 0
 
 
 class QueueStatistics(Protocol):

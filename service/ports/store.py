@@ -42,7 +42,13 @@ class InstanceStore(Protocol):
         """Give the file its final name, durably."""
 
     def set_aside(self, arrived: ArrivedFile) -> Path:
-        """Move the file to the conflicts, durably."""
+        """Move the file to the quarantine, durably; doing so twice is no harm."""
+
+    def remove_aside(self, paths: Iterable[Path]) -> None:
+        """Delete files of the quarantine, whose rows are gone."""
+
+    def set_asides(self) -> tuple[Path, ...]:
+        """Return all files of the quarantine."""
 
     def discard(self, arrived: ArrivedFile) -> None:
         """Delete the file."""

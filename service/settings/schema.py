@@ -50,6 +50,14 @@ class StorageSettings(Section):
     """Below this much free space the node answers 0xA700 and takes nothing in."""
 
 
+class QuarantineSettings(Section):
+    """How much of what was not let in is kept; past a limit, the oldest of the peer that fills it most goes."""
+
+    max_bytes: int = Field(default=2_000_000_000, ge=0)
+    max_objects: int = Field(default=10_000, ge=1, le=1_000_000)
+    keep_days: float = Field(default=90, gt=0, le=3650)
+
+
 class PeerSettings(Section):
     """A system that may open associations: its AE title, its address and, where given, its certificate must match."""
 
@@ -63,6 +71,8 @@ class PeerSettings(Section):
     """A name in that certificate: a subject alternative name (DNS, IP, URI or mail) or the common name."""
     may: tuple[Permission, ...] = (Permission.STORE, Permission.COMMIT)
     """What it is let do beside C-ECHO; the node offers it nothing else."""
+    admission: Literal["strict", "lenient"] = "strict"
+    """"lenient" forgives old equipment what is wrong but cannot be read in two ways; see docs/operations.md."""
 
     @field_validator("address", mode="before")
     @classmethod
@@ -270,6 +280,7 @@ class Settings(Section):
 
     node: NodeSettings = NodeSettings()
     storage: StorageSettings = StorageSettings()
+    quarantine: QuarantineSettings = QuarantineSettings()
     peers: tuple[PeerSettings, ...] = ()
     destinations: tuple[DestinationSettings, ...] = ()
     rules: tuple[RuleSettings, ...] = tuple(RuleSettings.model_validate(rule) for rule in DEFAULT_RULES)

@@ -31,9 +31,9 @@ class DataFolder:
         return self.root / "instances"
 
     @property
-    def conflicts(self) -> Path:
-        """Files with a known SOP Instance UID and other bytes."""
-        return self.root / "conflicts"
+    def quarantine(self) -> Path:
+        """Files that were not let in."""
+        return self.root / "quarantine"
 
     @property
     def results(self) -> Path:
@@ -63,7 +63,7 @@ class FolderLock:
 def open_folder(root: Path) -> DataFolder:
     """Make the places of a data folder, readable by nobody else."""
     folder = DataFolder(root=root.resolve())
-    for place in (folder.incoming, folder.instances, folder.conflicts, folder.results):
+    for place in (folder.incoming, folder.instances, folder.quarantine, folder.results):
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
     for shelf in SHELVES:
         (folder.instances / shelf).mkdir(exist_ok=True, mode=0o700)

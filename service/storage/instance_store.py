@@ -60,8 +60,27 @@ class FileStore:
         return _move(arrived.path, self._folder.instances / arrived.name[:2] / f"{arrived.name}.dcm")
 
     def set_aside(self, arrived: ArrivedFile) -> Path:
-        """Move the file to the conflicts, once per content."""
-        return _move(arrived.path, self._folder.conflicts / f"{arrived.name}.dcm")
+        """Move the file to the quarantine, once per content."""
+        target = self._folder.quarantine / f"{arrived.name}.dcm"
+        with _storage_errors():
+            try:
+                arrived.path.replace(target)
+            except FileNotFoundError:
+                if not target.exists():  # the same bytes came twice at the same time: the other one was faster
+                    raise
+            flush_folder(target.parent)
+        return target
+
+    def remove_aside(self, paths: Iterable[Path]) -> None:
+        """Delete files of the quarantine, whose rows are gone."""
+        with _storage_errors():
+            for path in paths:
+                path.unlink(missing_ok=True)
+
+    def set_asides(self) -> tuple[Path, ...]:
+        """Return all files of the quarantine."""
+        with _storage_errors():
+            return tuple(self._folder.quarantine.glob("*.dcm"))
 
     def discard(self, arrived: ArrivedFile) -> None:
         """Delete the file."""

@@ -19,6 +19,22 @@ UNPRODUCED = (JobState.QUEUED, JobState.ANALYSED)
 """States in which a job has made nothing that anybody could have seen."""
 
 
+REPEATED = (
+    "study_id",
+    "revision_id",
+    "pipeline",
+    "package_name",
+    "package_version",
+    "package_sha256",
+    "package_status",
+    "package_title",
+    "priority",
+    "inputs",
+    "received_at",
+)
+"""What a job that is done again has in common with the first."""
+
+
 class SqlJobs:
     """The job side of one transaction."""
 
@@ -62,6 +78,32 @@ class SqlJobs:
     def count_crash(self, job_id: int) -> None:
         """Count a death of the child process."""
         self._update(job_id, crashes=schema.job.c.crashes + 1)
+
+    def repeat(
+        self, key: str, *, flags: Sequence[Reason], task_id: Callable[[int], str], at: float
+    ) -> JobRecord | None:
+        """Insert the job's work again, unless later work took its place; its results supersede those of the job."""
+        job = self._connection.execute(sa.select(schema.job).where(schema.job.c.key == key)).mappings().one_or_none()
+        if job is None:
+            return None
+        earlier = (schema.job.c.study_id == job["study_id"], schema.job.c.pipeline == job["pipeline"])
+        if self._newest_key(earlier) != key:
+            return None
+        self._supersede(earlier, at=at)
+        number = self._connection.execute(sa.select(sa.func.count()).select_from(schema.job).where(*earlier))
+        again = {
+            **{name: job[name] for name in REPEATED},
+            "result_revision": (count := number.scalar_one()) + 1,
+            "key": f"{key.partition('-')[0]}-{job['revision_id']}-{count}",
+            "state": JobState.QUEUED,
+            "flags": [asdict(reason) for reason in flags],
+            "refusals": [],
+            "predecessors": self._predecessors(earlier),
+            "created_at": at,
+        }
+        row_id = inserted_id(self._connection, sa.insert(schema.job).values(again))
+        self._update(row_id, task_id=task_id(row_id))
+        return self.get(row_id)
 
     def count_encode_failure(self, job_id: int) -> None:
         """Count that encoding failed."""

@@ -16,6 +16,7 @@ from service.ports.engine import Task
 from service.storage.audit import SqlAudit
 from service.storage.deliveries import SqlDeliveries
 from service.storage.jobs import SqlJobs
+from service.storage.quarantine import SqlQuarantine
 from service.storage.stranded import reassign, unfinished
 from service.storage.studies import SqlStudies
 
@@ -32,6 +33,7 @@ class SqlTransaction:
         self.jobs = SqlJobs(connection, root=root)
         self.deliveries = SqlDeliveries(connection, root=root)
         self.audit = SqlAudit(connection)
+        self.quarantine = SqlQuarantine(connection, root=root)
 
     def enqueue(self, task: Task) -> None:
         """Enqueue the task in this transaction."""

@@ -89,18 +89,32 @@ instance = sa.Table(
     _json("attributes"),
 )
 
-conflict = sa.Table(
-    "conflict",
+quarantine = sa.Table(
+    "quarantine",
     metadata,
     _id(),
-    _text("sop_instance_uid"),
+    # The digest of an object's bytes, or a job: each is kept once.
+    _text("key", unique=True),
+    sa.Column("reason", sa.Text, nullable=False, index=True),
+    _text("message"),
+    sa.Column("peer", sa.Text, nullable=False, server_default="", index=True),
+    _text("calling_ae"),
     _text("study_instance_uid"),
+    _text("sop_class_uid"),
+    _text("sop_instance_uid"),
+    _text("transfer_syntax_uid"),
     _text("path"),
     _text("sha256"),
-    sa.Column("size_bytes", sa.Integer, nullable=False),
-    _text("peer"),
-    _time("received_at"),
-    sa.UniqueConstraint("sop_instance_uid", "sha256"),
+    sa.Column("size_bytes", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+    sa.Column("offset", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+    _text("job_key"),
+    _text("inputs_sha256"),
+    _text("ended_by"),
+    _text("stage"),
+    _json("flags"),
+    _count("times"),
+    _time("first_at"),
+    sa.Column("last_at", sa.Float, nullable=False, index=True),
 )
 
 job = sa.Table(

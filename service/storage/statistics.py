@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from service.domain.entry import DeliveryState, JobState, NotificationState
 from service.domain.errors import StorageError
+from service.domain.quarantine import CONFLICT
 from service.ports.statistics import QueueCounts
 from service.storage import schema
 from service.storage.stranded import JOB_STAGES
@@ -59,7 +60,9 @@ class SqlStatistics:
                 last_delivered_at=_by_destination(
                     connection, sa.func.max(schema.delivery.c.ended_at), DeliveryState.DELIVERED
                 ),
-                conflicts=_count(connection, schema.conflict),
+                conflicts=_count(connection, schema.quarantine, schema.quarantine.c.reason == CONFLICT),
+                quarantined=_count(connection, schema.quarantine),
+                quarantined_bytes=_quarantined_bytes(connection),
                 deliveries_abandoned=_by_destination(connection, sa.func.count(), DeliveryState.ABANDONED),
                 failed_jobs=_count(connection, schema.job, schema.job.c.state == JobState.FAILED),
                 audit_pending=_count(connection, schema.audit_message),
@@ -81,6 +84,10 @@ class SqlStatistics:
 
 def _count(connection: sa.Connection, table: sa.Table, *where: sa.ColumnElement[bool]) -> int:
     return connection.execute(sa.select(sa.func.count()).select_from(table).where(*where)).scalar_one()
+
+
+def _quarantined_bytes(connection: sa.Connection) -> int:
+    return int(connection.execute(sa.select(sa.func.sum(schema.quarantine.c.size_bytes))).scalar_one() or 0)
 
 
 def _waiting(connection: sa.Connection) -> dict[str, tuple[int, float]]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Studies, instances, conflicts and revisions in the ledger."""
+"""Studies, instances and revisions in the ledger."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -54,19 +54,6 @@ class SqlStudies:
         }
         self._connection.execute(sa.insert(schema.instance).values(values))
         return self.study(study_id)
-
-    def add_conflict(self, instance: Instance, *, peer: str, at: float) -> bool:
-        """Record other bytes under a known UID, once."""
-        values = {
-            "sop_instance_uid": instance.sop_instance_uid,
-            "study_instance_uid": instance.study_instance_uid,
-            "path": self._relative(instance.path),
-            "sha256": instance.sha256,
-            "size_bytes": instance.size_bytes,
-            "peer": peer,
-            "received_at": at,
-        }
-        return self._connection.execute(insert(schema.conflict).values(values).on_conflict_do_nothing()).rowcount > 0
 
     def study(self, study_id: int) -> StudyRecord:
         """Return a study."""

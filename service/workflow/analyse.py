@@ -19,11 +19,10 @@ from service.domain.result import Priority, Reason
 from service.ports.analyst import AnalysisRequest, AnalysisSummary
 from service.ports.ledger import LedgerTransaction
 from service.workflow.context import FlowParts
+from service.workflow.quarantine import MAX_CRASHES, Quarantine
 from service.workflow.stages import ANALYSE, ENCODE, NOTIFY, task, task_id
 from service.workflow.triage import raised_priority
 
-MAX_CRASHES = 2
-"""A study that kills its child process this often is set aside."""
 MAX_STARTS = 20
 """An analysis that was begun this often without an end takes the whole node down with it, and is set aside."""
 ANALYSIS_FAILED = Reason(
@@ -59,6 +58,7 @@ class AnalyseJob:
 
     def __init__(self, parts: FlowParts, *, stopping: Callable[[], bool]) -> None:
         self._parts = parts
+        self._quarantine = Quarantine(parts)
         self._stopping = stopping
 
     def __call__(self, job_id: int, own_task_id: str) -> None:
@@ -91,6 +91,7 @@ class AnalyseJob:
     def _summary(self, job: JobRecord, request: AnalysisRequest) -> AnalysisSummary:
         if job.refusals:
             return self._parts.analyst.refuse(request, job.refusals)
+        ended_by = "the node" if job.starts >= MAX_STARTS else ""
         for crash in range(job.crashes, MAX_CRASHES if job.starts < MAX_STARTS else 0):
             try:
                 return self._parts.analyst.analyse(request)
@@ -102,7 +103,13 @@ class AnalyseJob:
                 if self._stopping():  # the node took the child away: that says nothing about the study
                     raise
                 self._count_crash(job, error, last=crash + 1 == MAX_CRASHES)
+                ended_by = error.ended_by or type(error).__name__
+        self._set_aside(job, request, ended_by=ended_by)
         return self._parts.analyst.refuse(request, (ANALYSIS_FAILED,))
+
+    def _set_aside(self, job: JobRecord, request: AnalysisRequest, *, ended_by: str) -> None:
+        """Put the study into the quarantine, once."""
+        self._quarantine.poison(job, request.instances, ended_by=ended_by, stage=ANALYSE)
 
     def _count_crash(self, job: JobRecord, error: WorkerError, *, last: bool) -> None:
         with self._parts.ledger.transaction() as transaction:

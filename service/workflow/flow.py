@@ -13,6 +13,7 @@ from service.workflow.context import FlowParts
 from service.workflow.deliver import DeliverJob
 from service.workflow.encode import EncodeJob
 from service.workflow.notify import Notify
+from service.workflow.quarantine import Quarantine
 from service.workflow.reconcile import Reconcile
 from service.workflow.route import RouteRevision
 from service.workflow.stages import ANALYSE, CLOSE, ENCODE, NOTIFY, QUEUES, ROUTE, STUDY_QUEUE, deliver_stage
@@ -39,6 +40,7 @@ class Flow:
         self._parts = parts
         self._engine = engine
         self._reconcile_seconds = reconcile_seconds
+        self._quarantine = Quarantine(parts)
         self._stopping = threading.Event()
         self._beat_at = parts.clock.monotonic()
         self._housekeeper = threading.Thread(target=self._keep_house, name="reconciler", daemon=True)
@@ -47,6 +49,7 @@ class Flow:
     def start(self) -> None:
         """Clear what interrupted writes left, recover what an earlier process left, and run."""
         self._parts.store.remove_partial()
+        self._quarantine.sweep()
         with self._parts.ledger.transaction() as transaction:
             transaction.deliveries.follow(tuple(self._parts.destinations), at=self._parts.now())
         self._engine.launch()
@@ -140,6 +143,7 @@ class Flow:
     def _keep_house_once(self) -> None:
         try:
             self._reconcile()
+            self._quarantine.trim()
             self._engine.forget(older_than_seconds=FORGET_AFTER_SECONDS)
         except Exception as error:  # noqa: BLE001 - the outermost loop of this thread: it must outlive every fault
             self._parts.observer(

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Takes instances in: STORED is said only when the file is flushed and the ledger has committed."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from service.dicom.header import read_identified_attributes
-from service.domain.errors import DicomStructureError, StorageError
-from service.domain.event import InstanceReceived
+from service.dicom.scan import Scanner
+from service.domain.errors import AdmissionError, StorageError
+from service.domain.event import AdmissionRefused, InstanceReceived
+from service.domain.fault import Fault
 from service.domain.instance import AttributeValue, Instance
 from service.domain.provenance import is_own_result
 from service.ports import IncomingInstance, StoreOutcome
@@ -15,6 +17,7 @@ from service.ports.ledger import LedgerTransaction
 from service.ports.store import ArrivedFile
 from service.workflow.close import PROBE_SECONDS, arm_closer
 from service.workflow.context import FlowParts
+from service.workflow.quarantine import Quarantine
 from service.workflow.rules import check_keywords, keywords
 
 UID = re.compile(r"[0-9.]{1,64}")
@@ -34,16 +37,24 @@ class _Received:
 class StoreInstance:
     """The service behind C-STORE.
 
+    Parameters
+    ----------
+    forgiving
+        Admit leniently whoever sent it: for what a person lets out of the quarantine.
+
     Raises
     ------
     ConfigurationError
         A rule looks at an attribute that DICOM does not have.
     """
 
-    def __init__(self, parts: FlowParts) -> None:
+    def __init__(self, parts: FlowParts, *, forgiving: bool = False) -> None:
         check_keywords(parts.settings.rules)
         self._parts = parts
-        self._extra_keywords = tuple(sorted(keywords(parts.settings.rules)))
+        self._quarantine = Quarantine(parts)
+        self._scanner = Scanner(sorted(keywords(parts.settings.rules)))
+        self._forgiving = forgiving
+        self._lenient = frozenset(peer.name for peer in parts.settings.peers if peer.admission == "lenient")
 
     def __call__(self, incoming: IncomingInstance) -> StoreOutcome:
         """Store the instance; whatever is not stored leaves nothing behind."""
@@ -58,6 +69,7 @@ class StoreInstance:
     def _receive(self, incoming: IncomingInstance) -> _Received:
         uids = (incoming.sop_class_uid, incoming.sop_instance_uid, incoming.transfer_syntax_uid)
         if not all(UID.fullmatch(uid) for uid in uids):
+            self._tell(incoming, Fault.COMMAND_UID, detail="a UID of the command breaks PS3.5 9.1; correct the sender")
             return _Received(outcome=StoreOutcome.CANNOT_UNDERSTAND)
         arrived = self._parts.store.write(
             sop_class_uid=incoming.sop_class_uid,
@@ -71,12 +83,16 @@ class StoreInstance:
             self._parts.store.discard(arrived)  # a kept file has moved away from here
 
     def _admit(self, incoming: IncomingInstance, arrived: ArrivedFile) -> _Received:
+        lenient = self._forgiving or incoming.peer in self._lenient
+        claimed = (incoming.sop_class_uid, incoming.sop_instance_uid)
         try:
-            attributes = read_identified_attributes(arrived.path, self._extra_keywords)
-        except DicomStructureError:
-            return _Received(outcome=StoreOutcome.CANNOT_UNDERSTAND, size_bytes=arrived.size_bytes)
-        outcome = self._refusal(incoming, attributes)
-        if outcome is None:
+            attributes = self._scanner.scan(arrived.path, lenient=lenient, claimed=claimed)
+        except AdmissionError as error:
+            return self._refuse(incoming, arrived, error)
+        except OSError as error:
+            raise StorageError(f"storage.folder cannot be read: {os.strerror(error.errno or 0)}") from error
+        outcome = StoreOutcome.OWN_RESULT
+        if not is_own_result(attributes):
             outcome = self._file(incoming, arrived, attributes=attributes)
         return _Received(
             outcome=outcome,
@@ -85,11 +101,19 @@ class StoreInstance:
             modality=str(attributes.get("Modality") or ""),
         )
 
-    def _refusal(self, incoming: IncomingInstance, attributes: Mapping[str, AttributeValue]) -> StoreOutcome | None:
-        claimed = (incoming.sop_class_uid, incoming.sop_instance_uid)
-        if (attributes.get("SOPClassUID"), attributes.get("SOPInstanceUID")) != claimed:
-            return StoreOutcome.MISMATCH
-        return StoreOutcome.OWN_RESULT if is_own_result(attributes) else None
+    def _refuse(self, incoming: IncomingInstance, arrived: ArrivedFile, error: AdmissionError) -> _Received:
+        mismatch = error.fault is Fault.UID_MISMATCH
+        self._tell(incoming, error.fault, detail=str(error), study_instance_uid=error.study_instance_uid)
+        self._quarantine.refused(incoming, arrived, error)
+        return _Received(
+            outcome=StoreOutcome.MISMATCH if mismatch else StoreOutcome.CANNOT_UNDERSTAND,
+            size_bytes=arrived.size_bytes,
+            study_instance_uid=error.study_instance_uid,
+        )
+
+    def _tell(self, incoming: IncomingInstance, fault: Fault, *, detail: str, study_instance_uid: str = "") -> None:
+        key = self._parts.study_key(study_instance_uid) if study_instance_uid else ""
+        self._parts.observer(AdmissionRefused(peer=incoming.peer, reason=fault.value, study_key=key, detail=detail))
 
     def _file(
         self, incoming: IncomingInstance, arrived: ArrivedFile, *, attributes: Mapping[str, AttributeValue]
@@ -100,6 +124,8 @@ class StoreInstance:
         instance = _instance(incoming, kept, attributes=attributes)
         with self._parts.ledger.transaction() as transaction:
             outcome, obsolete = self._enter(transaction, instance, kept=kept, peer=incoming.peer)
+        if outcome is StoreOutcome.CONFLICT:
+            self._quarantine.conflict(instance, kept, peer=incoming.peer)
         if obsolete:
             self._parts.store.discard(kept)
         return outcome
@@ -118,9 +144,7 @@ class StoreInstance:
             return StoreOutcome.STORED, False
         if known.sha256 == instance.sha256:
             return StoreOutcome.DUPLICATE, known.path != kept.path
-        aside = replace(instance, path=self._parts.store.set_aside(kept))
-        studies.add_conflict(aside, peer=peer, at=now)
-        return StoreOutcome.CONFLICT, False
+        return StoreOutcome.CONFLICT, True
 
     def _observe(self, incoming: IncomingInstance, received: _Received, *, seconds: float) -> None:
         uid = received.study_instance_uid

@@ -12,7 +12,20 @@ from models.phantoms.dicom import PhantomStudy, write_dx
 from service.inference.package import default_packages_folder
 
 numpy = pytest.importorskip("numpy")
-COMMANDS = ("run", "demo", "check", "doctor", "route", "status", "retry", "models list", "models check")
+COMMANDS = (
+    "run",
+    "demo",
+    "check",
+    "doctor",
+    "route",
+    "status",
+    "retry",
+    "models list",
+    "models check",
+    "quarantine list",
+    "quarantine show",
+    "quarantine release",
+)
 
 
 def dokuei(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from harness.images import image_dataset, save_image
+from harness.raw import body, element, part10
 from service.dicom.header import read_attributes, read_source_dataset
 from service.dicom.keywords import LEDGER_KEYWORDS
 from service.domain.errors import DicomStructureError
@@ -110,6 +111,14 @@ def test_a_repeated_patient_id_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DicomStructureError, match=r"\(0010,0020\)") as caught:
         read_attributes(path)
     assert "OTHER" not in str(caught.value)
+
+
+def test_only_harmless_disorder_is_read(tmp_path: Path) -> None:
+    harmless = part10(tmp_path / "a.dcm", body() + element(0x00180050, "DS", b"1 "))
+    assert read_attributes(harmless)["SliceThickness"] == 1
+    doubtful = part10(tmp_path / "b.dcm", body(t00100020=None) + element(0x00100020, "LO", b"X "))
+    with pytest.raises(DicomStructureError, match="ascending"):
+        read_attributes(doubtful)
 
 
 def test_deep_nesting_is_refused_not_followed(tmp_path: Path) -> None:

@@ -65,6 +65,7 @@ def test_stays_warm(pool: WorkerPool) -> None:
     ("action", "words"),
     [
         ("abort", "ended by SIGABRT"),
+        ("kill", "ended by SIGKILL"),
         ("segfault", "ended by SIGSEGV"),
         ("exit", "exited with status 7"),
         ("eat_memory", r"passed its memory limit .*worker_entries.py"),
@@ -180,6 +181,30 @@ def test_children_work_side_by_side(tmp_path: Path) -> None:
         for thread in threads:
             thread.join()
     assert len(pids) == 2
+
+
+@pytest.mark.parametrize(
+    ("action", "ended_by"),
+    [("abort", "SIGABRT"), ("segfault", "SIGSEGV"), ("kill", "SIGKILL"), ("exit", "exit 7"), ("eat_memory", "memory")],
+)
+def test_an_error_says_what_ended_the_child(pool: WorkerPool, action: str, ended_by: str) -> None:
+    with pytest.raises(WorkerCrashedError) as caught:
+        pool.call({"do": action})
+    assert caught.value.ended_by == ended_by
+
+
+def test_the_next_study_goes_to_another_child_at_once(tmp_path: Path) -> None:
+    """The dead one's successor needs a minute to load its packages; nobody waits for it, the study's second try too."""
+    pool = _pool("start_slowly_after_two", size=2, initial={"mark": str(tmp_path / "starts")})
+    try:
+        pool.wait_ready(60)
+        started = time.monotonic()
+        with pytest.raises(WorkerCrashedError):
+            pool.call({"do": "kill"})
+        assert pool.call({"do": "echo"})["do"] == "echo"
+        assert time.monotonic() - started < 25
+    finally:
+        pool.kill()
 
 
 def test_close_answers_what_waits_and_leaves_no_child() -> None:

@@ -39,6 +39,16 @@ def start_once(initial: Task) -> Callable[[Task], Task]:
     return obey(initial)
 
 
+def start_slowly_after_two(initial: Task) -> Callable[[Task], Task]:
+    """Start at once twice; any later start takes a minute, as loading large packages does."""
+    mark = Path(initial["mark"])
+    with mark.open("a") as stream:
+        stream.write("x")
+    if len(mark.read_text()) > 2:
+        time.sleep(60)
+    return obey(initial)
+
+
 def _do_echo(task: Task) -> Task:
     return task
 
@@ -53,6 +63,11 @@ def _do_abort(task: Task) -> Task:
 
 def _do_segfault(task: Task) -> Task:
     ctypes.string_at(0)
+    return {}
+
+
+def _do_kill(task: Task) -> Task:
+    os.kill(os.getpid(), signal.SIGKILL)
     return {}
 
 

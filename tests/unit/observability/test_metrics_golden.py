@@ -44,6 +44,8 @@ class Queues:
             deliveries_abandoned={"old": 1},
             last_delivered_at={"pacs": 1.7e9},
             conflicts=1,
+            quarantined=2,
+            quarantined_bytes=4,
             failed_jobs=4,
             audit_pending=9,
         )

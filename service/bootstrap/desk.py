@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ledger and the files of a node for commands beside it, whether it runs or not."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+
+from service.bootstrap.clock import SystemClock
+from service.domain.errors import ConfigurationError, WorkerUnavailableError
+from service.domain.event import Event
+from service.domain.result import Reason
+from service.domain.study import study_key
+from service.ports import AnalysisRequest, AnalysisSummary, EncodeRequest, ResultObject
+from service.settings import Settings
+from service.storage.database import DATABASE_FILE, create_database
+from service.storage.folder import open_folder, site_key
+from service.storage.instance_store import FileStore
+from service.storage.ledger import SqlLedger
+from service.workflow.context import FlowParts
+
+
+@contextmanager
+def open_desk(settings: Settings) -> Iterator[FlowParts]:
+    """Open what receiving needs; tasks are enqueued by the node's reconciler, within a minute of it running.
+
+    Raises
+    ------
+    ConfigurationError
+        No node has run with this data folder.
+    """
+    if not (settings.storage.folder / DATABASE_FILE).is_file():
+        raise ConfigurationError(
+            f"there is no ledger in storage.folder '{settings.storage.folder}'; has the node run here? (the folder is "
+            "relative to the directory that the node is started in)"
+        )
+    folder = open_folder(settings.storage.folder)
+    database = create_database(folder.root)
+    try:
+        yield FlowParts(
+            settings=settings,
+            clock=SystemClock(),
+            observer=_unheard,
+            ledger=SqlLedger(database, root=folder.root, enqueue=_no_task),
+            store=FileStore(folder, reserve_bytes=settings.storage.reserve_bytes),
+            analyst=_NoAnalyst(),
+            pipelines={},
+            packages={},
+            destinations={},
+            notifiers={},
+            study_key=partial(study_key, site_key=site_key(folder.root)),
+        )
+    finally:
+        database.dispose()
+
+
+def _no_task(connection: object, task: object) -> None:
+    """Enqueue nothing: the reconciler finds what is pending and undriven."""
+
+
+def _unheard(event: Event) -> None:
+    """Log nothing: the command says what it did."""
+
+
+class _NoAnalyst:
+    """Analyses nothing: that is the node's work."""
+
+    def analyse(self, request: AnalysisRequest) -> AnalysisSummary:
+        raise WorkerUnavailableError(f"{request.pipeline}: commands analyse nothing, the node does")
+
+    def refuse(self, request: AnalysisRequest, reasons: Sequence[Reason]) -> AnalysisSummary:
+        raise WorkerUnavailableError(f"{request.pipeline}: commands refuse nothing ({len(reasons)}), the node does")
+
+    def encode(self, request: EncodeRequest) -> tuple[ResultObject, ...]:
+        raise WorkerUnavailableError(f"{request.analysis.pipeline}: commands encode nothing, the node does")
