@@ -50,6 +50,11 @@ def _received(families: Families, event: events.InstanceReceived) -> None:
         families.duplicates.labels(DUPLICATE_KINDS[event.outcome]).inc()
 
 
+def _audited(families: Families, event: events.StorageAudited) -> None:
+    families.storage_orphans.inc(event.orphans)
+    families.storage_missing.set(event.missing)
+
+
 def _closed(families: Families, event: events.StudyClosed) -> None:
     families.studies_closed.labels(event.reason).inc()
 
@@ -138,6 +143,7 @@ MOVES: dict[type[Event], Callable[[Families, Any], None] | None] = {
     events.CertificateLoaded: _certificate,
     events.CertificateRejected: _certificate_rejected,
     events.InstanceReceived: _received,
+    events.StorageAudited: _audited,
     events.StudyClosed: _closed,
     events.StudyRouted: _routed,
     events.StageFinished: _stage_finished,

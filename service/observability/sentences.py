@@ -21,6 +21,7 @@ SENTENCES: dict[type[Event], str] = {
     events.CertificateLoaded: "A certificate or revocation list was read.",
     events.CertificateRejected: "New certificate files cannot be used; the last good ones stay in use.",
     events.InstanceReceived: "An instance was answered.",
+    events.StorageAudited: "Ledger and disk were compared; 'missing' files are named by the ledger and not there.",
     events.StudyClosed: "A study's images were taken as complete.",
     events.StudyRouted: "Rules chose the pipelines of a study.",
     events.StageFinished: "A stage of the work on a study ended.",
@@ -60,6 +61,8 @@ LEVELS: dict[type[Event], int] = {
 WORSE: dict[type[Event], tuple[int, Callable[[Any], bool]]] = {
     events.InstanceReceived: (logging.WARNING, lambda event: event.outcome not in {"stored", "duplicate"}),
     events.TlsHandshake: (logging.WARNING, lambda event: event.result != "ok"),
+    events.NodeStarted: (logging.ERROR, lambda event: event.durability != "durable"),
+    events.StorageAudited: (logging.ERROR, lambda event: event.missing > 0),
     events.StudyRouted: (logging.WARNING, lambda event: not event.pipelines),
     events.StageFailed: (logging.ERROR, lambda event: not event.retryable),
     events.ObjectDelivered: (logging.WARNING, lambda event: event.status != "stored"),

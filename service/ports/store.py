@@ -42,7 +42,7 @@ class InstanceStore(Protocol):
         """Give the file its final name, durably."""
 
     def set_aside(self, arrived: ArrivedFile) -> Path:
-        """Move the file to the conflicts, durably."""
+        """Give the file a place among the conflicts, durably, and leave it where it is; doing so twice is no harm."""
 
     def discard(self, arrived: ArrivedFile) -> None:
         """Delete the file."""

@@ -4,6 +4,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from service.dicom.header import read_identified_attributes
 from service.domain.errors import DicomStructureError, StorageError
@@ -98,14 +99,14 @@ class StoreInstance:
         # from its content, so neither a retry nor a second association with the same instance can harm it.
         kept = replace(arrived, path=self._parts.store.keep(arrived))
         instance = _instance(incoming, kept, attributes=attributes)
-        with self._parts.ledger.transaction() as transaction:
-            outcome, obsolete = self._enter(transaction, instance, kept=kept, peer=incoming.peer)
+        enter = partial(self._enter, instance=instance, kept=kept, peer=incoming.peer)
+        outcome, obsolete = self._parts.ledger.together(enter)
         if obsolete:
             self._parts.store.discard(kept)
         return outcome
 
     def _enter(
-        self, transaction: LedgerTransaction, instance: Instance, *, kept: ArrivedFile, peer: str
+        self, transaction: LedgerTransaction, *, instance: Instance, kept: ArrivedFile, peer: str
     ) -> tuple[StoreOutcome, bool]:
         """Return what became of the instance, and whether its file is of no use."""
         studies, now = transaction.studies, self._parts.now()
@@ -120,7 +121,7 @@ class StoreInstance:
             return StoreOutcome.DUPLICATE, known.path != kept.path
         aside = replace(instance, path=self._parts.store.set_aside(kept))
         studies.add_conflict(aside, peer=peer, at=now)
-        return StoreOutcome.CONFLICT, False
+        return StoreOutcome.CONFLICT, True
 
     def _observe(self, incoming: IncomingInstance, received: _Received, *, seconds: float) -> None:
         uid = received.study_instance_uid
