@@ -57,6 +57,8 @@ from service.workflow.receive import StoreInstance
 
 DRAIN_SECONDS = 30.0
 WARM_SECONDS = 600.0
+AUDIT_END_SECONDS = 5.0
+"""How long a stop waits for the comparison of disk and ledger, which only reads when it has found nothing."""
 CHILD = "service.bootstrap.child:start"
 CHOICES = TypeAdapter(dict[str, PackageChoice])
 
@@ -168,7 +170,9 @@ class Node:
             orphans, missing = len(audit.orphans), len(audit.missing)
             self._observe(StorageAudited(files=audit.files, orphans=orphans, missing=missing, seconds=seconds))
 
-        threading.Thread(target=run, name="storage-audit", daemon=True).start()
+        thread = threading.Thread(target=run, name="storage-audit", daemon=True)
+        thread.start()
+        self._parts.callback(thread.join, AUDIT_END_SECONDS)
 
     def _measure(self, statistics: SqlStatistics, folder: DataFolder) -> None:
         reserve_bytes = self.settings.storage.reserve_bytes

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What durability costs: the receiver without a network, beside a C program that writes and flushes the same files.
 
-`python -m tests.benchmarks.durable` prints the ratios, then how fast a node with 100,000 instances starts and commits.
+`python -m tests.benchmarks.durable` prints the ratios; `make bench` measures the same over the network.
 """
 
 import argparse
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 import threading
@@ -21,7 +20,6 @@ from itertools import count
 from pathlib import Path
 
 import pydicom
-import sqlalchemy as sa
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -29,32 +27,27 @@ from fakes import CT, FakeAnalyst, SystemClock, ct_dataset
 from node import SETTINGS
 from service.domain.study import study_key
 from service.ports import IncomingInstance, StoreOutcome
-from service.storage import FileStore, SqlLedger, audit_storage, create_database, migrate, open_folder, schema
+from service.storage import FileStore, SqlLedger, create_database, migrate, open_folder
 from service.workflow import FlowParts, StoreInstance
 from tests.benchmarks.measure import Measurement, compared, interleaved
+from tests.benchmarks.programs import compiled, run_json
 
 KINDS = {"CT slices 0.5 MB": (525_000, 400), "objects of 10 kB": (10_000, 800), "mammograms 27 MB": (27_000_000, 16)}
 WRITERS = (1, 4, 8)
 PIECE = 131_072
 EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 PLACEHOLDER = "1.2.826.0.1.3680043.10.999.0000000000"
-PROGRAM = Path(__file__).with_name("durable_writer.c")
 
 
-def compile_writer(folder: Path) -> Path:
-    """Compile the C program to compare with."""
-    program = folder / "durable_writer"
-    subprocess.run(["cc", "-O2", "-pthread", "-o", str(program), str(PROGRAM)], check=True)
-    return program
-
-
-def run_writer(program: Path, folder: Path, *, size_bytes: int, files: int, writers: int) -> float:
+def run_writer(folder: Path, *, size_bytes: int, files: int, writers: int) -> float:
     """Return the C program's MB/s."""
     folder.mkdir()
-    arguments = [str(program), str(folder), str(size_bytes), str(files), str(writers)]
-    output = subprocess.run(arguments, check=True, capture_output=True, text=True).stdout
+    content = folder.with_suffix(".bin")
+    content.write_bytes(encoded_slice(size_bytes))
+    command = [str(compiled("file_writer")), str(folder), str(content), str(files // writers), str(writers)]
+    answer = run_json([*command, "run", "rename"])
     shutil.rmtree(folder)
-    return float(output.split()[0])
+    return float(answer["bytes"]) / 1e6 / float(answer["seconds"])
 
 
 class Desk:
@@ -144,14 +137,14 @@ def in_threads(work: Callable[[int], None], *, times: int, threads: int) -> None
 
 def measure_durable(folder: Path, *, repeats: int, writers: Sequence[int] = WRITERS) -> list[Measurement]:
     """Compare MB/s with the C program, and with ourselves when nothing is flushed."""
-    program, numbers, found = compile_writer(folder), count(), []
+    numbers, found = count(), []
     for kind, (size_bytes, files) in KINDS.items():
         for number in writers:
             given = {"size_bytes": size_bytes, "files": files, "writers": number}
             runs = {
                 "dokuei": lambda given=given: run_desk(folder / str(next(numbers)), **given),
                 "C: write, fsync, rename, fsync folder": lambda given=given: run_writer(
-                    program, folder / str(next(numbers)), **given
+                    folder / str(next(numbers)), **given
                 ),
                 "dokuei, nothing flushed": lambda given=given: run_desk(
                     folder / str(next(numbers)), flush=False, **given
@@ -162,82 +155,13 @@ def measure_durable(folder: Path, *, repeats: int, writers: Sequence[int] = WRIT
     return found
 
 
-def measure_restart(folder: Path, *, instances: int = 100_000) -> list[Measurement]:
-    """Fill a ledger, then measure opening it, auditing it and committing to it."""
-    with open_desk(folder / "restart") as desk:
-        _fill(desk, instances)
-        opened = _seconds(lambda: _open(desk.folder.root))
-        audited = _seconds(lambda: audit_storage(desk.database, desk.folder))
-        template, files = encoded_slice(10_000), 2000
-        numbers = count(1)
-
-        def send(times: int) -> None:
-            for _ in range(times):
-                uid = f"{PLACEHOLDER[:-10]}{next(numbers) + 1_000_000_000}"
-                desk.receive(uid, template.replace(PLACEHOLDER.encode(), uid.encode()))
-
-        seconds = _seconds(lambda: in_threads(send, times=files // 8, threads=8))
-    values = {
-        f"open a ledger of {instances} instances": (opened, "s"),
-        f"audit {instances} rows against the disk": (audited, "s"),
-        f"durable commits with {instances} instances, 8 writers": (files / seconds, "1/s"),
-    }
-    return [
-        Measurement(name=name, value=round(value, 3), unit=unit, against="", ratio=1.0, spread=0.0)
-        for name, (value, unit) in values.items()
-    ]
-
-
-def _open(root: Path) -> None:
-    database = create_database(root)
-    migrate(database)
-    database.dispose()
-
-
-def _seconds(run: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    run()
-    return time.perf_counter() - started
-
-
-def _fill(desk: Desk, instances: int) -> None:
-    """Insert rows of studies of 100 instances, and empty files for them."""
-    times = {"first_seen_at": 0.0, "last_seen_at": 0.0, "evaluated_at": 0.0}
-    attributes = {"Modality": "CT", "PatientID": "P", "StudyDescription": "D", "Rows": 512, "Columns": 512}
-    with desk.database.begin() as connection:
-        for study in range(1, instances // 100 + 1):
-            connection.execute(sa.insert(schema.study).values(id=study, study_instance_uid=f"1.{study}", **times))
-            rows = [_row(study, number, attributes) for number in range(100)]
-            connection.execute(sa.insert(schema.instance), rows)
-            for row in rows:
-                (desk.folder.root / str(row["path"])).touch()
-
-
-def _row(study: int, number: int, attributes: object) -> dict[str, object]:
-    name = f"{(study * 100 + number) * 2_654_435_761 % (1 << 32):08x}{study:08x}{number:048x}"
-    return {
-        "study_id": study,
-        "sop_instance_uid": f"1.{study}.{number}",
-        "sop_class_uid": CT,
-        "series_instance_uid": f"1.{study}.0",
-        "transfer_syntax_uid": EXPLICIT_VR_LITTLE_ENDIAN,
-        "path": f"instances/{name[:2]}/{name}.dcm",
-        "sha256": name,
-        "size_bytes": 525_000,
-        "received_at": 0.0,
-        "attributes": attributes,
-    }
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--restart-only", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dokuei-durable-", dir="build" if Path("build").is_dir() else None) as name:
-        found = [] if options.restart_only else measure_durable(Path(name), repeats=options.repeats)
-        for entry in found + measure_restart(Path(name)):
+        for entry in measure_durable(Path(name), repeats=options.repeats):
             print(json.dumps(asdict(entry)), flush=True)  # noqa: T201 - the command's result
 
 
