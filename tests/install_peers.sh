@@ -5,7 +5,9 @@ set -euo pipefail
 declare -A package_of=(
   [Orthanc]=orthanc [storescu]=dcmtk [dciodvfy]=dicom3tools [zstd]=zstd [strace]=strace [promtool]=prometheus
   [cc]="gcc libc6-dev" [ip]=iproute2 [rsyslogd]="rsyslog rsyslog-gnutls"
+  [pg_ctl]=postgresql
 )
+PATH="$PATH:$(printf '%s:' /usr/lib/postgresql/*/bin)" # Debian puts pg_ctl nowhere else
 missing=()
 for command in "${!package_of[@]}"; do
   # shellcheck disable=SC2206  # one program may need two packages
@@ -24,7 +26,7 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 echo "Installing ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
-# A package that starts its daemon would take port 4242, where the tests' own Orthanc may run.
+# No package shall start its daemon: Orthanc's would take port 4242, where the tests' own may run.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
   printf '#!/bin/sh\nexit 101\n' >"$policy"

@@ -44,13 +44,14 @@ class Node:
     destinations: dict[str, Any] | None = None
     reconcile_seconds: float = 1.0
     audit: AuditTrail = field(default_factory=AuditTrail)
+    database_url: str | None = None
 
     def __post_init__(self) -> None:
         folder = open_folder(self.root / "data")
         archive = self.root / "archive"
         archive.mkdir(exist_ok=True)
         self.destination = FolderDestination(name="pacs", folder=archive)
-        self.database = create_database(folder.root)
+        self.database = create_database(folder.root, url=self.database_url)
         migrate(self.database)
         self.engine = DbosEngine(self.database)
         self.ledger = SqlLedger(self.database, root=folder.root, enqueue=self.engine.enqueue)

@@ -28,7 +28,7 @@ from service.ports import (
 )
 from service.results import ENCODERS
 from service.results.gate import check_object
-from service.storage.folder import flush_folder
+from service.storage.flush import flush_folder
 
 CHOICES = TypeAdapter(dict[str, PackageChoice])
 

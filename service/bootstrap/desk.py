@@ -12,7 +12,7 @@ from service.domain.result import Reason
 from service.domain.study import study_key
 from service.ports import AnalysisRequest, AnalysisSummary, EncodeRequest, ResultObject
 from service.settings import Settings
-from service.storage.database import DATABASE_FILE, create_database
+from service.storage.database import DATABASE_FILE, database_of
 from service.storage.folder import open_folder, site_key
 from service.storage.instance_store import FileStore
 from service.storage.ledger import SqlLedger
@@ -28,13 +28,13 @@ def open_desk(settings: Settings) -> Iterator[FlowParts]:
     ConfigurationError
         No node has run with this data folder.
     """
-    if not (settings.storage.folder / DATABASE_FILE).is_file():
+    if settings.storage.database_url is None and not (settings.storage.folder / DATABASE_FILE).is_file():
         raise ConfigurationError(
             f"there is no ledger in storage.folder '{settings.storage.folder}'; has the node run here? (the folder is "
             "relative to the directory that the node is started in)"
         )
     folder = open_folder(settings.storage.folder)
-    database = create_database(folder.root)
+    database = database_of(settings.storage)
     try:
         yield FlowParts(
             settings=settings,

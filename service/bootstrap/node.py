@@ -2,13 +2,12 @@
 """The node: builds every part from the settings, starts them in order and stops them in the reverse order."""
 
 import os
-import shutil
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from pathlib import Path
 from types import FrameType
 from typing import Self
 
@@ -28,7 +27,7 @@ from service.bootstrap.packages import (
 )
 from service.dicom.pixels import SUPPORTED_TRANSFER_SYNTAXES
 from service.domain.errors import ConfigurationError, DokueiError, StorageError
-from service.domain.event import NodeStarted, NodeStopping, StageFailed
+from service.domain.event import NodeStarted, NodeStopping, StageFailed, StorageAudited
 from service.domain.study import study_key
 from service.engine.dbos_engine import DbosEngine
 from service.inference.session import available_devices
@@ -40,10 +39,13 @@ from service.observability.observer import combine
 from service.pipelines import PIPELINES
 from service.ports import InstalledPackage, Observer
 from service.settings import HttpSettings, NodeSettings, Settings
-from service.storage.database import create_database, migrate
+from service.storage.database import database_of, migrate
+from service.storage.disk_audit import StorageAudit, reconcile_storage
 from service.storage.folder import DataFolder, FolderLock, open_folder, site_key
 from service.storage.instance_store import FileStore
 from service.storage.ledger import SqlLedger
+from service.storage.postgresql import DatabaseLock
+from service.storage.space import space_problem
 from service.storage.statistics import SqlStatistics
 from service.transport.store_scp import StoreScp
 from service.transport.store_scu import StoreScu
@@ -56,6 +58,8 @@ from service.workflow.receive import StoreInstance
 
 DRAIN_SECONDS = 30.0
 WARM_SECONDS = 600.0
+AUDIT_END_SECONDS = 5.0
+"""How long a stop waits for the comparison of disk and ledger, which only reads when it has found nothing."""
 CHILD = "service.bootstrap.child:start"
 CHOICES = TypeAdapter(dict[str, PackageChoice])
 
@@ -111,14 +115,21 @@ class Node:
         settings = self.settings
         folder = open_folder(settings.storage.folder)
         self._parts.callback(FolderLock(folder.root).release)
-        database = create_database(folder.root)
+        database = database_of(settings.storage)
         self._parts.callback(database.dispose)
+        lock = DatabaseLock(database) if settings.storage.database_url else None  # SQLite has the folder's
+        if lock is not None:
+            self._parts.callback(lock.release)
+            self._health.add_ready("database", lock.problem)
         migrate(database)
         engine = DbosEngine(database)
-        ledger = SqlLedger(database, root=folder.root, enqueue=engine.enqueue)
+        ledger = SqlLedger(database, root=folder.root, enqueue=engine.enqueue, check=lock.check if lock else None)
         trail = audit_trail(settings)
         self._parts.enter_context(auditing(settings, trail, ledger, alerts=self._alerts, observer=self._observe))
-        store = FileStore(folder, reserve_bytes=settings.storage.reserve_bytes)
+        store = FileStore(
+            folder, reserve_bytes=settings.storage.reserve_bytes, flush=settings.storage.durability == "durable"
+        )
+        self._reconcile_storage(partial(reconcile_storage, database, folder, store))
         key = partial(study_key, site_key=site_key(folder.root))
         self._measure(SqlStatistics(database), folder)
         choices = choose_packages(settings, cores=os.cpu_count() or 1)
@@ -146,11 +157,30 @@ class Node:
         self._start_flow(Flow(parts, engine))
         self._start_scp(parts)
 
+    def _reconcile_storage(self, reconcile: Callable[[], StorageAudit]) -> None:
+        """Compare disk and ledger beside the start, which must not wait for millions of files."""
+
+        def run() -> None:
+            started = time.monotonic()
+            try:
+                audit = reconcile()
+            except StorageError as error:
+                name = type(error).__name__
+                self._observe(StageFailed(stage="audit", study_key="", pipeline="", error=name, retryable=True))
+                return
+            seconds = time.monotonic() - started
+            orphans, missing = len(audit.orphans), len(audit.missing)
+            self._observe(StorageAudited(files=audit.files, orphans=orphans, missing=missing, seconds=seconds))
+
+        thread = threading.Thread(target=run, name="storage-audit", daemon=True)
+        thread.start()
+        self._parts.callback(thread.join, AUDIT_END_SECONDS)
+
     def _measure(self, statistics: SqlStatistics, folder: DataFolder) -> None:
         reserve_bytes = self.settings.storage.reserve_bytes
         self._metrics.add_queue_collector(statistics)
         self._metrics.add_storage_collector(folder.root, reserve_bytes)
-        self._health.add_ready("disk", lambda: _space_problem(folder.root, reserve_bytes))
+        self._health.add_ready("disk", lambda: space_problem(folder.root, reserve_bytes))
         self._health.add_ready("ledger", lambda: _ledger_problem(statistics))
         self._health.add_ready("packages", lambda: self._pool.problem)
         self._health.add_ready("draining", lambda: "the node is stopping" if self._stopping.is_set() else "")
@@ -213,7 +243,14 @@ class Node:
         with _naming_the_port("node", node):
             scp.start()
         self._parts.callback(scp.drain, DRAIN_SECONDS)
-        self._observe(NodeStarted(version=__version__, ae_title=node.ae_title, port=scp.port))
+        self._observe(
+            NodeStarted(
+                version=__version__,
+                ae_title=node.ae_title,
+                port=scp.port,
+                durability=self.settings.storage.durability,
+            )
+        )
 
 
 @contextmanager
@@ -225,11 +262,6 @@ def _naming_the_port(section: str, place: NodeSettings | HttpSettings) -> Iterat
             f"{section}.port: cannot listen on {place.host}:{place.port}: {error.strerror}; stop what uses it "
             "(another node?), or choose another port"
         ) from error
-
-
-def _space_problem(folder: Path, reserve_bytes: int) -> str:
-    free = shutil.disk_usage(folder).free
-    return "" if free > reserve_bytes else f"{free} bytes free, below the reserve of {reserve_bytes}"
 
 
 def _ledger_problem(statistics: SqlStatistics) -> str:

@@ -131,7 +131,7 @@ def _send(sample: SampleStudy, settings: Settings) -> None:
 
 
 def _await_results(settings: Settings, samples: list[SampleStudy], progress: Progress) -> list[StudyStatus]:
-    statistics = open_statistics(settings.storage.folder)
+    statistics = open_statistics(settings.storage)
     waiting = progress.add_task("results back in the archive", total=len(samples))
     ends = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < ends:

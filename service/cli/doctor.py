@@ -12,14 +12,23 @@ from pathlib import Path
 from service.bootstrap.packages import configuration_problems, packages_folder
 from service.bootstrap.security import ending_soon, security_problems, tls_sections
 from service.cli.console import console, print_json
+from service.cli.status import open_statistics
 from service.dicom.pixels import missing_decoders
 from service.domain.errors import DestinationUnreachableError, DokueiError
 from service.domain.event import Event
 from service.inference.listing import check_package
 from service.inference.session import available_devices
-from service.settings import Settings, load_settings
+from service.settings import Settings, StorageSettings, load_settings
+from service.storage.database import DATABASE_FILE, database_of
+from service.storage.disk_audit import audit_storage
+from service.storage.folder import DataFolder, open_folder
+from service.storage.space import space_problem
 from service.transport.store_scu import StoreScu
 from service.transport.syslog_tls import SyslogTls
+
+IN_FLIGHT_SECONDS = 60.0
+"""Younger files may still be on their way into the ledger of a running node."""
+SHOWN_PATHS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,11 +82,12 @@ def _disk(settings: Settings) -> Iterator[Finding]:
     folder = settings.storage.folder.absolute()
     place = next(parent for parent in (folder, *folder.parents) if parent.exists())
     free, reserve = shutil.disk_usage(place).free, settings.storage.reserve_bytes
+    problem = space_problem(place, reserve)
     yield Finding(
         subject="disk",
-        well=free > reserve,
-        text=f"{free / 1e9:.1f} GB free at {place}, reserve {reserve / 1e9:.1f} GB",
-        advice="the node answers 0xA700 below the reserve; free some space, or move storage.folder",
+        well=not problem,
+        text=problem or f"{free / 1e9:.1f} GB free at {place}, reserve {reserve / 1e9:.1f} GB",
+        advice="the node answers 0xA700 until there is room again; free some space, or move storage.folder",
     )
     yield Finding(
         subject="data folder",
@@ -85,6 +95,53 @@ def _disk(settings: Settings) -> Iterator[Finding]:
         text=f"{place} is {'' if os.access(place, os.W_OK) else 'not '}writable",
         advice="give the node's user the folder: chown it, mode 0700",
     )
+
+
+def _ledger(settings: Settings) -> Iterator[Finding]:
+    storage = settings.storage
+    if storage.database_url is None and not (storage.folder / DATABASE_FILE).is_file():
+        return  # the node has not run here yet
+    place = "PostgreSQL" if storage.database_url else f"SQLite in {storage.folder}"
+    try:
+        counts = open_statistics(storage).counts()
+    except DokueiError as error:
+        yield Finding(
+            subject="ledger",
+            well=False,
+            text=f"{place}: {error}",
+            advice="is the server running, does storage.database_url name it, and has the node run once?",
+        )
+        return
+    yield Finding(subject="ledger", well=True, text=f"{place}: {sum(counts.pending.values())} task(s) wait")
+    yield from _disk_against_ledger(storage)
+
+
+def _disk_against_ledger(storage: StorageSettings) -> Iterator[Finding]:
+    folder = open_folder(storage.folder)
+    audit = audit_storage(database_of(storage), folder, grace_seconds=IN_FLIGHT_SECONDS)
+    lost = f": {', '.join(audit.missing[:SHOWN_PATHS])}" if audit.missing else ""
+    yield Finding(
+        subject="files of the ledger",
+        well=not audit.missing,
+        text=f"{len(audit.missing)} missing{lost}" if audit.missing else f"all there, {audit.files} in all",
+        advice="restore them from a backup, or have the PACS send those studies again; see docs/operations.md",
+    )
+    if audit.orphans or audit.partial:
+        text = f"{len(audit.orphans)} file(s) that the ledger does not name, {audit.partial} partial"
+        advice = "left by a crash and promised to nobody; the next start of the node puts them away"
+        yield Finding(subject="files beside the ledger", well=False, text=text, advice=advice)
+    yield from _unclaimed(folder)
+
+
+def _unclaimed(folder: DataFolder) -> Iterator[Finding]:
+    number = sum(1 for _ in folder.unclaimed.iterdir())
+    if number:
+        yield Finding(
+            subject="unclaimed files",
+            well=False,
+            text=f"{number} whole DICOM file(s) in {folder.unclaimed} that the ledger does not name",
+            advice="after a crash: delete them; after restoring a database: send them to the node again (storescu)",
+        )
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:
@@ -199,6 +256,7 @@ LOOKS: tuple[Look, ...] = (
     _configuration,
     _certificates,
     _disk,
+    _ledger,
     _ports,
     _decoders,
     _inference,

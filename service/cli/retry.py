@@ -7,7 +7,7 @@ from service.cli.console import console
 from service.cli.status import open_statistics
 from service.domain.errors import ConfigurationError
 from service.settings import load_settings
-from service.storage.database import create_database
+from service.storage.database import database_of
 from service.storage.ledger import SqlLedger
 
 
@@ -17,9 +17,8 @@ def retry(config: Path, destination: str | None) -> int:
     known = {entry.name for entry in settings.destinations}
     if destination is not None and destination not in known:
         raise ConfigurationError(f"destination '{destination}' is not configured; known: {', '.join(sorted(known))}")
-    folder = settings.storage.folder
-    open_statistics(folder)
-    ledger = SqlLedger(create_database(folder), root=folder, enqueue=_no_task)
+    open_statistics(settings.storage)  # says so when there is no ledger
+    ledger = SqlLedger(database_of(settings.storage), root=settings.storage.folder, enqueue=_no_task)
     with ledger.transaction() as transaction:
         number = transaction.deliveries.reopen(destination)
     console.print(f"{number} held object(s) will be sent again within a minute of the node running")

@@ -8,8 +8,8 @@ from pathlib import Path
 from service.cli.console import console, print_json, print_table
 from service.domain.errors import ConfigurationError
 from service.ports.statistics import QueueCounts
-from service.settings import load_settings
-from service.storage.database import DATABASE_FILE, create_database
+from service.settings import StorageSettings, load_settings
+from service.storage.database import DATABASE_FILE, database_of
 from service.storage.statistics import SqlStatistics, StudyStatus
 
 SHOWN = 50
@@ -17,13 +17,25 @@ SHOWN = 50
 
 def status(config: Path, *, as_json: bool) -> int:
     """Print queues, destinations and the last studies; exit status 1 when something needs a person."""
-    statistics = open_statistics(load_settings(config).storage.folder)
+    storage = load_settings(config).storage
+    statistics = open_statistics(storage)
     counts, studies = statistics.counts(), statistics.studies(limit=SHOWN)
     if as_json:
-        print_json({"queues": asdict(counts), "studies": [asdict(study) for study in studies]})
+        rows = [asdict(study) for study in studies]
+        print_json({"durability": storage.durability, "queues": asdict(counts), "studies": rows})
     else:
+        _warn_of_unsafe(storage)
         _tell(counts, studies)
     return 1 if _needs_a_person(counts) else 0
+
+
+def _warn_of_unsafe(storage: StorageSettings) -> None:
+    if storage.durability != "durable":
+        console.print(
+            f"NOT DURABLE: storage.durability is '{storage.durability}'; a power cut loses acknowledged studies",
+            markup=False,
+            style="red",
+        )
 
 
 def _needs_a_person(counts: QueueCounts) -> bool:
@@ -31,14 +43,14 @@ def _needs_a_person(counts: QueueCounts) -> bool:
     return bool(held or counts.conflicts or counts.failed_jobs)
 
 
-def open_statistics(folder: Path) -> SqlStatistics:
-    """Open the ledger of a data folder for reading."""
-    if not (folder / DATABASE_FILE).is_file():
+def open_statistics(storage: StorageSettings) -> SqlStatistics:
+    """Open the ledger for reading."""
+    if storage.database_url is None and not (storage.folder / DATABASE_FILE).is_file():
         raise ConfigurationError(
-            f"there is no ledger in storage.folder '{folder}'; has the node run here? (the folder is relative to the "
-            "directory that the node is started in)"
+            f"there is no ledger in storage.folder '{storage.folder}'; has the node run here? (the folder is relative "
+            "to the directory that the node is started in)"
         )
-    return SqlStatistics(create_database(folder))
+    return SqlStatistics(database_of(storage))
 
 
 def _tell(counts: QueueCounts, studies: tuple[StudyStatus, ...]) -> None:

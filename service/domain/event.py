@@ -15,11 +15,12 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeStarted(Event):
-    """The node is listening."""
+    """The node is listening; `durability` is "durable" unless somebody is measuring."""
 
     version: str
     ae_title: str
     port: int
+    durability: str = "durable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +128,16 @@ class QuarantineTrimmed(Event):
 
     reason: str
     count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageAudited(Event):
+    """At the start, ledger and disk were compared: `orphans`, which no row names, were put away; `missing` are lost."""
+
+    files: int
+    orphans: int
+    missing: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,6 +62,11 @@ def _trimmed(families: Families, event: events.QuarantineTrimmed) -> None:
     families.quarantine_dropped.labels(event.reason).inc(event.count)
 
 
+def _audited(families: Families, event: events.StorageAudited) -> None:
+    families.storage_orphans.inc(event.orphans)
+    families.storage_missing.set(event.missing)
+
+
 def _closed(families: Families, event: events.StudyClosed) -> None:
     families.studies_closed.labels(event.reason).inc()
 
@@ -153,6 +158,7 @@ MOVES: dict[type[Event], Callable[[Families, Any], None] | None] = {
     events.AdmissionRefused: _not_admitted,
     events.QuarantineEntered: _quarantined,
     events.QuarantineTrimmed: _trimmed,
+    events.StorageAudited: _audited,
     events.StudyClosed: _closed,
     events.StudyRouted: _routed,
     events.StageFinished: _stage_finished,

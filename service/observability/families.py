@@ -23,6 +23,7 @@ class Families:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
         self._declare_receiving()
+        self._declare_storage()
         self._declare_stages()
         self._declare_analysis()
         self._declare_delivery()
@@ -61,6 +62,20 @@ class Families:
         )
         self.quarantine_dropped = self._counter(
             "quarantine_dropped", "What the quarantine gave up because it passed a limit.", "reason"
+        )
+
+    def _declare_storage(self) -> None:
+        self.storage_orphans = Counter(
+            "storage_orphans",
+            "Files that no row of the ledger named, put into the folder 'unclaimed' at a start.",
+            namespace=NAMESPACE,
+            registry=self._registry,
+        )
+        self.storage_missing = Gauge(
+            "storage_missing_files",
+            "Files that the ledger names and that were not there at the last start.",
+            namespace=NAMESPACE,
+            registry=self._registry,
         )
 
     def _declare_stages(self) -> None:

@@ -24,6 +24,7 @@ SENTENCES: dict[type[Event], str] = {
     events.AdmissionRefused: "An object was not let in; 'detail' says why and what to do.",
     events.QuarantineEntered: "Something was kept aside for a person; see `dokuei quarantine list`.",
     events.QuarantineTrimmed: "The quarantine passed a limit and gave up its oldest.",
+    events.StorageAudited: "Ledger and disk were compared; 'missing' files are named by the ledger and not there.",
     events.StudyClosed: "A study's images were taken as complete.",
     events.StudyRouted: "Rules chose the pipelines of a study.",
     events.StageFinished: "A stage of the work on a study ended.",
@@ -66,6 +67,8 @@ LEVELS: dict[type[Event], int] = {
 WORSE: dict[type[Event], tuple[int, Callable[[Any], bool]]] = {
     events.InstanceReceived: (logging.WARNING, lambda event: event.outcome not in {"stored", "duplicate"}),
     events.TlsHandshake: (logging.WARNING, lambda event: event.result != "ok"),
+    events.NodeStarted: (logging.ERROR, lambda event: event.durability != "durable"),
+    events.StorageAudited: (logging.ERROR, lambda event: event.missing > 0),
     events.StudyRouted: (logging.WARNING, lambda event: not event.pipelines),
     events.StageFailed: (logging.ERROR, lambda event: not event.retryable),
     events.ObjectDelivered: (logging.WARNING, lambda event: event.status != "stored"),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from service.domain.entry import (
     DeliveryRecord,
@@ -25,6 +25,8 @@ from service.domain.result import Priority, Reason
 from service.ports.analyst import AnalysisSummary, ResultObject
 from service.ports.audit import AuditLedger
 from service.ports.engine import Task
+
+Outcome = TypeVar("Outcome")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,4 +233,16 @@ class Ledger(Protocol):
         ------
         StorageError
             The database refused; nothing of the block happened.
+        """
+
+    def together(self, work: Callable[[LedgerTransaction], Outcome]) -> Outcome:
+        """Run `work` in a transaction that it may share with others who come at the same time, and so share its flush.
+
+        Returns after the commit. `work` may run twice, when another's work made the shared transaction fail; beside the
+        ledger it does only what can be repeated.
+
+        Raises
+        ------
+        StorageError
+            As `transaction`.
         """

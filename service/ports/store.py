@@ -42,7 +42,7 @@ class InstanceStore(Protocol):
         """Give the file its final name, durably."""
 
     def set_aside(self, arrived: ArrivedFile) -> Path:
-        """Move the file to the quarantine, durably; doing so twice is no harm."""
+        """Give the file a place in the quarantine, durably, and leave it where it is; doing so twice is no harm."""
 
     def remove_aside(self, paths: Iterable[Path]) -> None:
         """Delete files of the quarantine, whose rows are gone."""

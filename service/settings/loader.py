@@ -18,6 +18,9 @@ SHOWN_VALUE_LENGTH = 60
 
 Location = tuple[int | str, ...]
 
+SECRETIVE: tuple[Location, ...] = (("database_url",),)
+"""Keys whose value is not shown: somebody may have put a password into it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
@@ -129,7 +132,7 @@ def _message(detail: ErrorDetails) -> str:
         return "is missing; add it"
     rule = detail["msg"].removeprefix("Value error, ")
     value = detail["input"]
-    if isinstance(value, dict | list | tuple | BaseModel):
+    if isinstance(value, dict | list | tuple | BaseModel) or detail["loc"][-1:] in SECRETIVE:
         return rule
     return f"value {_shown(value)} is not accepted: {rule}"
 

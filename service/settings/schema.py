@@ -6,6 +6,7 @@ from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, Literal, Self
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
@@ -18,6 +19,20 @@ from service.settings.security import (
     TlsClientSettings,
     TlsServerSettings,
 )
+
+SECRET_PARAMETERS = frozenset({"password", "sslpassword"})
+
+
+def check_database_url(value: str) -> None:
+    """Refuse what is no PostgreSQL URL, and every secret in one: config.yaml is read, copied and sent to support."""
+    parts = urlsplit(value)
+    if parts.scheme not in {"postgresql", "postgres"}:
+        raise ValueError("a database URL begins with postgresql://; leave it out for SQLite in 'folder'")
+    secrets = SECRET_PARAMETERS & {name for name, _ in parse_qsl(parts.query)}
+    if parts.password is not None or secrets:
+        raise ValueError(
+            "a password must not lie in config.yaml; put it into a file and name it in database_password_file"
+        )
 
 
 class NodeSettings(Section):
@@ -48,6 +63,25 @@ class StorageSettings(Section):
     folder: Path = Path("dokuei-data")
     reserve_bytes: int = Field(default=2_000_000_000, ge=0)
     """Below this much free space the node answers 0xA700 and takes nothing in."""
+    database_url: str | None = None
+    """A PostgreSQL database for the ledger ("postgresql://user@host/name"); a SQLite file in `folder` when absent."""
+    database_password_file: Path | None = None
+    """A file with the password of that user, read at each connection; libpq's own files (~/.pgpass, service) do too."""
+    durability: Literal["durable", "unsafe_for_benchmarks"] = "durable"
+    """"unsafe_for_benchmarks" flushes nothing, and needs DOKUEI_UNSAFE=loses-data in the environment as well."""
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgresql_without_secret(cls, value: str | None) -> str | None:
+        if value is not None:
+            check_database_url(value)
+        return value
+
+    @model_validator(mode="after")
+    def _password_for_a_url(self) -> Self:
+        if self.database_password_file is not None and self.database_url is None:
+            raise ValueError("'database_password_file' without 'database_url'; add the URL, or remove the file")
+        return self
 
 
 class QuarantineSettings(Section):

@@ -2,13 +2,13 @@
 """The data folder: its places, and the lock that keeps a second node out of it."""
 
 import fcntl
-import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from service.domain.errors import ConfigurationError
+from service.storage.flush import flush_folder
 
 SHELVES = tuple(f"{number:02x}" for number in range(256))
 """Instances lie on 256 shelves that exist from the start, so that receiving one never makes a folder."""
@@ -34,6 +34,11 @@ class DataFolder:
     def quarantine(self) -> Path:
         """Files that were not let in."""
         return self.root / "quarantine"
+
+    @property
+    def unclaimed(self) -> Path:
+        """Whole files that no row of the ledger names: of a crash, or of a database that is older than the disk."""
+        return self.root / "unclaimed"
 
     @property
     def results(self) -> Path:
@@ -63,7 +68,7 @@ class FolderLock:
 def open_folder(root: Path) -> DataFolder:
     """Make the places of a data folder, readable by nobody else."""
     folder = DataFolder(root=root.resolve())
-    for place in (folder.incoming, folder.instances, folder.quarantine, folder.results):
+    for place in (folder.incoming, folder.instances, folder.quarantine, folder.unclaimed, folder.results):
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
     for shelf in SHELVES:
         (folder.instances / shelf).mkdir(exist_ok=True, mode=0o700)
@@ -82,12 +87,3 @@ def site_key(root: Path) -> bytes:
         partial.replace(path)
         flush_folder(root)
     return path.read_bytes()
-
-
-def flush_folder(folder: Path) -> None:
-    """Make the folder's entries durable: a rename is only on disk after this."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -4,25 +4,22 @@
 import errno
 import hashlib
 import os
-import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import secrets
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
-from uuid import uuid4
-
-from pydicom.dataset import FileMetaDataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_file_meta_info
-from pydicom.uid import UID
 
 from service.domain.errors import OutOfSpaceError, StorageError
-from service.domain.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from service.ports.store import ArrivedFile
-from service.storage.folder import DataFolder, flush_folder
+from service.storage.file_meta import file_meta
+from service.storage.flush import begin_write_back, flush_folder
+from service.storage.folder import DataFolder
+from service.storage.space import space_problem
 
-PREAMBLE = bytes(128) + b"DICM"
-"""Always zeros: a peer's preamble could make the file executable (PS3.10 section 7.1)."""
+NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+WRITE_BACK_BYTES = 4 << 20
+"""The disk begins to write after so many bytes: 17 % more throughput for mammograms, nothing for a CT slice."""
 
 
 class FileStore:
@@ -32,11 +29,16 @@ class FileStore:
     ----------
     reserve_bytes
         Below this much free space nothing is taken in.
+    flush
+        False only in benchmarks (storage.durability): a power cut then loses what was acknowledged.
     """
 
-    def __init__(self, folder: DataFolder, *, reserve_bytes: int) -> None:
+    def __init__(self, folder: DataFolder, *, reserve_bytes: int, flush: bool = True) -> None:
         self._folder = folder
         self._reserve_bytes = reserve_bytes
+        self._flush = flush
+        self._moving = threading.Lock()
+        self._fresh: set[Path] | None = set()
 
     def write(
         self,
@@ -48,27 +50,38 @@ class FileStore:
     ) -> ArrivedFile:
         """Stream the data set to `incoming/<random>.part` and flush it."""
         self._check_space()
-        header = _header(sop_class_uid, sop_instance_uid, transfer_syntax_uid)
-        path = self._folder.incoming / f"{uuid4().hex}.part"
-        with _storage_errors(), _removed_on_error(path), path.open("xb") as stream:
-            digest, size_bytes = _write(stream, header, dataset)
-        name = hashlib.sha256(header + bytes.fromhex(digest)).hexdigest()
-        return ArrivedFile(path=path, name=name, sha256=digest, size_bytes=size_bytes)
+        header = file_meta(
+            sop_class_uid=sop_class_uid, sop_instance_uid=sop_instance_uid, transfer_syntax_uid=transfer_syntax_uid
+        )
+        path = self._folder.incoming / f"{secrets.token_hex(16)}.part"
+        with _removed_on_error(path), _opened(path) as descriptor:
+            digest, size_bytes = _write(descriptor, header, dataset)
+            self._flush_file(descriptor)
+        name = hashlib.sha256(header + digest).hexdigest()
+        return ArrivedFile(path=path, name=name, sha256=digest.hex(), size_bytes=size_bytes)
 
     def keep(self, arrived: ArrivedFile) -> Path:
         """Move the file to its shelf; its name is a digest of all its content, so that a retry lands on itself."""
-        return _move(arrived.path, self._folder.instances / arrived.name[:2] / f"{arrived.name}.dcm")
+        target = self._folder.instances / arrived.name[:2] / f"{arrived.name}.dcm"
+        with _storage_errors():
+            with self._moving:
+                self._note(target)
+                arrived.path.rename(target)
+            self._flush_folder(target.parent)
+        return target
 
     def set_aside(self, arrived: ArrivedFile) -> Path:
-        """Move the file to the quarantine, once per content."""
+        """Give the file a second name in the quarantine, once per content; the first is the caller's to discard.
+
+        A link and no move: the transaction that records it may fail, and the next one may see no conflict.
+        """
         target = self._folder.quarantine / f"{arrived.name}.dcm"
         with _storage_errors():
-            try:
-                arrived.path.replace(target)
-            except FileNotFoundError:
-                if not target.exists():  # the same bytes came twice at the same time: the other one was faster
-                    raise
-            flush_folder(target.parent)
+            with self._moving:
+                self._note(target)
+                if not target.exists():
+                    target.hardlink_to(arrived.path)
+            self._flush_folder(target.parent)
         return target
 
     def remove_aside(self, paths: Iterable[Path]) -> None:
@@ -84,7 +97,8 @@ class FileStore:
 
     def discard(self, arrived: ArrivedFile) -> None:
         """Delete the file."""
-        arrived.path.unlink(missing_ok=True)
+        with _storage_errors():
+            arrived.path.unlink(missing_ok=True)
 
     def result_folder(self, job_key: str) -> Path:
         """Return `results/<job key>`."""
@@ -101,46 +115,82 @@ class FileStore:
             path.unlink(missing_ok=True)
         return len(partial)
 
+    def put_away(self, path: Path) -> bool:
+        """Move a file that the ledger did not name to the unclaimed, unless it came in this life.
+
+        Its row may then be on its way. It is not deleted: where a database was restored from a backup, it is a study.
+        """
+        with _storage_errors(), self._moving:
+            if self._fresh is None or path in self._fresh:
+                return False
+            path.rename(self._folder.unclaimed / path.name)
+            return True
+
+    def end_of_audit(self) -> None:
+        """Remember no longer what came in this life: no orphan is moved after this."""
+        with self._moving:
+            self._fresh = None
+
+    def _note(self, path: Path) -> None:
+        """Note that somebody now has a claim to this name; under `_moving`."""
+        if self._fresh is not None:
+            self._fresh.add(path)
+
     def _check_space(self) -> None:
         with _storage_errors():
-            free_bytes = shutil.disk_usage(self._folder.root).free
-        if free_bytes < self._reserve_bytes:
-            raise OutOfSpaceError(
-                f"{free_bytes} bytes are free in storage.folder, below storage.reserve_bytes ({self._reserve_bytes}); "
-                "free some space, or the node takes nothing in"
-            )
+            problem = space_problem(self._folder.root, self._reserve_bytes)
+        if problem:
+            raise OutOfSpaceError(problem)
+
+    def _flush_file(self, descriptor: int) -> None:
+        if self._flush:
+            with _storage_errors():
+                os.fsync(descriptor)
+
+    def _flush_folder(self, folder: Path) -> None:
+        if self._flush:
+            flush_folder(folder)
 
 
-def _header(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> bytes:
-    meta = FileMetaDataset()
-    meta.FileMetaInformationVersion = b"\x00\x01"
-    meta.MediaStorageSOPClassUID = UID(sop_class_uid)
-    meta.MediaStorageSOPInstanceUID = UID(sop_instance_uid)
-    meta.TransferSyntaxUID = UID(transfer_syntax_uid)
-    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
-    buffer = DicomBytesIO()
-    write_file_meta_info(buffer, meta, enforce_standard=True)
-    return PREAMBLE + buffer.getvalue()
-
-
-def _write(stream: BinaryIO, header: bytes, dataset: Iterable[bytes | memoryview]) -> tuple[str, int]:
-    digest, size_bytes = hashlib.sha256(), 0
-    stream.write(header)
+def _write(descriptor: int, header: bytes, dataset: Iterable[bytes | memoryview]) -> tuple[bytes, int]:
+    """Write header and data set; return the data set's digest and size. Errors of reading pass through untouched."""
+    digest, size_bytes, begun_bytes = hashlib.sha256(), 0, 0
+    pieces: list[bytes | memoryview] = [header]
     for chunk in dataset:
-        stream.write(chunk)
+        pieces.append(chunk)
+        _write_all(descriptor, pieces)
         digest.update(chunk)
         size_bytes += len(chunk)
-    stream.flush()
-    os.fsync(stream.fileno())
-    return digest.hexdigest(), size_bytes
+        if size_bytes - begun_bytes >= WRITE_BACK_BYTES:
+            begin_write_back(descriptor, begun_bytes, size_bytes - begun_bytes)
+            begun_bytes = size_bytes
+        pieces.clear()
+    if pieces:
+        _write_all(descriptor, pieces)
+    return digest.digest(), size_bytes
 
 
-def _move(source: Path, target: Path) -> Path:
+def _write_all(descriptor: int, pieces: Sequence[bytes | memoryview]) -> None:
+    try:
+        written = os.writev(descriptor, pieces)
+        if written == sum(map(len, pieces)):
+            return
+        rest = memoryview(b"".join(pieces))[written:]  # rare: a signal, or the last block of a full disk
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+    except OSError as error:
+        raise _as_storage_error(error) from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
     with _storage_errors():
-        source.replace(target)
-        flush_folder(target.parent)
-    return target
+        descriptor = os.open(path, NEW_FILE, 0o600)
+    try:
+        yield descriptor
+    finally:
+        with _storage_errors():
+            os.close(descriptor)
 
 
 @contextmanager
@@ -148,7 +198,8 @@ def _removed_on_error(path: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # the disk is failing: the next start deletes it
+            path.unlink(missing_ok=True)
         raise
 
 
@@ -156,9 +207,11 @@ def _removed_on_error(path: Path) -> Iterator[None]:
 def _storage_errors() -> Iterator[None]:
     try:
         yield
-    except (ConnectionError, TimeoutError):
-        raise  # the peer's connection broke while it was sending: not the disk's fault
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise OutOfSpaceError("the disk of storage.folder is full; free some space") from error
-        raise StorageError(f"storage.folder cannot be written: {os.strerror(error.errno or 0)}") from error
+        raise _as_storage_error(error) from error
+
+
+def _as_storage_error(error: OSError) -> StorageError:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return OutOfSpaceError("the disk of storage.folder is full; free some space")
+    return StorageError(f"storage.folder cannot be written: {os.strerror(error.errno or 0)}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tables of the ledger; every time is a REAL of seconds since the epoch, every path relative to the data folder."""
+"""The tables of the ledger; every time is in seconds since the epoch, every path relative to the data folder."""
 
 import sqlalchemy as sa
 
@@ -27,6 +27,11 @@ def _text(name: str, *, unique: bool = False) -> sa.Column[str]:
 
 def _count(name: str) -> sa.Column[int]:
     return sa.Column(name, sa.Integer, nullable=False, server_default="0")
+
+
+def _size(name: str) -> sa.Column[int]:
+    # An object may exceed 2 GiB. SQLite's INTEGER takes eight bytes where needed; PostgreSQL's never does.
+    return sa.Column(name, sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False)
 
 
 def _time(name: str, *, nullable: bool = False) -> sa.Column[float]:
@@ -82,7 +87,7 @@ instance = sa.Table(
     _text("transfer_syntax_uid"),
     _text("path"),
     _text("sha256"),
-    sa.Column("size_bytes", sa.Integer, nullable=False),
+    _size("size_bytes"),
     _text("calling_ae"),
     _text("peer"),
     _time("received_at"),
@@ -105,8 +110,8 @@ quarantine = sa.Table(
     _text("transfer_syntax_uid"),
     _text("path"),
     _text("sha256"),
-    sa.Column("size_bytes", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-    sa.Column("offset", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+    _size("size_bytes"),
+    _size("offset"),
     _text("job_key"),
     _text("inputs_sha256"),
     _text("ended_by"),

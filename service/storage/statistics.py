@@ -8,9 +8,10 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from service.domain.entry import DeliveryState, JobState, NotificationState
-from service.domain.errors import StorageError
+from service.domain.errors import ConfigurationError, StorageError
 from service.domain.quarantine import CONFLICT
 from service.ports.statistics import QueueCounts
 from service.storage import schema
@@ -78,7 +79,7 @@ class SqlStatistics:
         try:
             with self._engine.connect() as connection:
                 yield connection
-        except DBAPIError as error:
+        except (DBAPIError, PoolTimeoutError, ConfigurationError) as error:
             raise StorageError(f"the ledger cannot be read: {type(error).__name__}; see `dokuei doctor`") from error
 
 

@@ -6,13 +6,41 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 
 from service.domain.entry import RevisionRecord, StudyRecord
 from service.domain.errors import StorageError
 from service.domain.instance import AttributeValue, Instance
 from service.ports.ledger import KnownInstance
 from service.storage import schema
+from service.storage.dialect import Prepared, insert
+
+
+def _touch_study(dialect: sa.Dialect) -> Any:
+    at, table = sa.bindparam("at", type_=sa.Float), schema.study
+    values = {"first_seen_at": at, "last_seen_at": at, "evaluated_at": 0.0, "unclosed": 1}
+    statement = insert(dialect, table).values(study_instance_uid=sa.bindparam("uid"), **values)
+    changes = {"last_seen_at": at, "unclosed": table.c.unclosed + 1}
+    return statement.on_conflict_do_update(index_elements=[table.c.study_instance_uid], set_=changes).returning(table)
+
+
+def _insert_instance(_dialect: sa.Dialect) -> Any:
+    names = [name for name in schema.instance.c.keys() if name != "id"]  # noqa: SIM118 - columns, by name
+    return sa.insert(schema.instance).values({name: sa.bindparam(name) for name in names})
+
+
+FIND_INSTANCE = Prepared(
+    lambda _dialect: sa.select(schema.instance.c.path, schema.instance.c.sha256).where(
+        schema.instance.c.sop_instance_uid == sa.bindparam("uid")
+    )
+)
+FIND_RESULT = Prepared(
+    lambda _dialect: sa.select(schema.result_object.c.id).where(
+        schema.result_object.c.sop_instance_uid == sa.bindparam("uid")
+    )
+)
+TOUCH_STUDY = Prepared(_touch_study)
+INSERT_INSTANCE = Prepared(_insert_instance)
+"""What runs for every received instance."""
 
 
 class SqlStudies:
@@ -24,22 +52,19 @@ class SqlStudies:
 
     def find_instance(self, sop_instance_uid: str) -> KnownInstance | None:
         """Return the stored instance with this UID."""
-        query = sa.select(schema.instance.c.path, schema.instance.c.sha256).where(
-            schema.instance.c.sop_instance_uid == sop_instance_uid
-        )
-        row = self._connection.execute(query).first()
-        return KnownInstance(path=self._root / row.path, sha256=row.sha256) if row else None
+        for path, sha256 in FIND_INSTANCE(self._connection, {"uid": sop_instance_uid}):
+            return KnownInstance(path=self._root / path, sha256=sha256)
+        return None
 
     def is_result(self, sop_instance_uid: str) -> bool:
         """Say whether this node made the instance."""
-        query = sa.select(schema.result_object.c.id).where(schema.result_object.c.sop_instance_uid == sop_instance_uid)
-        return self._connection.execute(query).first() is not None
+        return bool(FIND_RESULT(self._connection, {"uid": sop_instance_uid}))
 
     def add_instance(self, instance: Instance, *, peer: str, at: float) -> StudyRecord:
         """Insert the instance and touch its study."""
-        study_id = self._touch_study(instance.study_instance_uid, at=at)
+        study = self._touch_study(instance.study_instance_uid, at=at)
         values = {
-            "study_id": study_id,
+            "study_id": study.id,
             "sop_instance_uid": instance.sop_instance_uid,
             "sop_class_uid": instance.sop_class_uid,
             "series_instance_uid": instance.series_instance_uid,
@@ -52,8 +77,8 @@ class SqlStudies:
             "received_at": at,
             "attributes": dict(instance.attributes),
         }
-        self._connection.execute(sa.insert(schema.instance).values(values))
-        return self.study(study_id)
+        INSERT_INSTANCE(self._connection, values)
+        return study
 
     def study(self, study_id: int) -> StudyRecord:
         """Return a study."""
@@ -117,14 +142,9 @@ class SqlStudies:
         """Note which rules matched."""
         self._update_revision(revision_id, rules=list(rules), pipelines=list(pipelines), routed_at=at)
 
-    def _touch_study(self, study_instance_uid: str, *, at: float) -> int:
-        times = {"first_seen_at": at, "last_seen_at": at, "evaluated_at": 0.0}
-        statement = insert(schema.study).values(study_instance_uid=study_instance_uid, unclosed=1, **times)
-        statement = statement.on_conflict_do_update(
-            index_elements=[schema.study.c.study_instance_uid],
-            set_={"last_seen_at": at, "unclosed": schema.study.c.unclosed + 1},
-        )
-        return int(self._connection.execute(statement.returning(schema.study.c.id)).scalar_one())
+    def _touch_study(self, study_instance_uid: str, *, at: float) -> StudyRecord:
+        (row,) = TOUCH_STUDY(self._connection, {"uid": study_instance_uid, "at": at})
+        return StudyRecord(**dict(zip(schema.study.c.keys(), row, strict=True)))
 
     def _instances(self, *conditions: sa.ColumnElement[bool]) -> tuple[Instance, ...]:
         return load_instances(self._connection, conditions, root=self._root)

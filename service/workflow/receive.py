@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from service.dicom.scan import Scanner
 from service.domain.errors import AdmissionError, StorageError
@@ -122,8 +123,8 @@ class StoreInstance:
         # from its content, so neither a retry nor a second association with the same instance can harm it.
         kept = replace(arrived, path=self._parts.store.keep(arrived))
         instance = _instance(incoming, kept, attributes=attributes)
-        with self._parts.ledger.transaction() as transaction:
-            outcome, obsolete = self._enter(transaction, instance, kept=kept, peer=incoming.peer)
+        enter = partial(self._enter, instance=instance, kept=kept, peer=incoming.peer)
+        outcome, obsolete = self._parts.ledger.together(enter)
         if outcome is StoreOutcome.CONFLICT:
             self._quarantine.conflict(instance, kept, peer=incoming.peer)
         if obsolete:
@@ -131,7 +132,7 @@ class StoreInstance:
         return outcome
 
     def _enter(
-        self, transaction: LedgerTransaction, instance: Instance, *, kept: ArrivedFile, peer: str
+        self, transaction: LedgerTransaction, *, instance: Instance, kept: ArrivedFile, peer: str
     ) -> tuple[StoreOutcome, bool]:
         """Return what became of the instance, and whether its file is of no use."""
         studies, now = transaction.studies, self._parts.now()

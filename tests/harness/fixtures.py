@@ -11,6 +11,7 @@ import pytest
 from harness.dcmtk import StoreScpProgram
 from harness.node import NodeProgram
 from harness.orthanc import Orthanc
+from harness.postgres import PostgresServer, postgres_program
 from models.phantoms.samples import draw_all
 
 PROGRAMS = ("Orthanc", "storescu", "dcmsend", "echoscu", "storescp", "dciodvfy", "dcentvfy", "dsrdump", "dsr2html")
@@ -65,8 +66,10 @@ def start_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
     """Return a function that starts a node which delivers to an Orthanc; `changes` are sections of config.yaml."""
     started: list[NodeProgram] = []
 
-    def start(pacs: Orthanc, **changes: Any) -> NodeProgram:
-        node = NodeProgram(tmp_path_factory.mktemp("node"), pacs=(pacs.ae_title, pacs.dicom_port), changes=changes)
+    def start(pacs: Orthanc, *, database_url: str | None = None, **changes: Any) -> NodeProgram:
+        address = (pacs.ae_title, pacs.dicom_port)
+        folder = tmp_path_factory.mktemp("node")
+        node = NodeProgram(folder, pacs=address, changes=changes, database_url=database_url)
         started.append(node)
         node.start()
         return node
@@ -82,3 +85,23 @@ def phantom_studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("phantoms")
     draw_all(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server for the whole run; each test asks it for a database of its own."""
+    if postgres_program("pg_ctl") is None:
+        pytest.skip("PEERS MISSING: postgresql; run tests/install_peers.sh")
+    server = PostgresServer()
+    server.start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str | None:
+    """Run the test on both stores: None stands for SQLite."""
+    if request.param == "sqlite":
+        return None
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.database()

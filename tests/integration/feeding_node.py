@@ -11,8 +11,8 @@ from node import Node
 from service.ports import StoreOutcome
 
 
-def main(root: Path, life: int) -> None:
-    node = Node(root)
+def main(root: Path, life: int, url: str) -> None:
+    node = Node(root, database_url=url or None)
     node.flow.start()
     for study in itertools.count(1000 * (life + 1)):
         for number in (1, 2):
@@ -24,4 +24,4 @@ def main(root: Path, life: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

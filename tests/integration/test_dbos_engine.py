@@ -20,8 +20,8 @@ from service.storage import create_database
 class Bench:
     """An engine with one queue of one."""
 
-    def __init__(self, root: Path, handler: TaskHandler) -> None:
-        self.database = create_database(root)
+    def __init__(self, root: Path, handler: TaskHandler, *, url: str | None = None) -> None:
+        self.database = create_database(root, url=url)
         self.engine = DbosEngine(self.database)
         self.engine.register("work", handler)
         self.engine.declare_queue("one", concurrency=1)
@@ -35,8 +35,8 @@ class Bench:
 
 
 @contextmanager
-def bench(root: Path, handler: TaskHandler) -> Iterator[Bench]:
-    made = Bench(root, handler)
+def bench(root: Path, handler: TaskHandler, *, url: str | None = None) -> Iterator[Bench]:
+    made = Bench(root, handler, url=url)
     made.engine.launch()
     try:
         yield made
@@ -56,7 +56,7 @@ def wait(condition: Any, seconds: float = 15.0) -> None:
         time.sleep(0.02)
 
 
-def test_urgent_tasks_run_first_and_each_runs_once(tmp_path: Path) -> None:
+def test_urgent_tasks_run_first_and_each_runs_once(tmp_path: Path, database_url: str | None) -> None:
     order: list[str] = []
     gate = threading.Event()
 
@@ -64,7 +64,7 @@ def test_urgent_tasks_run_first_and_each_runs_once(tmp_path: Path) -> None:
         gate.wait(10)
         order.append(task_id)
 
-    with bench(tmp_path, work) as made:
+    with bench(tmp_path, work, url=database_url) as made:
         made.enqueue("first")
         time.sleep(2)
         for name, priority in (("routine", 50), ("urgent", 10), ("urgent", 10)):
@@ -75,14 +75,14 @@ def test_urgent_tasks_run_first_and_each_runs_once(tmp_path: Path) -> None:
         assert order == ["first", "urgent", "routine"]
 
 
-def test_a_priority_of_zero_is_refused(tmp_path: Path) -> None:
-    with bench(tmp_path, nothing) as made, pytest.raises(ValueError, match="priority 0"):
+def test_a_priority_of_zero_is_refused(tmp_path: Path, database_url: str | None) -> None:
+    with bench(tmp_path, nothing, url=database_url) as made, pytest.raises(ValueError, match="priority 0"):
         made.enqueue("x", priority=0)
 
 
-def test_a_rolled_back_transaction_enqueues_nothing(tmp_path: Path) -> None:
+def test_a_rolled_back_transaction_enqueues_nothing(tmp_path: Path, database_url: str | None) -> None:
     seen: list[str] = []
-    with bench(tmp_path, lambda _, task_id: seen.append(task_id)) as made:
+    with bench(tmp_path, lambda _, task_id: seen.append(task_id), url=database_url) as made:
         task = Task(handler="work", row_id=1, task_id="gone", queue="one", priority=50)
         with made.database.connect() as connection:
             transaction = connection.begin()
@@ -92,7 +92,7 @@ def test_a_rolled_back_transaction_enqueues_nothing(tmp_path: Path) -> None:
         wait(lambda: seen == ["kept"])
 
 
-def test_live_tells_waiting_and_running_from_ended_and_unknown(tmp_path: Path) -> None:
+def test_live_tells_waiting_and_running_from_ended_and_unknown(tmp_path: Path, database_url: str | None) -> None:
     gate = threading.Event()
 
     def work(row_id: int, task_id: str) -> None:
@@ -101,7 +101,7 @@ def test_live_tells_waiting_and_running_from_ended_and_unknown(tmp_path: Path) -
         if task_id == "runs":
             gate.wait(10)
 
-    with bench(tmp_path, work) as made:
+    with bench(tmp_path, work, url=database_url) as made:
         made.enqueue("fails")
         made.enqueue("ends")
         wait(lambda: not made.engine.live({"fails", "ends"}))
@@ -114,10 +114,11 @@ def test_live_tells_waiting_and_running_from_ended_and_unknown(tmp_path: Path) -
         assert made.engine.forget(older_than_seconds=0) == 0
 
 
-def test_a_task_of_an_unknown_process_is_nobodys_after_a_while(tmp_path: Path) -> None:
-    with bench(tmp_path, nothing) as made:
+def test_a_task_of_an_unknown_process_is_nobodys_after_a_while(tmp_path: Path, database_url: str | None) -> None:
+    with bench(tmp_path, nothing, url=database_url) as made:
         made.enqueue("lost", delay_seconds=60)
-        stuck = "update workflow_status set status='PENDING', updated_at=0 where workflow_uuid='lost'"
+        table = "workflow_status" if database_url is None else "dbos.workflow_status"
+        stuck = f"update {table} set status='PENDING', updated_at=0 where workflow_uuid='lost'"  # noqa: S608
         with made.database.begin() as connection:
             connection.exec_driver_sql(stuck)
         assert made.engine.live({"lost"}) == frozenset()
@@ -170,9 +171,11 @@ class _Limit:
         connection.execute(f"pragma max_page_count={self.pages}")
 
 
-def test_work_that_waited_runs_only_when_all_is_there_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_work_that_waited_runs_only_when_all_is_there_for_it(
+    tmp_path: Path, database_url: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """At a second launch DBOS has tasks before the engine can take new ones, which tasks are bound to add."""
-    with bench(tmp_path, nothing) as made:
+    with bench(tmp_path, nothing, url=database_url) as made:
         made.enqueue("later", delay_seconds=4)
     client, failed, done = dbos_engine.DBOSClient, [], []
 
@@ -189,7 +192,7 @@ def test_work_that_waited_runs_only_when_all_is_there_for_it(tmp_path: Path, mon
         done.append(task_id)
 
     monkeypatch.setattr(dbos_engine, "DBOSClient", slow_client)
-    again = Bench(tmp_path, work)
+    again = Bench(tmp_path, work, url=database_url)
     again.engine.launch()
     wait(lambda: "follow-up" in done or failed)
     again.engine.shutdown(drain_seconds=2)
@@ -197,16 +200,18 @@ def test_work_that_waited_runs_only_when_all_is_there_for_it(tmp_path: Path, mon
     assert not failed
 
 
-def test_more_tasks_than_one_statement_takes_can_be_asked_for(tmp_path: Path) -> None:
-    with bench(tmp_path, nothing) as made:
+def test_more_tasks_than_one_statement_takes_can_be_asked_for(tmp_path: Path, database_url: str | None) -> None:
+    with bench(tmp_path, nothing, url=database_url) as made:
         made.enqueue("last", delay_seconds=60)
         names = [f"absent-{number}" for number in range(300_000)]
         assert made.engine.live([*names, "last"]) == {"last"}
 
 
-def test_an_engine_whose_queues_nobody_serves_has_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_whose_queues_nobody_serves_has_a_problem(
+    tmp_path: Path, database_url: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(dbos_engine, "STARTING_SECONDS", 0.0)
-    with bench(tmp_path, nothing) as made:
+    with bench(tmp_path, nothing, url=database_url) as made:
         wait(lambda: made.engine.problem() == "")
         made.engine.declare_queue("another", concurrency=1)  # after launch: nobody serves it
         assert "'another'" in made.engine.problem()

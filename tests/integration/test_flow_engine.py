@@ -33,8 +33,8 @@ def send(node: Node, study: int, *numbers: int, description: str = "") -> None:
         assert node.receive(incoming(ct_dataset(study, number, description=description))) is StoreOutcome.STORED
 
 
-def test_a_complete_study_is_delivered_exactly_once(tmp_path: Path) -> None:
-    with running(tmp_path) as node:
+def test_a_complete_study_is_delivered_exactly_once(tmp_path: Path, database_url: str | None) -> None:
+    with running(tmp_path, database_url=database_url) as node:
         send(node, 1, 1, 2)
         node.wait(lambda: node.rows("select state from job") == [("finished",)])
         assert list(node.destination.stored().values()) == [1]
@@ -43,24 +43,26 @@ def test_a_complete_study_is_delivered_exactly_once(tmp_path: Path) -> None:
         assert not node.observer.of(StageFailed)
 
 
-def test_an_incomplete_study_closes_after_the_quiet_period(tmp_path: Path) -> None:
-    with running(tmp_path) as node:
+def test_an_incomplete_study_closes_after_the_quiet_period(tmp_path: Path, database_url: str | None) -> None:
+    with running(tmp_path, database_url=database_url) as node:
         send(node, 1, 1)
         node.wait(lambda: node.rows("select state from job") == [("finished",)])
         assert node.rows("select reason from revision") == [("quiet",)]
 
 
-def test_a_study_that_no_rule_wants_is_recorded(tmp_path: Path) -> None:
+def test_a_study_that_no_rule_wants_is_recorded(tmp_path: Path, database_url: str | None) -> None:
     settings = SETTINGS.model_copy(update={"rules": ()})
-    with running(tmp_path, settings=settings) as node:
+    with running(tmp_path, database_url=database_url, settings=settings) as node:
         send(node, 1, 1, 2)
         node.wait_idle()
-        assert node.rows("select rules, pipelines from revision where routed_at is not null") == [("[]", "[]")]
+        assert node.rows(
+            "select cast(rules as text), cast(pipelines as text) from revision where routed_at is not null"
+        ) == [("[]", "[]")]
         assert node.rows("select * from job") == []
 
 
-def test_a_late_image_makes_a_result_that_supersedes_the_first(tmp_path: Path) -> None:
-    with running(tmp_path) as node:
+def test_a_late_image_makes_a_result_that_supersedes_the_first(tmp_path: Path, database_url: str | None) -> None:
+    with running(tmp_path, database_url=database_url) as node:
         send(node, 1, 1, 2)
         node.wait(lambda: node.rows("select state from job") == [("finished",)])
         first = next(iter(node.destination.stored()))
@@ -76,8 +78,8 @@ def test_a_late_image_makes_a_result_that_supersedes_the_first(tmp_path: Path) -
         assert len(node.destination.stored()) == 2
 
 
-def test_a_destination_that_was_down_gets_everything_later(tmp_path: Path) -> None:
-    with running(tmp_path) as node:
+def test_a_destination_that_was_down_gets_everything_later(tmp_path: Path, database_url: str | None) -> None:
+    with running(tmp_path, database_url=database_url) as node:
         node.destination.down = True
         send(node, 1, 1, 2)
         node.wait(lambda: bool(node.rows("select * from delivery where attempts >= 2 and state = 'pending'")))
@@ -87,8 +89,8 @@ def test_a_destination_that_was_down_gets_everything_later(tmp_path: Path) -> No
         assert len(node.analyst.analysed) == 1
 
 
-def test_a_permanent_refusal_is_held_and_can_be_tried_again(tmp_path: Path) -> None:
-    with running(tmp_path) as node:
+def test_a_permanent_refusal_is_held_and_can_be_tried_again(tmp_path: Path, database_url: str | None) -> None:
+    with running(tmp_path, database_url=database_url) as node:
         node.destination.status = 0xA900
         send(node, 1, 1, 2)
         node.wait(lambda: node.rows("select state, attempts from delivery") == [("refused", 3)])
@@ -121,8 +123,8 @@ class CrashOnce:
             raise WorkerCrashedError("signal 6")
 
 
-def test_a_worker_crash_is_tried_once_more(tmp_path: Path) -> None:
-    with running(tmp_path, analyst=FakeAnalyst(before=CrashOnce())) as node:
+def test_a_worker_crash_is_tried_once_more(tmp_path: Path, database_url: str | None) -> None:
+    with running(tmp_path, database_url=database_url, analyst=FakeAnalyst(before=CrashOnce())) as node:
         send(node, 1, 1, 2)
         node.wait(lambda: node.rows("select state from job") == [("finished",)])
         assert node.rows("select outcome, crashes from job") == [("no_findings", 1)]
@@ -136,8 +138,12 @@ def test_a_worker_crash_is_tried_once_more(tmp_path: Path) -> None:
         (fail_unforeseen, "analysis_failed", 2),
     ],
 )
-def test_a_study_that_cannot_be_analysed_says_so(tmp_path: Path, before, reason: str, tries: int) -> None:
-    with running(tmp_path, analyst=FakeAnalyst(before=before), reconcile_seconds=0.5) as node:
+def test_a_study_that_cannot_be_analysed_says_so(
+    tmp_path: Path, database_url: str | None, before, reason: str, tries: int
+) -> None:
+    with running(
+        tmp_path, database_url=database_url, analyst=FakeAnalyst(before=before), reconcile_seconds=0.5
+    ) as node:
         send(node, 1, 1, 2)
         node.wait(lambda: node.rows("select state from job") == [("finished",)])
         assert node.rows("select outcome from job") == [("not_analysed",)]
@@ -159,19 +165,19 @@ class ChildTakenAway:
         raise WorkerCrashedError("signal 15")
 
 
-def test_stopping_the_node_is_no_crash_of_the_study(tmp_path: Path) -> None:
+def test_stopping_the_node_is_no_crash_of_the_study(tmp_path: Path, database_url: str | None) -> None:
     before = ChildTakenAway()
-    with running(tmp_path, analyst=FakeAnalyst(before=before)) as node:
+    with running(tmp_path, database_url=database_url, analyst=FakeAnalyst(before=before)) as node:
         send(node, 1, 1, 2)
         assert before.begun.wait(20)
         threading.Timer(0.5, before.taken.set).start()
-    with running(tmp_path) as node:
+    with running(tmp_path, database_url=database_url) as node:
         node.wait(lambda: node.rows("select state from job") == [("finished",)])
         assert node.rows("select outcome, crashes from job") == [("no_findings", 0)]
 
 
-def test_a_refusal_by_header_is_delivered_too(tmp_path: Path) -> None:
-    with running(tmp_path) as node:
+def test_a_refusal_by_header_is_delivered_too(tmp_path: Path, database_url: str | None) -> None:
+    with running(tmp_path, database_url=database_url) as node:
         send(node, 1, 1, 2, description="REFUSE")
         node.wait(lambda: node.rows("select state from job") == [("finished",)])
         assert node.rows("select outcome from job") == [("not_analysed",)]
@@ -190,11 +196,17 @@ class Hook:
             raise DeliveryError("502")
 
 
-def test_a_raised_priority_is_told_until_it_is_heard(tmp_path: Path) -> None:
+def test_a_raised_priority_is_told_until_it_is_heard(tmp_path: Path, database_url: str | None) -> None:
     hook = Hook()
     triage = Triage(score=0.9, operating_point="o", threshold=0.5, above_operating_point=True)
     settings = SETTINGS.model_copy(update={"site": SETTINGS.site.model_copy(update={"profile": Profile.DEMO})})
-    with running(tmp_path, settings=settings, analyst=FakeAnalyst(triage=triage), notifiers={"hook": hook}) as node:
+    with running(
+        tmp_path,
+        database_url=database_url,
+        settings=settings,
+        analyst=FakeAnalyst(triage=triage),
+        notifiers={"hook": hook},
+    ) as node:
         send(node, 1, 1, 2)
         node.wait(lambda: node.rows("select state, attempts from notification") == [("sent", 2)])
         assert [event.status for event in node.observer.of(NotificationSent)] == ["failed", "sent"]
@@ -203,28 +215,28 @@ def test_a_raised_priority_is_told_until_it_is_heard(tmp_path: Path) -> None:
         assert node.analyst.encoded[-1].may_raise
 
 
-def test_the_reconciler_restarts_what_the_engine_lost(tmp_path: Path) -> None:
-    with running(tmp_path, reconcile_seconds=3600) as node:
+def test_the_reconciler_restarts_what_the_engine_lost(tmp_path: Path, database_url: str | None) -> None:
+    with running(tmp_path, database_url=database_url, reconcile_seconds=3600) as node:
         node.destination.down = True
         send(node, 1, 1, 2)
         node.wait(lambda: bool(node.rows("select * from delivery where attempts >= 1")))
+        table = "workflow_status" if database_url is None else "dbos.workflow_status"
         with node.database.begin() as connection:
-            connection.exec_driver_sql(
-                "update workflow_status set status='CANCELLED' where status in ('DELAYED','ENQUEUED')"
-            )
+            lost = f"update {table} set status='CANCELLED' where status in ('DELAYED','ENQUEUED')"  # noqa: S608
+            connection.exec_driver_sql(lost)
         node.destination.down = False
         time.sleep(0.5)
         assert node.flow.reconcile() <= 1
         node.wait(lambda: node.rows("select state from delivery") == [("delivered",)])
 
 
-def test_a_restart_goes_on_where_the_node_was_stopped(tmp_path: Path) -> None:
-    with running(tmp_path) as node:
+def test_a_restart_goes_on_where_the_node_was_stopped(tmp_path: Path, database_url: str | None) -> None:
+    with running(tmp_path, database_url=database_url) as node:
         node.destination.down = True
         send(node, 1, 1, 2)
         node.wait(lambda: bool(node.rows("select * from delivery where attempts >= 1")))
     observer = Recorder()
-    with running(tmp_path, observer=observer) as node:
+    with running(tmp_path, database_url=database_url, observer=observer) as node:
         node.wait(lambda: node.rows("select state from job") == [("finished",)])
         assert not node.analyst.analysed
         assert list(node.destination.stored().values()) == [1]
@@ -232,12 +244,12 @@ def test_a_restart_goes_on_where_the_node_was_stopped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kills", [10])
-def test_kill_minus_nine_loses_nothing_acknowledged(tmp_path: Path, kills: int) -> None:
+def test_kill_minus_nine_loses_nothing_acknowledged(tmp_path: Path, database_url: str | None, kills: int) -> None:
     """A child runs the node and prints what it acknowledged; each life ends with SIGKILL."""
     acknowledged: set[str] = set()
     for life in range(kills):
-        acknowledged |= _one_life(tmp_path, life, seconds=0.2 * life)
-    with running(tmp_path, reconcile_seconds=2.0) as node:
+        acknowledged |= _one_life(tmp_path, life, seconds=0.2 * life, url=database_url)
+    with running(tmp_path, database_url=database_url, reconcile_seconds=2.0) as node:
         node.wait_idle(seconds=60)
         analysed = {row[0] for row in node.rows("select sop_instance_uid from instance")}
         assert acknowledged <= analysed
@@ -249,10 +261,10 @@ def test_kill_minus_nine_loses_nothing_acknowledged(tmp_path: Path, kills: int) 
         assert not list((tmp_path / "data" / "incoming").iterdir())
 
 
-def _one_life(root: Path, life: int, *, seconds: float) -> set[str]:
+def _one_life(root: Path, life: int, *, seconds: float, url: str | None) -> set[str]:
     """Let the child live for so long after its first acknowledgement."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, str(Path(__file__).with_name("feeding_node.py")), str(root), str(life)]
+    command = [sys.executable, str(Path(__file__).with_name("feeding_node.py")), str(root), str(life), url or ""]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as child:
         assert child.stdout is not None
         first = child.stdout.readline()

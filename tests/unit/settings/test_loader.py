@@ -126,3 +126,26 @@ def test_a_node_can_be_reached_over_tls_alone() -> None:
     assert node.port is None
     assert node.tls is not None
     assert (node.tls.port, node.tls.minimum_version, node.tls.require_client_certificate) == (2762, "1.2", True)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://node:s3cret@db/dokuei",
+        "postgresql://node@db/dokuei?password=s3cret",
+        "postgresql://node@db/dokuei?sslpassword=s3cret",
+        "mysql://node:s3cret@db/dokuei",
+    ],
+)
+def test_a_password_in_the_database_url_is_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"line 1: storage\.database_url: a ") as refused:
+        parse_settings(f"storage: {{database_url: '{url}'}}")
+    assert "s3cret" not in str(refused.value)
+    assert "s3cret" not in "".join(map(str, refused.value.problems))
+
+
+def test_a_database_url_goes_with_a_password_file() -> None:
+    given = "database_url: postgresql://node@db/dokuei, database_password_file: /run/secrets/db"
+    assert parse_settings(f"storage: {{{given}}}").storage.database_password_file == Path("/run/secrets/db")
+    with pytest.raises(SettingsError, match="without 'database_url'"):
+        parse_settings("storage: {database_password_file: /run/secrets/db}")

@@ -14,8 +14,8 @@ from service.storage.ledger import SqlTransaction
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[SqlLedger]:
-    engine = create_database(tmp_path)
+def ledger(tmp_path: Path, database_url: str | None) -> Iterator[SqlLedger]:
+    engine = create_database(tmp_path, url=database_url)
     migrate(engine)
     yield SqlLedger(engine, root=tmp_path, enqueue=lambda connection, task: None)  # noqa: ARG005 - the engine's form
     engine.dispose()

@@ -25,11 +25,13 @@ from service.workflow import FlowParts, StoreInstance
 class Desk:
     """A receiver on a real store and ledger; tasks are only listed."""
 
-    def __init__(self, root: Path, *, settings: Settings = SETTINGS, reserve_bytes: int = 0) -> None:
+    def __init__(
+        self, root: Path, *, settings: Settings = SETTINGS, reserve_bytes: int = 0, url: str | None = None
+    ) -> None:
         self.folder = open_folder(root)
         self.tasks: list[Task] = []
         self.broken = False
-        self.database = create_database(root)
+        self.database = create_database(root, url=url)
         migrate(self.database)
         self.observer = Recorder()
         self.parts = self._parts(settings, reserve_bytes)
@@ -64,8 +66,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Any:
-    desk = Desk(tmp_path)
+def desk(tmp_path: Path, database_url: str | None) -> Any:
+    desk = Desk(tmp_path, url=database_url)
     yield desk
     desk.database.dispose()
 

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compares the disk with the ledger: a file that no row names is an orphan, a row without its file is a loss.
+
+A crash between a rename and its commit leaves an orphan, which nobody was promised. The comparison goes folder by
+folder, so that the memory it takes does not grow with the number of studies.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path, PurePosixPath
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+
+from service.domain.errors import StorageError
+from service.storage import schema
+from service.storage.dialect import SQLITE
+from service.storage.folder import DataFolder
+from service.storage.instance_store import FileStore
+
+ROWS_AT_ONCE = 5000
+
+
+@dataclass(slots=True, kw_only=True)
+class StorageAudit:
+    """What an audit found; paths are relative to the data folder."""
+
+    files: int = 0
+    partial: int = 0
+    orphans: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def sound(self) -> bool:
+        """Whether ledger and disk say the same."""
+        return not (self.partial or self.orphans or self.missing)
+
+
+def audit_storage(engine: sa.Engine, folder: DataFolder, *, grace_seconds: float = 0.0) -> StorageAudit:
+    """Compare every row that names a file with the files on the disk, and the other way round.
+
+    Parameters
+    ----------
+    grace_seconds
+        A file so young is no orphan: beside a running node its row may be on its way.
+
+    Raises
+    ------
+    StorageError
+        The ledger or the disk cannot be read.
+    """
+    try:
+        with engine.connect() as connection:
+            audit = _compare(connection, folder)
+    except (DBAPIError, OSError) as error:
+        raise StorageError(f"ledger and disk cannot be compared: {type(error).__name__}") from error
+    latest = time.time() - grace_seconds
+    audit.orphans = [path for path in audit.orphans if not grace_seconds or _older(folder.root / path, latest)]
+    audit.partial = sum(1 for path in folder.incoming.iterdir() if not grace_seconds or _older(path, latest))
+    return audit
+
+
+def reconcile_storage(engine: sa.Engine, folder: DataFolder, store: FileStore) -> StorageAudit:
+    """Audit, and put away the orphans of earlier lives; once at the start, beside the node's first work."""
+    try:
+        audit = audit_storage(engine, folder)
+        audit.orphans = [path for path in audit.orphans if store.put_away(folder.root / path)]
+    finally:
+        store.end_of_audit()
+    return audit
+
+
+def _compare(connection: sa.Connection, folder: DataFolder) -> StorageAudit:
+    audit, audited = StorageAudit(), set()
+    for table in (schema.instance, schema.quarantine):
+        for parent, named in _named(connection, table):
+            _compare_folder(folder, parent, named, audit=audit)
+            audited.add(parent)
+    for parent in _owned(folder):
+        if parent not in audited:
+            _compare_folder(folder, parent, set(), audit=audit)
+    for parent, named in _named(connection, schema.result_object):
+        audit.missing += _paths(parent, named - _files(folder.root / parent))
+    return audit
+
+
+def _compare_folder(folder: DataFolder, parent: str, named: set[str], *, audit: StorageAudit) -> None:
+    files = _files(folder.root / parent)
+    audit.files += len(files)
+    audit.orphans += _paths(parent, files - named)
+    audit.missing += _paths(parent, named - files)
+
+
+def _named(connection: sa.Connection, table: sa.Table) -> Iterator[tuple[str, set[str]]]:
+    """Yield each folder that a table's rows name, and the names in it."""
+    path: sa.ColumnElement[str] = table.c.path
+    order = path if connection.dialect.name == SQLITE else sa.collate(path, "C")
+    rows = connection.execution_options(yield_per=ROWS_AT_ONCE).execute(sa.select(path).where(path != "").order_by(order))
+    paths = (PurePosixPath(row[0]) for row in rows)
+    for parent, group in groupby(paths, key=lambda path: str(path.parent)):
+        yield parent, {path.name for path in group}
+
+
+def _owned(folder: DataFolder) -> Iterator[str]:
+    """Yield the folders in which every file belongs to a row."""
+    yield folder.quarantine.name
+    yield from sorted(f"{folder.instances.name}/{entry.name}" for entry in folder.instances.iterdir())
+
+
+def _files(folder: Path) -> set[str]:
+    try:
+        return set(os.listdir(folder))  # noqa: PTH208 - names are all that is wanted, for any number of files
+    except FileNotFoundError:
+        return set()
+
+
+def _paths(parent: str, names: set[str]) -> list[str]:
+    return sorted(f"{parent}/{name}" for name in names)
+
+
+def _older(path: Path, latest: float) -> bool:
+    try:
+        return path.stat().st_ctime < latest
+    except FileNotFoundError:
+        return False  # gone meanwhile: it was somebody's work in progress
