@@ -98,7 +98,9 @@ def _named(connection: sa.Connection, table: sa.Table) -> Iterator[tuple[str, se
     """Yield each folder that a table's rows name, and the names in it."""
     path: sa.ColumnElement[str] = table.c.path
     order = path if connection.dialect.name == SQLITE else sa.collate(path, "C")
-    rows = connection.execution_options(yield_per=ROWS_AT_ONCE).execute(sa.select(path).where(path != "").order_by(order))
+    rows = connection.execution_options(yield_per=ROWS_AT_ONCE).execute(
+        sa.select(path).where(path != "").order_by(order)
+    )
     paths = (PurePosixPath(row[0]) for row in rows)
     for parent, group in groupby(paths, key=lambda path: str(path.parent)):
         yield parent, {path.name for path in group}
