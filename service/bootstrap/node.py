@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -39,7 +39,7 @@ from service.observability.metrics import Metrics
 from service.observability.observer import combine
 from service.pipelines import PIPELINES
 from service.ports import InstalledPackage, Observer
-from service.settings import HttpSettings, NodeSettings, Settings
+from service.settings import DestinationSettings, HttpSettings, NodeSettings, Settings
 from service.storage.database import create_database, migrate
 from service.storage.folder import DataFolder, FolderLock, open_folder, site_key
 from service.storage.instance_store import FileStore
@@ -50,8 +50,10 @@ from service.transport.store_scu import StoreScu
 from service.transport.tls import TlsServer
 from service.transport.webhook import Webhook
 from service.workflow.alerts import SecurityAlerts
+from service.workflow.commit import TakeReport
 from service.workflow.context import FlowParts
 from service.workflow.flow import Flow
+from service.workflow.promise import TakeOrder
 from service.workflow.receive import StoreInstance
 
 DRAIN_SECONDS = 30.0
@@ -125,6 +127,7 @@ class Node:
         packages, _ = installed_packages(choices, self._observe)
         self._pool = self._start_pool(choices)
         threading.Thread(target=self._report_packages, args=(packages,), name="package-report", daemon=True).start()
+        archives = self._scus(settings.destinations)
         parts = FlowParts(
             settings=settings,
             clock=SystemClock(),
@@ -134,10 +137,9 @@ class Node:
             analyst=ChildAnalyst(self._pool, WorkObserver(self._observe, key)),
             pipelines=PIPELINES,
             packages=packages,
-            destinations={
-                entry.name: StoreScu(entry, ae_title=settings.node.ae_title, observer=self._observe)
-                for entry in settings.destinations
-            },
+            destinations=archives,
+            archives=archives,
+            modalities=self._scus(filter(None, (peer.reports_to() for peer in settings.peers))),
             notifiers={entry.name: Webhook(entry) for entry in settings.webhooks},
             study_key=key,
             audit=trail,
@@ -145,6 +147,10 @@ class Node:
         self._start_http()
         self._start_flow(Flow(parts, engine))
         self._start_scp(parts)
+
+    def _scus(self, entries: Iterable[DestinationSettings]) -> dict[str, StoreScu]:
+        title = self.settings.node.ae_title
+        return {entry.name: StoreScu(entry, ae_title=title, observer=self._observe) for entry in entries}
 
     def _measure(self, statistics: SqlStatistics, folder: DataFolder) -> None:
         reserve_bytes = self.settings.storage.reserve_bytes
@@ -209,6 +215,8 @@ class Node:
             observer=self._observe,
             transfer_syntaxes=SUPPORTED_TRANSFER_SYNTAXES,
             tls=tls,
+            commitments=TakeReport(parts),
+            commitment_requests=TakeOrder(parts),
         )
         with _naming_the_port("node", node):
             scp.start()

@@ -14,8 +14,11 @@ from service.domain.entry import Stranded
 from service.domain.errors import StorageError
 from service.ports.engine import Task
 from service.storage.audit import SqlAudit
+from service.storage.circuits import SqlCircuits
+from service.storage.commitments import SqlCommitments
 from service.storage.deliveries import SqlDeliveries
 from service.storage.jobs import SqlJobs
+from service.storage.orders import SqlOrders
 from service.storage.quarantine import SqlQuarantine
 from service.storage.stranded import reassign, unfinished
 from service.storage.studies import SqlStudies
@@ -34,6 +37,9 @@ class SqlTransaction:
         self.deliveries = SqlDeliveries(connection, root=root)
         self.audit = SqlAudit(connection)
         self.quarantine = SqlQuarantine(connection, root=root)
+        self.commitments = SqlCommitments(connection)
+        self.circuits = SqlCircuits(connection)
+        self.orders = SqlOrders(connection, root=root)
 
     def enqueue(self, task: Task) -> None:
         """Enqueue the task in this transaction."""

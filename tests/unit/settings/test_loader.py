@@ -126,3 +126,13 @@ def test_a_node_can_be_reached_over_tls_alone() -> None:
     assert node.port is None
     assert node.tls is not None
     assert (node.tls.port, node.tls.minimum_version, node.tls.require_client_certificate) == (2762, "1.2", True)
+
+
+def test_a_peer_that_takes_reports_needs_one_host() -> None:
+    network = "peers: [{name: ct, ae_title: CT, address: 10.0.0.0/24, commitment_port: 104}]\n"
+    assert any("commitment_host" in problem for problem in problems(network))
+    named = parse_settings("peers: [{name: ct, ae_title: CT, address: 10.0.0.5, commitment_port: 104}]\n")
+    to = named.peers[0].reports_to()
+    assert to is not None
+    assert (to.host, to.port, to.ae_title) == ("10.0.0.5", 104, "CT")
+    assert parse_settings("peers: [{name: ct, ae_title: CT, address: 10.0.0.5}]\n").peers[0].reports_to() is None
