@@ -42,6 +42,7 @@ class Node:
     notifiers: dict[str, Any] = field(default_factory=dict)
     pipeline: FakePipeline = field(default_factory=FakePipeline)
     destinations: dict[str, Any] | None = None
+    archives: dict[str, Any] = field(default_factory=dict)
     reconcile_seconds: float = 1.0
     audit: AuditTrail = field(default_factory=AuditTrail)
     database_url: str | None = None
@@ -56,7 +57,7 @@ class Node:
         self.engine = DbosEngine(self.database)
         self.ledger = SqlLedger(self.database, root=folder.root, enqueue=self.engine.enqueue)
         self.store = FileStore(folder, reserve_bytes=self.settings.storage.reserve_bytes)
-        parts = FlowParts(
+        self.parts = parts = FlowParts(
             settings=self.settings,
             clock=SystemClock(),
             observer=self.observer,
@@ -69,6 +70,7 @@ class Node:
             notifiers=self.notifiers,
             study_key=partial(study_key, site_key=b"k"),
             audit=self.audit,
+            archives=self.archives,
         )
         self.parts = parts
         self.flow = Flow(parts, self.engine, reconcile_seconds=self.reconcile_seconds)

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from types import FrameType
@@ -38,7 +38,7 @@ from service.observability.metrics import Metrics
 from service.observability.observer import combine
 from service.pipelines import PIPELINES
 from service.ports import InstalledPackage, Observer
-from service.settings import HttpSettings, NodeSettings, Settings
+from service.settings import DestinationSettings, HttpSettings, NodeSettings, Settings
 from service.storage.database import database_of, migrate
 from service.storage.disk_audit import StorageAudit, reconcile_storage
 from service.storage.folder import DataFolder, FolderLock, open_folder, site_key
@@ -52,8 +52,10 @@ from service.transport.store_scu import StoreScu
 from service.transport.tls import TlsServer
 from service.transport.webhook import Webhook
 from service.workflow.alerts import SecurityAlerts
+from service.workflow.commit import TakeReport
 from service.workflow.context import FlowParts
 from service.workflow.flow import Flow
+from service.workflow.promise import TakeOrder
 from service.workflow.receive import StoreInstance
 
 DRAIN_SECONDS = 30.0
@@ -136,6 +138,7 @@ class Node:
         packages, _ = installed_packages(choices, self._observe)
         self._pool = self._start_pool(choices)
         threading.Thread(target=self._report_packages, args=(packages,), name="package-report", daemon=True).start()
+        archives = self._scus(settings.destinations)
         parts = FlowParts(
             settings=settings,
             clock=SystemClock(),
@@ -145,10 +148,9 @@ class Node:
             analyst=ChildAnalyst(self._pool, WorkObserver(self._observe, key)),
             pipelines=PIPELINES,
             packages=packages,
-            destinations={
-                entry.name: StoreScu(entry, ae_title=settings.node.ae_title, observer=self._observe)
-                for entry in settings.destinations
-            },
+            destinations=archives,
+            archives=archives,
+            modalities=self._scus(filter(None, (peer.reports_to() for peer in settings.peers))),
             notifiers={entry.name: Webhook(entry) for entry in settings.webhooks},
             study_key=key,
             audit=trail,
@@ -175,6 +177,10 @@ class Node:
         thread = threading.Thread(target=run, name="storage-audit", daemon=True)
         thread.start()
         self._parts.callback(thread.join, AUDIT_END_SECONDS)
+
+    def _scus(self, entries: Iterable[DestinationSettings]) -> dict[str, StoreScu]:
+        title = self.settings.node.ae_title
+        return {entry.name: StoreScu(entry, ae_title=title, observer=self._observe) for entry in entries}
 
     def _measure(self, statistics: SqlStatistics, folder: DataFolder) -> None:
         reserve_bytes = self.settings.storage.reserve_bytes
@@ -239,6 +245,8 @@ class Node:
             observer=self._observe,
             transfer_syntaxes=SUPPORTED_TRANSFER_SYNTAXES,
             tls=tls,
+            commitments=TakeReport(parts),
+            commitment_requests=TakeOrder(parts),
         )
         with _naming_the_port("node", node):
             scp.start()

@@ -13,6 +13,8 @@ from service.storage.database import DATABASE_FILE, database_of
 from service.storage.statistics import SqlStatistics, StudyStatus
 
 SHOWN = 50
+DESTINATION_COLUMNS = ("destination", "circuit", "to send", "oldest", "to commit", "refused", "last stored")
+CIRCUITS = ("closed", "half-open", "open: not there")
 
 
 def status(config: Path, *, as_json: bool) -> int:
@@ -57,6 +59,7 @@ def _tell(counts: QueueCounts, studies: tuple[StudyStatus, ...]) -> None:
     columns = ("received", "study", "images", "pipeline", "state", "priority", "result", "delivered", "s")
     print_table(f"Last {len(studies)} studies", columns, [row(study) for study in studies])
     console.print("waiting: " + ", ".join(f"{stage} {number}" for stage, number in counts.pending.items()))
+    print_table("Destinations", DESTINATION_COLUMNS, destination_rows(counts))
     for destination, number in counts.deliveries_refused.items():
         console.print(
             f"REFUSED by '{destination}': {number} object(s) are held; see why in the log, then `dokuei retry`",
@@ -81,9 +84,29 @@ def _tell(counts: QueueCounts, studies: tuple[StudyStatus, ...]) -> None:
         console.print(f"FAILED: {counts.failed_jobs} job(s) have no result at all; see the log", style="red")
 
 
+def destination_rows(counts: QueueCounts) -> list[tuple[str, ...]]:
+    """Return each destination as the cells of a table."""
+    return [
+        (
+            name,
+            CIRCUITS[circuit],
+            str(counts.deliveries_pending.get(name, 0)),
+            _local(counts.oldest_delivery_at.get(name)),
+            str(counts.commitments_pending.get(name, 0)),
+            str(counts.deliveries_refused.get(name, 0)),
+            _local(counts.last_delivered_at.get(name)),
+        )
+        for name, circuit in sorted(counts.circuits.items())
+    ]
+
+
+def _local(at: float | None) -> str:
+    return "" if at is None else datetime.fromtimestamp(at, tz=UTC).astimezone().strftime("%m-%d %H:%M:%S")
+
+
 def row(study: StudyStatus) -> tuple[str, ...]:
     """Return a study as the cells of a table."""
-    received = datetime.fromtimestamp(study.received_at, tz=UTC).astimezone().strftime("%m-%d %H:%M:%S")
+    received = _local(study.received_at)
     seconds = f"{study.seconds:.1f}" if study.seconds is not None else ""
     state = study.state or ("waiting" if study.revision == 0 else "no rule matched")
     delivered = f"{study.delivered}/{study.objects}" if study.objects else ""

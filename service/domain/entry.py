@@ -15,7 +15,7 @@ class JobState(StrEnum):
     ANALYSED = "analysed"
     ENCODED = "encoded"
     FINISHED = "finished"
-    """Every object reached every destination, or was refused for good."""
+    """Every destination has, or has committed itself to, every object, or refused it for good."""
     SUPERSEDED = "superseded"
     """A later revision took over before this one had produced anything."""
     FAILED = "failed"
@@ -26,11 +26,43 @@ class DeliveryState(StrEnum):
     """Where one object stands with one destination."""
 
     PENDING = "pending"
+    STORED = "stored"
+    """The destination answered success and has yet to commit itself to keep the object."""
     DELIVERED = "delivered"
+    """The destination answered success, and no commitment is asked of it: final."""
+    COMMITTED = "committed"
+    """The destination committed itself, or (`proof`) answered a query that it has the object: final."""
     REFUSED = "refused"
     """Refused for good by the destination: held and visible, and `retry` tries it again."""
     ABANDONED = "abandoned"
     """The destination left config.yaml: held and visible, and sent when it is back."""
+
+
+class CommitmentState(StrEnum):
+    """Where one storage commitment transaction stands; a report is taken in whatever the state."""
+
+    OPEN = "open"
+    """Yet to be asked, or asked and waiting for the report."""
+    ANSWERED = "answered"
+    EXPIRED = "expired"
+    """No report came in time, and something else followed."""
+
+
+class Proof(StrEnum):
+    """What shows that a destination has an object for good."""
+
+    REPORT = "report"
+    """It committed itself in an N-EVENT-REPORT."""
+    QUERY = "query"
+    """It never reported, and answered a C-FIND that it has the object."""
+
+
+class CircuitState(StrEnum):
+    """Whether a destination is tried: closed means that it is, as with the electrical kind."""
+
+    CLOSED = "closed"
+    HALF_OPEN = "half_open"
+    OPEN = "open"
 
 
 class NotificationState(StrEnum):
@@ -145,8 +177,85 @@ class DeliveryRecord:
     attempts: int
     permanent_refusals: int
     created_at: float
+    next_attempt_at: float
+    parked: bool
     attempt: int
     task_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitmentRecord:
+    """One storage commitment transaction of ours: some objects of a job, at one destination.
+
+    `number` counts the transactions of the job with this destination from 1, `unanswered` how many before this one
+    went without a report. `asked_at` is None until the destination took the request.
+    """
+
+    id: int
+    job_id: int
+    destination: str
+    transaction_uid: str
+    delivery_ids: tuple[int, ...]
+    state: CommitmentState
+    number: int
+    unanswered: int
+    asked_at: float | None
+    due_at: float
+    attempt: int
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitRecord:
+    """What is known of a destination's being reachable; one row per destination.
+
+    `failures` counts attempts in a row that found nobody, `probes` those since the circuit opened. `failed_job_id` is
+    the job of the last failure: one job that breaks every association is not taken for a dead destination.
+    """
+
+    id: int
+    destination: str
+    state: CircuitState = CircuitState.CLOSED
+    failures: int = 0
+    probes: int = 0
+    failed_job_id: int = 0
+    due_at: float = 0.0
+    attempt: int = 0
+    task_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A row that waited for its destination and may go on: a job's deliveries, or a commitment transaction."""
+
+    row_id: int
+    priority: Priority
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderRecord:
+    """A peer's request that we commit ourselves; `references` are (SOP class UID, SOP instance UID)."""
+
+    id: int
+    peer: str
+    calling_ae: str
+    transaction_uid: str
+    references: tuple[tuple[str, str], ...]
+    reported: bool
+    attempts: int
+    due_at: float
+    attempt: int
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldInstance:
+    """What a commitment of ours rests on: the ledger's word on a stored instance; `sha256` is its data set's."""
+
+    sop_class_uid: str
+    path: Path
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

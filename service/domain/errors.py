@@ -17,6 +17,7 @@ DokueiError
 │   └── OutOfSpaceError         below the configured reserve
 └── DeliveryError               a destination did not take an object
     ├── DestinationUnreachableError   no association: retried with no maximum age
+    │   └── EchoUnsupportedError          it takes associations, but not C-ECHO
     ├── CommitmentUnsupportedError    the destination does not do storage commitment
     ├── QueryUnsupportedError         the destination does not answer queries
     └── ObjectRefusedError      the destination answered with a failure status
@@ -127,6 +128,10 @@ class DeliveryError(DokueiError):
 
 class DestinationUnreachableError(DeliveryError):
     """No association could be made, or it broke."""
+
+
+class EchoUnsupportedError(DestinationUnreachableError):
+    """The destination takes associations, but not C-ECHO: it is up, and that is all a C-ECHO asks."""
 
 
 class CommitmentUnsupportedError(DeliveryError):

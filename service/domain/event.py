@@ -249,6 +249,47 @@ class ObjectDelivered(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPlanned(Event):
+    """Something did not work and is done again in `seconds`; stages: deliver, commit, circuit, report."""
+
+    stage: str
+    destination: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitChanged(Event):
+    """A destination is tried again ("closed"), left alone ("open") or being probed ("half_open")."""
+
+    destination: str
+    state: str
+    failures: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitmentSettled(Event):
+    """A destination's word, or silence, on objects that it stored.
+
+    `result`: committed, denied, found (by query, after no report), missing, unanswered, unsupported, unreachable,
+    unknown (a report that nobody asked for), stranger (a report from a peer that was not asked).
+    """
+
+    destination: str
+    result: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitmentReported(Event):
+    """We told a peer that asked which of its instances we keep; `status` is "sent" or "failed"."""
+
+    peer: str
+    status: str
+    committed: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NotificationSent(Event):
     """A notifier was called; `status` is "sent" or "failed"."""
 

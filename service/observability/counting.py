@@ -116,6 +116,18 @@ def _delivered(families: Families, event: events.ObjectDelivered) -> None:
         families.delivery_lag.labels(event.destination).observe(event.lag_seconds)
 
 
+def _retried(families: Families, event: events.RetryPlanned) -> None:
+    families.retries.labels(event.stage).inc()
+
+
+def _committed(families: Families, event: events.CommitmentSettled) -> None:
+    families.commitment.labels(event.destination, event.result).inc(event.count)
+
+
+def _reported(families: Families, event: events.CommitmentReported) -> None:
+    families.commitment_reports.labels(event.peer, event.status).inc()
+
+
 def _notified(families: Families, event: events.NotificationSent) -> None:
     families.notifications.labels(event.notifier, event.status).inc()
 
@@ -170,6 +182,10 @@ MOVES: dict[type[Event], Callable[[Families, Any], None] | None] = {
     events.PriorityRaised: _raised,
     events.ObjectHeld: _held,
     events.ObjectDelivered: _delivered,
+    events.RetryPlanned: _retried,
+    events.CircuitChanged: None,
+    events.CommitmentSettled: _committed,
+    events.CommitmentReported: _reported,
     events.NotificationSent: _notified,
     events.WorkerRestarted: _restarted,
     events.PackageLoaded: _loaded,

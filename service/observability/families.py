@@ -127,6 +127,13 @@ class Families:
         self.delivery_lag = self._histogram(
             "delivery_lag_seconds", "From a result object to its storage at a destination.", LAG_BUCKETS, "destination"
         )
+        self.retries = self._counter("retries", "Steps that did not work and are done again.", "stage")
+        self.commitment = self._counter(
+            "commitment", "Objects by what a destination said of their storage commitment.", "destination", "result"
+        )
+        self.commitment_reports = self._counter(
+            "commitment_reports", "Reports to peers that asked us for storage commitment.", "peer", "status"
+        )
         self.notifications = self._counter("notifications", "Notifications of raised priorities.", "notifier", "status")
 
     def _declare_node(self) -> None:

@@ -93,6 +93,18 @@ def _queues(counts: QueueCounts) -> Iterator[GaugeMetricFamily]:
         counts.deliveries_abandoned,
     )
     yield _labelled(
+        "commitment_pending",
+        "Result objects that a destination has stored and has yet to commit itself to.",
+        "destination",
+        counts.commitments_pending,
+    )
+    yield _labelled(
+        "circuit_state",
+        "Whether a destination is tried: 0 closed (it is), 1 half-open (it is being probed), 2 open (it is not there).",
+        "destination",
+        counts.circuits,
+    )
+    yield _labelled(
         "delivery_last_success_timestamp_seconds",
         "When a destination last stored a result object.",
         "destination",

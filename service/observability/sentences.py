@@ -36,6 +36,10 @@ SENTENCES: dict[type[Event], str] = {
     events.PriorityRaised: "A study's priority was raised to urgent.",
     events.ObjectHeld: "A result object failed its checks and was held back.",
     events.ObjectDelivered: "A destination answered.",
+    events.RetryPlanned: "Something did not work and is done again.",
+    events.CircuitChanged: "A destination is tried again (closed), left alone (open) or probed (half_open).",
+    events.CommitmentSettled: "A destination's word, or silence, on the storage commitment of objects.",
+    events.CommitmentReported: "A peer that asked for storage commitment was told what is kept here.",
     events.NotificationSent: "A notifier was called.",
     events.WorkerRestarted: "The child process was started again.",
     events.PackageLoaded: "A model package was checked.",
@@ -60,6 +64,7 @@ LEVELS: dict[type[Event], int] = {
     events.JobsReconciled: logging.WARNING,
     events.ObjectHeld: logging.ERROR,
     events.WorkerRestarted: logging.ERROR,
+    events.RetryPlanned: logging.DEBUG,
     events.StageFinished: logging.DEBUG,
     events.InferenceFinished: logging.DEBUG,
 }
@@ -72,6 +77,9 @@ WORSE: dict[type[Event], tuple[int, Callable[[Any], bool]]] = {
     events.StudyRouted: (logging.WARNING, lambda event: not event.pipelines),
     events.StageFailed: (logging.ERROR, lambda event: not event.retryable),
     events.ObjectDelivered: (logging.WARNING, lambda event: event.status != "stored"),
+    events.CircuitChanged: (logging.WARNING, lambda event: event.state == "open"),
+    events.CommitmentSettled: (logging.WARNING, lambda event: event.result not in {"committed", "found"}),
+    events.CommitmentReported: (logging.WARNING, lambda event: event.status == "failed"),
     events.NotificationSent: (logging.WARNING, lambda event: event.status == "failed"),
     events.PackageLoaded: (logging.ERROR, lambda event: bool(event.error)),
 }

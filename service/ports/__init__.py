@@ -35,6 +35,7 @@ from service.ports.commitment import (
 )
 from service.ports.engine import Engine, Task, TaskHandler
 from service.ports.ledger import DeliveryLedger, JobLedger, KnownInstance, Ledger, LedgerTransaction, StudyLedger
+from service.ports.outbox import CircuitLedger, CommitmentLedger, OrderLedger
 from service.ports.store import ArrivedFile, InstanceStore
 
 __all__ = [
@@ -44,8 +45,10 @@ __all__ = [
     "ArrivedFile",
     "AuditCollector",
     "AuditLedger",
+    "CircuitLedger",
     "Clock",
     "CommitmentFailure",
+    "CommitmentLedger",
     "CommitmentListener",
     "CommitmentPeer",
     "CommitmentReport",
@@ -67,6 +70,7 @@ __all__ = [
     "Notifier",
     "ObjectReference",
     "Observer",
+    "OrderLedger",
     "Package",
     "Pipeline",
     "Receiver",

@@ -58,13 +58,27 @@ class CommitmentService(Protocol):
     """Takes in the requests of modalities; the report goes out later, on an association of ours."""
 
     def __call__(self, request: CommitmentRequest) -> None:
-        """Note the request durably.
+        """Note the request durably; the report follows on an association of ours, unless `reported` comes before.
+
+        Raises
+        ------
+        CommitmentUnsupportedError
+            The peer has no `commitment_port`: it is told 0x0124, not authorised.
+        StorageError
+            It could not be noted: the modality is told 0x0213, resource limitation.
+        """
+
+    def report(self, request: CommitmentRequest) -> CommitmentReport:
+        """Return what is to be reported now, for an association that is still open (PS3.4 J.3.3).
 
         Raises
         ------
         StorageError
-            It could not be noted: the modality is told 0x0213, resource limitation.
+            The ledger cannot be read.
         """
+
+    def reported(self, request: CommitmentRequest) -> None:
+        """Note that the peer took the report on its own association, so that none goes out on one of ours."""
 
 
 class CommitmentPeer(Protocol):

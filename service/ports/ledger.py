@@ -15,9 +15,11 @@ from service.domain.entry import (
     NewJob,
     NotificationRecord,
     NotificationState,
+    Proof,
     RevisionRecord,
     Stranded,
     StudyRecord,
+    Waiting,
 )
 from service.domain.instance import Instance
 from service.domain.quarantine import NewQuarantined, Quarantined
@@ -25,6 +27,7 @@ from service.domain.result import Priority, Reason
 from service.ports.analyst import AnalysisSummary, ResultObject
 from service.ports.audit import AuditLedger
 from service.ports.engine import Task
+from service.ports.outbox import CircuitLedger, CommitmentLedger, OrderLedger
 
 Outcome = TypeVar("Outcome")
 
@@ -127,19 +130,47 @@ class DeliveryLedger(Protocol):
     def settle(
         self, delivery_id: int, state: DeliveryState, *, status: int | None, error: str, permanent: bool, at: float
     ) -> None:
-        """Note the outcome of one attempt."""
+        """Note the outcome of one attempt, unless a late report has ended the delivery."""
+
+    def stored(self, job_id: int, destination: str) -> tuple[DeliveryRecord, ...]:
+        """Return what a destination has stored of a job and has yet to commit itself to."""
+
+    def commit(self, delivery_ids: Collection[int], proof: Proof, *, at: float) -> int:
+        """Note that the destination keeps these for good; return how many that is news for."""
+
+    def deny(self, delivery_id: int, state: DeliveryState, *, error: str, permanent: bool, at: float) -> None:
+        """Note that the destination does not commit itself to what it had stored."""
+
+    def park(self, destination: str, *, job_id: int | None = None) -> None:
+        """Take the tasks away from what is pending for a destination that is not there, or of one job only."""
+
+    def release(self, destination: str, *, limit: int) -> tuple[Waiting, ...]:
+        """Return so many of the jobs that are parked, urgent first, then oldest first; each must be assigned."""
+
+    def candidate(self, destination: str) -> int | None:
+        """Return the parked job to try first; one that broke such a try before comes after the others."""
+
+    def tried(self, job_id: int, destination: str) -> None:
+        """Note that a job broke the first try after an outage."""
 
     def assign(self, job_id: int, destination: str, *, task_id: str, next_attempt_at: float) -> None:
         """Name the task that makes the next attempt at everything pending of a job with a destination."""
 
+    def next_attempt(self, job_id: int, destination: str) -> int:
+        """Return the number of the next attempt at a job's objects, after which its task is named."""
+
     def open_count(self, job_id: int) -> int:
-        """Return how many deliveries of a job are still pending."""
+        """Return how many deliveries of a job have not reached their end."""
 
     def reopen(self, destination: str | None = None) -> int:
         """Make refused deliveries pending again, for one destination or for all; the reconciler picks them up."""
 
-    def follow(self, destinations: Collection[str], *, at: float) -> None:
-        """Abandon what waits for a destination that is not among these, and take up what one of these missed."""
+    def follow(self, destinations: Collection[str], *, committing: Collection[str], at: float) -> None:
+        """Follow the configuration.
+
+        What waits for a destination that is not among these is abandoned, and what one of these missed is taken up.
+        What one has stored that is no longer asked to commit itself (not `committing`) counts as delivered.
+        """
 
     def add_notification(
         self, job_id: int, notifier: str, *, task_id: Callable[[int], str], at: float
@@ -209,6 +240,18 @@ class LedgerTransaction(Protocol):
     @property
     def quarantine(self) -> QuarantineLedger:
         """What was not let in."""
+
+    @property
+    def commitments(self) -> CommitmentLedger:
+        """Storage commitment that we ask for."""
+
+    @property
+    def circuits(self) -> CircuitLedger:
+        """Which destinations are reachable."""
+
+    @property
+    def orders(self) -> OrderLedger:
+        """Storage commitment that is asked of us."""
 
     def enqueue(self, task: Task) -> None:
         """Enqueue a task together with what this transaction writes."""

@@ -10,8 +10,8 @@ from typing import Protocol
 class QueueCounts:
     """How much waits where, at one moment; times are seconds since the epoch.
 
-    Stages: close, route, analyse, encode, deliver, notify. `oldest_received_at` is when the oldest study that waits in
-    a stage arrived; stages in which nothing waits are absent there and 0 in `pending`.
+    Stages: close, route, analyse, encode, deliver, commit, notify. `oldest_received_at` is when the oldest study that
+    waits in a stage arrived; stages in which nothing waits are absent there and 0 in `pending`.
     """
 
     pending: Mapping[str, int]
@@ -25,6 +25,12 @@ class QueueCounts:
     audit_pending: int = 0
     quarantined: int = 0
     quarantined_bytes: int = 0
+    commitments_pending: Mapping[str, int] = field(default_factory=dict)
+    """Objects that a destination has stored and has yet to commit itself to."""
+    circuits: Mapping[str, int] = field(default_factory=dict)
+    """0 closed, 1 half-open, 2 open."""
+    oldest_delivery_at: Mapping[str, float] = field(default_factory=dict)
+    """When the oldest object was made that a destination has yet to take or to commit itself to."""
 
 
 class QueueStatistics(Protocol):

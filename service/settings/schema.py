@@ -107,6 +107,10 @@ class PeerSettings(Section):
     """What it is let do beside C-ECHO; the node offers it nothing else."""
     admission: Literal["strict", "lenient"] = "strict"
     """"lenient" forgives old equipment what is wrong but cannot be read in two ways; see docs/operations.md."""
+    commitment_port: Port | None = None
+    """Where this peer takes storage commitment reports; without it, it may not ask for storage commitment."""
+    commitment_host: str = ""
+    """Host of `commitment_port`; the peer's address when it is a single one."""
 
     @field_validator("address", mode="before")
     @classmethod
@@ -124,6 +128,23 @@ class PeerSettings(Section):
         """Whether the peer must show a certificate of its own."""
         return bool(self.certificate_sha256 or self.certificate_name)
 
+    @model_validator(mode="after")
+    def _reports_have_an_address(self) -> Self:
+        single = len(self.address) == 1 and self.address[0].num_addresses == 1
+        if self.commitment_port and not self.commitment_host and not single:
+            raise ValueError(
+                f"peer {self.name!r} has commitment_port {self.commitment_port}, but its address is not a single one; "
+                "name the host that takes the reports in 'commitment_host'"
+            )
+        return self
+
+    def reports_to(self) -> "DestinationSettings | None":
+        """Return how this peer is called when it asked for storage commitment; None when it may not ask."""
+        if self.commitment_port is None:
+            return None
+        host = self.commitment_host or str(self.address[0].network_address)
+        return DestinationSettings(name=self.name, ae_title=self.ae_title, host=host, port=self.commitment_port)
+
 
 class DestinationSettings(Section):
     """A system that receives results."""
@@ -137,6 +158,12 @@ class DestinationSettings(Section):
     retry_first_seconds: Seconds = 5
     retry_max_seconds: Seconds = 300
     timeout_seconds: Timeout = 30
+    commitment: Literal["none", "request"] = "none"
+    """"request": a result counts as delivered when the destination has committed itself to keep it (PS3.4 annex J)."""
+    commitment_wait_seconds: Seconds = 5
+    """So long is the association held open after the request, for the report to come on it."""
+    commitment_report_seconds: Timeout = 600
+    """Without a report for this long, the destination is asked again."""
 
 
 class Condition(Section):

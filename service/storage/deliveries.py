@@ -1,15 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """Deliveries and notifications in the ledger."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from service.domain.entry import DeliveryRecord, DeliveryState, JobState, NotificationRecord, NotificationState
+from service.domain.entry import (
+    CommitmentState,
+    DeliveryRecord,
+    DeliveryState,
+    JobState,
+    NotificationRecord,
+    NotificationState,
+    Proof,
+    Waiting,
+)
+from service.domain.result import Priority
 from service.storage import schema
 from service.storage.studies import inserted_id
+
+OPEN = (DeliveryState.PENDING, DeliveryState.STORED)
+"""States in which something is yet to come of a delivery."""
+URGENT_FIRST = sa.case((schema.job.c.priority == Priority.URGENT.value, 0), else_=1)
 
 
 class SqlDeliveries:
@@ -21,7 +35,11 @@ class SqlDeliveries:
 
     def pending(self, job_id: int, destination: str) -> tuple[DeliveryRecord, ...]:
         """Return what a destination has yet to take of a job."""
-        return self._select(*_pending(job_id), schema.delivery.c.destination == destination)
+        return self._select(*_of(job_id, destination), _is(DeliveryState.PENDING))
+
+    def stored(self, job_id: int, destination: str) -> tuple[DeliveryRecord, ...]:
+        """Return what a destination has yet to commit itself to."""
+        return self._select(*_of(job_id, destination), _is(DeliveryState.STORED))
 
     def get(self, delivery_id: int) -> DeliveryRecord:
         """Return a delivery."""
@@ -30,31 +48,80 @@ class SqlDeliveries:
     def settle(
         self, delivery_id: int, state: DeliveryState, *, status: int | None, error: str, permanent: bool, at: float
     ) -> None:
-        """Note the outcome of one attempt."""
+        """Note the outcome of one attempt, unless the delivery is no longer pending."""
+        taken = state in {DeliveryState.STORED, DeliveryState.DELIVERED}
         self._update(
-            [schema.delivery.c.id == delivery_id],
+            [schema.delivery.c.id == delivery_id, _is(DeliveryState.PENDING)],
             state=state,
             attempts=schema.delivery.c.attempts + 1,
             permanent_refusals=schema.delivery.c.permanent_refusals + int(permanent),
             last_status=status,
             last_error=error,
-            ended_at=None if state is DeliveryState.PENDING else at,
+            ended_at=None if state in OPEN else at,
+            **({"stored_at": at, "parked": 0, "tries": 0} if taken else {}),
         )
+
+    def commit(self, delivery_ids: Collection[int], proof: Proof, *, at: float) -> int:
+        """Note that the destination keeps these for good."""
+        states = [*OPEN, DeliveryState.REFUSED]
+        conditions = [schema.delivery.c.id.in_(list(delivery_ids)), schema.delivery.c.state.in_(states)]
+        return self._update(conditions, state=DeliveryState.COMMITTED, proof=proof, parked=0, ended_at=at)
+
+    def deny(self, delivery_id: int, state: DeliveryState, *, error: str, permanent: bool, at: float) -> None:
+        """Note that the destination does not commit itself to what it had stored."""
+        self._update(
+            [schema.delivery.c.id == delivery_id, _is(DeliveryState.STORED)],
+            state=state,
+            permanent_refusals=schema.delivery.c.permanent_refusals + int(permanent),
+            last_error=error,
+            ended_at=None if state in OPEN else at,
+        )
+
+    def park(self, destination: str, *, job_id: int | None = None) -> None:
+        """Take the tasks away from what is pending for a destination, or of one job only."""
+        one = [] if job_id is None else [schema.delivery.c.job_id == job_id]
+        self._update([*one, schema.delivery.c.destination == destination, _is(DeliveryState.PENDING)], parked=1)
+
+    def release(self, destination: str, *, limit: int) -> tuple[Waiting, ...]:
+        """Return so many of the jobs that are parked, urgent first, then oldest first."""
+        query = sa.select(schema.job.c.id, schema.job.c.priority).join(schema.delivery).where(*_parked(destination))
+        query = query.group_by(schema.job.c.id, schema.job.c.priority).order_by(URGENT_FIRST, schema.job.c.id)
+        return tuple(
+            Waiting(row_id=row.id, priority=Priority(row.priority), attempt=self.next_attempt(row.id, destination) - 1)
+            for row in self._connection.execute(query.limit(limit)).all()
+        )
+
+    def candidate(self, destination: str) -> int | None:
+        """Return the parked job to try first; one that broke such a try before comes after the others."""
+        query = sa.select(schema.job.c.id).join(schema.delivery).where(*_parked(destination))
+        order = (schema.delivery.c.tries, URGENT_FIRST, schema.job.c.id)
+        return self._connection.execute(query.order_by(*order).limit(1)).scalar_one_or_none()
+
+    def tried(self, job_id: int, destination: str) -> None:
+        """Note that a job broke the first try after an outage."""
+        conditions = [*_of(job_id, destination), _is(DeliveryState.PENDING)]
+        self._update(conditions, tries=schema.delivery.c.tries + 1)
 
     def assign(self, job_id: int, destination: str, *, task_id: str, next_attempt_at: float) -> None:
         """Name the task that makes the next attempt."""
-        conditions = [*_pending(job_id), schema.delivery.c.destination == destination]
-        attempt = schema.delivery.c.attempt + 1
-        self._update(conditions, task_id=task_id, next_attempt_at=next_attempt_at, attempt=attempt)
+        conditions = [*_of(job_id, destination), _is(DeliveryState.PENDING)]
+        attempt = self.next_attempt(job_id, destination)
+        self._update(conditions, task_id=task_id, next_attempt_at=next_attempt_at, attempt=attempt, parked=0)
+
+    def next_attempt(self, job_id: int, destination: str) -> int:
+        """Return the number of the next attempt at a job's objects: none of its tasks had it."""
+        query = sa.select(sa.func.max(schema.delivery.c.attempt)).where(*_of(job_id, destination))
+        return int(self._connection.execute(query).scalar_one() or 0) + 1
 
     def open_count(self, job_id: int) -> int:
-        """Return how many deliveries of a job are still pending."""
-        query = sa.select(sa.func.count()).select_from(schema.delivery).where(*_pending(job_id))
+        """Return how many deliveries of a job have not reached their end."""
+        conditions = (schema.delivery.c.job_id == job_id, schema.delivery.c.state.in_(OPEN))
+        query = sa.select(sa.func.count()).select_from(schema.delivery).where(*conditions)
         return int(self._connection.execute(query).scalar_one())
 
     def reopen(self, destination: str | None = None) -> int:
         """Make refused deliveries pending again."""
-        conditions = [schema.delivery.c.state == DeliveryState.REFUSED]
+        conditions = [_is(DeliveryState.REFUSED)]
         if destination is not None:
             conditions.append(schema.delivery.c.destination == destination)
         values = {"state": DeliveryState.PENDING, "permanent_refusals": 0, "next_attempt_at": 0.0, "ended_at": None}
@@ -62,13 +129,15 @@ class SqlDeliveries:
         self._reopen_jobs()
         return count
 
-    def follow(self, destinations: Collection[str], *, at: float) -> None:
-        """Abandon what waits for a destination that is not among these, and take up what one of these missed."""
-        known = schema.delivery.c.destination.in_(list(destinations))
-        waiting = schema.delivery.c.state == DeliveryState.PENDING
-        missed = schema.delivery.c.state == DeliveryState.ABANDONED
-        self._update([waiting, ~known], state=DeliveryState.ABANDONED, ended_at=at)
+    def follow(self, destinations: Collection[str], *, committing: Collection[str], at: float) -> None:
+        """Abandon, take up and close what the configuration says."""
+        delivery = schema.delivery.c
+        known, asked = delivery.destination.in_(list(destinations)), delivery.destination.in_(list(committing))
+        missed = _is(DeliveryState.ABANDONED)
+        self._update([delivery.state.in_(OPEN), ~known], state=DeliveryState.ABANDONED, ended_at=at, parked=0)
         self._update([missed, known], state=DeliveryState.PENDING, next_attempt_at=at, ended_at=None)
+        self._update([_is(DeliveryState.STORED), ~asked], state=DeliveryState.DELIVERED, ended_at=at)
+        self._end_commitments(committing, at=at)
         self._reopen_jobs()
         self._end_jobs(at=at)
 
@@ -111,18 +180,24 @@ class SqlDeliveries:
         rows = self._connection.execute(query.where(*conditions).order_by(schema.delivery.c.id)).mappings()
         return tuple(_record(row, root=self._root) for row in rows)
 
+    def _end_commitments(self, committing: Collection[str], *, at: float) -> None:
+        commitment = schema.commitment.c
+        conditions = (commitment.state == CommitmentState.OPEN, commitment.destination.not_in(list(committing)))
+        values = {"state": CommitmentState.EXPIRED, "ended_at": at, "parked": 0}
+        self._connection.execute(sa.update(schema.commitment).where(*conditions).values(values))
+
     def _reopen_jobs(self) -> None:
-        pending = sa.select(schema.delivery.c.job_id).where(schema.delivery.c.state == DeliveryState.PENDING)
+        pending = sa.select(schema.delivery.c.job_id).where(schema.delivery.c.state.in_(OPEN))
         finished = (schema.job.c.id.in_(pending), schema.job.c.state == JobState.FINISHED)
         statement = sa.update(schema.job).where(*finished).values(state=JobState.ENCODED, ended_at=None)
         self._connection.execute(statement)
 
     def _end_jobs(self, *, at: float) -> None:
-        pending = sa.select(schema.delivery.c.job_id).where(schema.delivery.c.state == DeliveryState.PENDING)
+        pending = sa.select(schema.delivery.c.job_id).where(schema.delivery.c.state.in_(OPEN))
         done = (schema.job.c.id.not_in(pending), schema.job.c.state == JobState.ENCODED)
         self._connection.execute(sa.update(schema.job).where(*done).values(state=JobState.FINISHED, ended_at=at))
 
-    def _update(self, conditions: list[sa.ColumnElement[bool]], **values: Any) -> int:
+    def _update(self, conditions: Sequence[sa.ColumnElement[bool]], **values: Any) -> int:
         return self._connection.execute(sa.update(schema.delivery).where(*conditions).values(values)).rowcount
 
     def _update_notification(self, notification_id: int, **values: Any) -> None:
@@ -138,15 +213,26 @@ DELIVERY_COLUMNS = (
     "attempts",
     "permanent_refusals",
     "created_at",
+    "next_attempt_at",
+    "parked",
     "attempt",
     "task_id",
 )
 OBJECT_COLUMNS = ("kind", "sop_class_uid", "sop_instance_uid", "path")
 
 
-def _pending(job_id: int) -> list[sa.ColumnElement[bool]]:
-    return [schema.delivery.c.job_id == job_id, schema.delivery.c.state == DeliveryState.PENDING]
+def _is(state: DeliveryState) -> sa.ColumnElement[bool]:
+    return schema.delivery.c.state == state
+
+
+def _of(job_id: int, destination: str) -> list[sa.ColumnElement[bool]]:
+    return [schema.delivery.c.job_id == job_id, schema.delivery.c.destination == destination]
+
+
+def _parked(destination: str) -> list[sa.ColumnElement[bool]]:
+    return [schema.delivery.c.parked == 1, schema.delivery.c.destination == destination, _is(DeliveryState.PENDING)]
 
 
 def _record(row: Mapping[Any, Any], *, root: Path) -> DeliveryRecord:
-    return DeliveryRecord(**{**row, "path": root / row["path"], "state": DeliveryState(row["state"])})
+    changed = {"path": root / row["path"], "state": DeliveryState(row["state"]), "parked": bool(row["parked"])}
+    return DeliveryRecord(**{**row, **changed})

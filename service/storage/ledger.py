@@ -16,10 +16,13 @@ from service.domain.errors import ConfigurationError, StorageError
 from service.ports.engine import Task
 from service.ports.ledger import LedgerTransaction
 from service.storage.audit import SqlAudit
+from service.storage.circuits import SqlCircuits
 from service.storage.commit_group import CommitGroup
+from service.storage.commitments import SqlCommitments
 from service.storage.deliveries import SqlDeliveries
 from service.storage.dialect import SQLITE
 from service.storage.jobs import SqlJobs
+from service.storage.orders import SqlOrders
 from service.storage.postgresql import lock_for_writing
 from service.storage.quarantine import SqlQuarantine
 from service.storage.stranded import reassign, unfinished
@@ -43,6 +46,9 @@ class SqlTransaction:
         self.deliveries = SqlDeliveries(connection, root=root)
         self.audit = SqlAudit(connection)
         self.quarantine = SqlQuarantine(connection, root=root)
+        self.commitments = SqlCommitments(connection)
+        self.circuits = SqlCircuits(connection)
+        self.orders = SqlOrders(connection, root=root)
 
     def enqueue(self, task: Task) -> None:
         """Enqueue the task in this transaction."""

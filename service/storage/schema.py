@@ -183,10 +183,71 @@ delivery = sa.Table(
     sa.Column("last_status", sa.Integer, nullable=True),
     _text("last_error"),
     _time("created_at"),
+    _time("stored_at", nullable=True),
     _time("ended_at", nullable=True),
+    _text("proof"),
+    # 1 while the destination is not there: no task drives the row, and its circuit releases it.
+    _count("parked"),
+    _count("tries"),
     _count("attempt"),
     _text("task_id"),
     sa.UniqueConstraint("object_id", "destination"),
+    # Ten thousand rows wait through an outage: nothing may be looked for among all of them.
+    sa.Index("ix_delivery_job_destination", "job_id", "destination", "state"),
+    sa.Index("ix_delivery_waiting", "destination", "state", "parked"),
+)
+
+commitment = sa.Table(
+    "commitment",
+    metadata,
+    _id(),
+    _reference("job_id", "job.id"),
+    _text("destination"),
+    _text("transaction_uid", unique=True),
+    _json("delivery_ids"),
+    sa.Column("state", sa.Text, nullable=False, index=True),
+    sa.Column("number", sa.Integer, nullable=False),
+    _count("unanswered"),
+    _time("created_at"),
+    _time("asked_at", nullable=True),
+    _time("due_at"),
+    _time("ended_at", nullable=True),
+    _count("parked"),
+    _count("attempt"),
+    _text("task_id"),
+    sa.UniqueConstraint("job_id", "destination", "number"),
+)
+
+circuit = sa.Table(
+    "circuit",
+    metadata,
+    _id(),
+    _text("destination", unique=True),
+    _text("state"),
+    _count("failures"),
+    _count("probes"),
+    _count("failed_job_id"),
+    _time("due_at"),
+    _count("attempt"),
+    _text("task_id"),
+)
+
+commitment_order = sa.Table(
+    "commitment_order",
+    metadata,
+    _id(),
+    _text("peer"),
+    _text("calling_ae"),
+    _text("transaction_uid"),
+    _json("references"),
+    _count("reported"),
+    _count("attempts"),
+    _time("created_at"),
+    _time("due_at"),
+    _time("ended_at", nullable=True),
+    _count("attempt"),
+    _text("task_id"),
+    sa.UniqueConstraint("peer", "transaction_uid"),
 )
 
 notification = sa.Table(

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from service.domain.entry import DeliveryState, JobState, NotificationState
+from service.domain.entry import CircuitState, DeliveryState, JobState, NotificationState
 from service.domain.errors import ConfigurationError, StorageError
 from service.domain.quarantine import CONFLICT
 from service.ports.statistics import QueueCounts
@@ -18,7 +18,9 @@ from service.storage import schema
 from service.storage.stranded import JOB_STAGES
 
 Number = TypeVar("Number", int, float)
-STAGES = ("close", "route", "analyse", "encode", "deliver", "notify")
+STAGES = ("close", "route", "analyse", "encode", "deliver", "commit", "notify")
+CIRCUITS = {CircuitState.CLOSED: 0, CircuitState.HALF_OPEN: 1, CircuitState.OPEN: 2}
+AT_THE_DESTINATION = (DeliveryState.STORED, DeliveryState.DELIVERED, DeliveryState.COMMITTED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +61,17 @@ class SqlStatistics:
                 deliveries_pending=_by_destination(connection, sa.func.count(), DeliveryState.PENDING),
                 deliveries_refused=_by_destination(connection, sa.func.count(), DeliveryState.REFUSED),
                 last_delivered_at=_by_destination(
-                    connection, sa.func.max(schema.delivery.c.ended_at), DeliveryState.DELIVERED
+                    connection, sa.func.max(schema.delivery.c.stored_at), *AT_THE_DESTINATION
                 ),
                 conflicts=_count(connection, schema.quarantine, schema.quarantine.c.reason == CONFLICT),
                 quarantined=_count(connection, schema.quarantine),
                 quarantined_bytes=_quarantined_bytes(connection),
                 deliveries_abandoned=_by_destination(connection, sa.func.count(), DeliveryState.ABANDONED),
+                commitments_pending=_by_destination(connection, sa.func.count(), DeliveryState.STORED),
+                circuits=_circuits(connection),
+                oldest_delivery_at=_by_destination(
+                    connection, sa.func.min(schema.delivery.c.created_at), DeliveryState.PENDING, DeliveryState.STORED
+                ),
                 failed_jobs=_count(connection, schema.job, schema.job.c.state == JobState.FAILED),
                 audit_pending=_count(connection, schema.audit_message),
             )
@@ -105,6 +112,9 @@ def _waiting(connection: sa.Connection) -> dict[str, tuple[int, float]]:
         "deliver": _number_and_oldest(
             connection, job.received_at, delivery.state == DeliveryState.PENDING, delivery.job_id == job.id
         ),
+        "commit": _number_and_oldest(
+            connection, job.received_at, delivery.state == DeliveryState.STORED, delivery.job_id == job.id
+        ),
         "notify": _number_and_oldest(
             connection, job.received_at, notification.state == NotificationState.PENDING, notification.job_id == job.id
         ),
@@ -120,11 +130,16 @@ def _number_and_oldest(
 
 
 def _by_destination(
-    connection: sa.Connection, value: sa.ColumnElement[Number], state: DeliveryState
+    connection: sa.Connection, value: sa.ColumnElement[Number], *states: DeliveryState
 ) -> dict[str, Number]:
     delivery = schema.delivery.c
-    statement = sa.select(delivery.destination, value).where(delivery.state == state).group_by(delivery.destination)
-    return {row[0]: row[1] for row in connection.execute(statement)}
+    statement = sa.select(delivery.destination, value).where(delivery.state.in_(states)).group_by(delivery.destination)
+    return {row[0]: row[1] for row in connection.execute(statement) if row[1] is not None}
+
+
+def _circuits(connection: sa.Connection) -> dict[str, int]:
+    statement = sa.select(schema.circuit.c.destination, schema.circuit.c.state).where(schema.circuit.c.state != "")
+    return {row.destination: CIRCUITS[CircuitState(row.state)] for row in connection.execute(statement)}
 
 
 def _study_rows(limit: int) -> sa.Select[tuple[object, ...]]:
@@ -150,7 +165,7 @@ def _study_rows(limit: int) -> sa.Select[tuple[object, ...]]:
             sa.func.coalesce(job.priority, "").label("priority"),
             sa.func.coalesce(job.headline, "").label("headline"),
             deliveries().label("objects"),
-            deliveries(delivery.state == DeliveryState.DELIVERED).label("delivered"),
+            deliveries(delivery.state.in_(AT_THE_DESTINATION)).label("delivered"),
             deliveries(delivery.state == DeliveryState.REFUSED).label("refused"),
             (job.ended_at - job.received_at).label("seconds"),
         )

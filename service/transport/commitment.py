@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from pydicom.dataset import Dataset
 
-from service.domain.errors import StorageError
+from service.domain.errors import CommitmentUnsupportedError, StorageError
 from service.ports import (
     CommitmentFailure,
     CommitmentListener,
@@ -22,6 +22,7 @@ from service.transport.statuses import (
     INVALID_ARGUMENT,
     NO_SUCH_ACTION,
     NO_SUCH_EVENT_TYPE,
+    NOT_AUTHORISED,
     RESOURCE_LIMITATION,
     SUCCESS,
     UNRECOGNISED_OPERATION,
@@ -75,6 +76,8 @@ class CommitmentScp:
             )
         except UnreadableError:
             return INVALID_ARGUMENT
+        except CommitmentUnsupportedError:
+            return NOT_AUTHORISED
         except StorageError:
             return RESOURCE_LIMITATION
         return SUCCESS

@@ -17,6 +17,7 @@ from service.domain.errors import (
     CommitmentUnsupportedError,
     DeliveryError,
     DestinationUnreachableError,
+    EchoUnsupportedError,
     QueryUnsupportedError,
 )
 from service.ports import CommitmentReport, EncodedObject, ObjectReference, Observer
@@ -44,8 +45,6 @@ PREAMBLE_BYTES = 132
 META_GROUP_LENGTH_BYTES = 12
 FINALLY_REFUSED = frozenset((0x0122, 0x0123, 0x0124, 0x0211))
 """Statuses of an N-ACTION that asking again does not change (PS3.7 annex C)."""
-REPORT_WAIT_SECONDS = 2.0
-"""Time that an archive has to report on the association of the request; most report on one of their own."""
 
 
 class StoreScu:
@@ -93,14 +92,15 @@ class StoreScu:
         with self._association([(VERIFICATION, IMPLICIT_VR_LITTLE_ENDIAN)]) as association:
             context = association.context_for(VERIFICATION, UNCOMPRESSED)
             if context is None:
-                raise self._unreachable("accepted the association but not C-ECHO; enable the Verification SOP class")
+                what = "accepted the association but not C-ECHO; enable the Verification SOP class"
+                raise EchoUnsupportedError(self._text(what))
             elements = request(CommandField.C_ECHO, data_set=False, affected_sop_class_uid=VERIFICATION)
             try:
                 answer, _ = association.request(context, elements)
             except ConnectionError:
                 raise self._unreachable("accepted the association but did not answer C-ECHO") from None
             if answer.number(Tag.STATUS) != SUCCESS:
-                raise self._unreachable("accepted the association but did not answer C-ECHO with success")
+                raise EchoUnsupportedError(self._text("took the association but did not answer C-ECHO with success"))
 
     def request_commitment(
         self, transaction_uid: str, references: Sequence[ObjectReference]
@@ -194,7 +194,7 @@ class StoreScu:
             raise CommitmentUnsupportedError(self._text(f"refused storage commitment with 0x{status:04X}"))
         if status != SUCCESS:
             raise self._unreachable(f"answered N-ACTION with 0x{status:04X}")
-        if report is None and association.wait(REPORT_WAIT_SECONDS):
+        if report is None and association.wait(self._settings.commitment_wait_seconds):
             report = take_report(association, context, transaction_uid)
         return report
 

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """How long to wait before trying again: exponential, with full jitter, and never for good."""
 
-from random import SystemRandom
+from collections.abc import Callable
 
 MAX_DOUBLINGS = 30
-_random = SystemRandom()
 
 
 def longest_wait(attempts: int, *, first_seconds: float, max_seconds: float) -> float:
@@ -12,6 +11,8 @@ def longest_wait(attempts: int, *, first_seconds: float, max_seconds: float) -> 
     return float(min(max_seconds, first_seconds * 2 ** min(max(attempts - 1, 0), MAX_DOUBLINGS)))
 
 
-def wait_seconds(attempts: int, *, first_seconds: float, max_seconds: float) -> float:
+def wait_seconds(
+    attempts: int, *, first_seconds: float, max_seconds: float, draw: Callable[[float, float], float]
+) -> float:
     """Draw the wait: anything up to the bound, so that many results do not come back at once."""
-    return _random.uniform(0, longest_wait(attempts, first_seconds=first_seconds, max_seconds=max_seconds))
+    return draw(0, longest_wait(attempts, first_seconds=first_seconds, max_seconds=max_seconds))

@@ -3,8 +3,9 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from random import SystemRandom
 
-from service.ports import Clock, Destination, Notifier, Observer, Pipeline
+from service.ports import Clock, CommitmentPeer, Destination, Notifier, Observer, Pipeline
 from service.ports.analyst import Analyst, InstalledPackage
 from service.ports.ledger import Ledger
 from service.ports.store import InstanceStore
@@ -18,6 +19,8 @@ class FlowParts:
 
     `packages` holds the model package of each pipeline; a pipeline whose package failed its checks is absent, and its
     studies end as not analysed. `study_key` names a study in logs (domain.study.study_key with the site's key).
+    `archives` are the destinations that are asked for storage commitment, `modalities` the peers that ask us for it.
+    `draw` returns a number between two others: the jitter of every wait.
     """
 
     settings: Settings
@@ -32,7 +35,19 @@ class FlowParts:
     notifiers: Mapping[str, Notifier]
     study_key: Callable[[str], str]
     audit: AuditTrail = field(default_factory=AuditTrail)
+    archives: Mapping[str, CommitmentPeer] = field(default_factory=dict)
+    modalities: Mapping[str, CommitmentPeer] = field(default_factory=dict)
+    draw: Callable[[float, float], float] = SystemRandom().uniform
+    _started_at: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Tie the clock that never steps to the wall clock, once."""
+        object.__setattr__(self, "_started_at", self.clock.now().timestamp() - self.clock.monotonic())
 
     def now(self) -> float:
         """Return the time as the ledger keeps it, in seconds since the epoch."""
         return self.clock.now().timestamp()
+
+    def steady(self) -> float:
+        """Return the time for deadlines: `now` at the start of the process, and without its steps since."""
+        return self._started_at + self.clock.monotonic()

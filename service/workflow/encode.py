@@ -106,7 +106,7 @@ class EncodeJob:
             if transaction.deliveries.pending(job.id, name):
                 stage = deliver_stage(name)
                 first = task_id(stage, job.id, 1)
-                transaction.deliveries.assign(job.id, name, task_id=first, next_attempt_at=now)
+                transaction.deliveries.assign(job.id, name, task_id=first, next_attempt_at=self._parts.steady())
                 transaction.enqueue(task(stage, job.id, attempt=1, priority=job.priority))
         if transaction.deliveries.open_count(job.id) == 0:
             transaction.jobs.end(job.id, JobState.FINISHED, at=now)

@@ -4,19 +4,38 @@
 import threading
 from collections.abc import Callable
 
-from service.domain.errors import StorageError, WorkerUnavailableError
+from service.domain.errors import ConfigurationError, StorageError, WorkerUnavailableError
 from service.domain.event import StageFailed
+from service.ports import CommitmentPeer
 from service.ports.engine import Engine, TaskHandler
+from service.settings import DestinationSettings
 from service.workflow.analyse import AnalyseJob
+from service.workflow.circuit import WatchCircuit
 from service.workflow.close import CloseStudy
+from service.workflow.commit import CommitJob
 from service.workflow.context import FlowParts
 from service.workflow.deliver import DeliverJob
 from service.workflow.encode import EncodeJob
 from service.workflow.notify import Notify
+from service.workflow.outbox import Outbox
+from service.workflow.promise import ReportOrder
 from service.workflow.quarantine import Quarantine
 from service.workflow.reconcile import Reconcile
 from service.workflow.route import RouteRevision
-from service.workflow.stages import ANALYSE, CLOSE, ENCODE, NOTIFY, QUEUES, ROUTE, STUDY_QUEUE, deliver_stage
+from service.workflow.stages import (
+    ANALYSE,
+    CLOSE,
+    ENCODE,
+    NOTIFY,
+    QUEUES,
+    ROUTE,
+    STUDY_QUEUE,
+    circuit_stage,
+    commit_stage,
+    deliver_stage,
+    queue,
+    report_stage,
+)
 
 RECONCILE_SECONDS = 60.0
 FORGET_AFTER_SECONDS = 7 * 86_400.0
@@ -50,8 +69,10 @@ class Flow:
         """Clear what interrupted writes left, recover what an earlier process left, and run."""
         self._parts.store.remove_partial()
         self._quarantine.sweep()
+        committing = [entry.name for entry in self._parts.settings.destinations if entry.commitment == "request"]
         with self._parts.ledger.transaction() as transaction:
-            transaction.deliveries.follow(tuple(self._parts.destinations), at=self._parts.now())
+            transaction.circuits.follow(tuple(self._parts.destinations))
+            transaction.deliveries.follow(tuple(self._parts.destinations), committing=committing, at=self._parts.now())
         self._engine.launch()
         self._beat_at = self._parts.clock.monotonic()
         self._housekeeper.start()
@@ -86,17 +107,43 @@ class Flow:
             ENCODE: self._counting(encode, encode.failed),
             NOTIFY: Notify(self._parts),
             **self._deliveries(),
+            **{report_stage(name): ReportOrder(self._parts, peer) for name, peer in self._parts.modalities.items()},
         }
         for stage, handler in handlers.items():
             self._engine.register(stage, self._observed(stage, handler))
-            self._engine.declare_queue(QUEUES.get(stage, stage), concurrency=self._concurrency(stage))
+            self._engine.declare_queue(queue(stage), concurrency=self._concurrency(stage))
         return list(handlers)
 
     def _deliveries(self) -> dict[str, TaskHandler]:
-        return {
-            deliver_stage(settings.name): DeliverJob(self._parts, self._parts.destinations[settings.name], settings)
-            for settings in self._parts.settings.destinations
-        }
+        handlers: dict[str, TaskHandler] = {}
+        for settings in self._parts.settings.destinations:
+            handlers |= self._delivery(settings)
+        return handlers
+
+    def _delivery(self, settings: DestinationSettings) -> dict[str, TaskHandler]:
+        parts, outbox, name = self._parts, Outbox(self._parts, settings), settings.name
+        destination = parts.destinations[name]
+        deliver = DeliverJob(parts, destination, outbox)
+        watch = WatchCircuit(
+            parts,
+            destination,
+            outbox.circuit,
+            longest_seconds=settings.retry_max_seconds,
+            attempt=deliver.attempt,
+        )
+        handlers: dict[str, TaskHandler] = {deliver_stage(name): deliver, circuit_stage(name): watch}
+        if settings.commitment == "request":
+            handlers[commit_stage(name)] = CommitJob(parts, self._archive(name), outbox)
+        return handlers
+
+    def _archive(self, name: str) -> CommitmentPeer:
+        try:
+            return self._parts.archives[name]
+        except KeyError:
+            raise ConfigurationError(
+                f"destination '{name}' has 'commitment: request', and its kind cannot be asked for storage commitment; "
+                "set 'commitment: none'"
+            ) from None
 
     def _concurrency(self, stage: str) -> int:
         workers = self._parts.settings.inference.workers

@@ -47,7 +47,9 @@ class Notify:
 
     def _settle(self, row: NotificationRecord, job: JobRecord, *, sent: bool) -> None:
         state = _state_after(row, sent=sent)
-        delay_seconds = wait_seconds(row.attempts + 1, first_seconds=FIRST_SECONDS, max_seconds=MAX_SECONDS)
+        delay_seconds = wait_seconds(
+            row.attempts + 1, first_seconds=FIRST_SECONDS, max_seconds=MAX_SECONDS, draw=self._parts.draw
+        )
         following = task(NOTIFY, row.id, attempt=row.attempt + 1, priority=Priority.URGENT, delay_seconds=delay_seconds)
         pending = state is NotificationState.PENDING
         now = self._parts.now()

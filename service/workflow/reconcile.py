@@ -10,6 +10,9 @@ from service.ports.engine import Engine
 from service.workflow.context import FlowParts
 from service.workflow.stages import task
 
+STEP_SECONDS = 5.0
+"""A wall clock that moved by more than this against the steady one between two passes was set."""
+
 
 class Reconcile:
     """One pass over everything unfinished."""
@@ -18,20 +21,32 @@ class Reconcile:
         self._parts = parts
         self._engine = engine
         self._stages = frozenset(stages)
+        self._stepped_by = parts.now() - parts.steady()
+        self._passed_at = parts.steady()
 
     def __call__(self) -> int:
         """Enqueue again, under a new name, whatever has no living task; return the number."""
         with self._parts.ledger.reading() as view:
             rows = [row for row in view.unfinished() if row.stage in self._stages]
-        live = self._engine.live({row.task_id for row in rows if row.task_id})
+        live = self._engine.live({row.task_id for row in rows if row.task_id}) - self._misled(rows)
         restarted = Counter(row.stage for row in rows if row.task_id not in live and self._restart(row))
         for stage, count in restarted.items():
             self._parts.observer(JobsReconciled(stage=stage, count=count))
         return restarted.total()
 
+    def _misled(self, rows: Iterable[Stranded]) -> frozenset[str]:
+        """Return the delayed tasks that a step of the wall clock has misled, by which the engine counts delays."""
+        stepped_by, passed_at = self._parts.now() - self._parts.steady(), self._passed_at
+        stepped = abs(stepped_by - self._stepped_by) > STEP_SECONDS
+        self._stepped_by, self._passed_at = stepped_by, self._parts.steady()
+        return frozenset(row.task_id for row in rows if stepped and row.due_at > passed_at)
+
     def _restart(self, row: Stranded) -> bool:
-        """Restart the row unless it has moved on since it was read."""
-        delay_seconds = row.due_at - self._parts.now()
+        """Restart the row unless it has moved on since it was read.
+
+        Some rows are due by the wall clock and some by the steady one. Whatever begins too early waits on by itself.
+        """
+        delay_seconds = row.due_at - max(self._parts.steady(), self._parts.now())
         again = task(row.stage, row.row_id, attempt=row.attempt + 1, priority=row.priority, delay_seconds=delay_seconds)
         with self._parts.ledger.transaction() as transaction:
             if not transaction.reassign(row, task_id=again.task_id):

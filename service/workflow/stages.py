@@ -11,6 +11,12 @@ ENCODE = "encode"
 NOTIFY = "notify"
 DELIVER = "deliver."
 """Followed by the destination: each has its own stage and queue, so that a dead one delays nobody else."""
+COMMIT = "commit."
+"""Followed by the destination: asks it to commit itself, and waits for its report."""
+CIRCUIT = "circuit."
+"""Followed by the destination: looks whether it is back, and releases what waited."""
+REPORT = "report."
+"""Followed by the peer: tells it what we commit ourselves to."""
 
 STUDY_QUEUE = "study"
 QUEUES = {CLOSE: STUDY_QUEUE, ROUTE: STUDY_QUEUE, ANALYSE: ANALYSE, ENCODE: ENCODE, NOTIFY: NOTIFY}
@@ -20,6 +26,27 @@ PRIORITIES = {Priority.URGENT: 10, Priority.ROUTINE: 50}
 def deliver_stage(destination: str) -> str:
     """Return the stage, and queue, of a destination."""
     return f"{DELIVER}{destination}"
+
+
+def commit_stage(destination: str) -> str:
+    """Return the stage that asks a destination for storage commitment."""
+    return f"{COMMIT}{destination}"
+
+
+def circuit_stage(destination: str) -> str:
+    """Return the stage that closes a destination's circuit again."""
+    return f"{CIRCUIT}{destination}"
+
+
+def report_stage(peer: str) -> str:
+    """Return the stage, and queue, that reports to a peer which asked for storage commitment."""
+    return f"{REPORT}{peer}"
+
+
+def queue(stage: str) -> str:
+    """Return the queue of a stage; all that a destination is asked waits in one."""
+    kind, _, name = stage.partition(".")
+    return deliver_stage(name) if f"{kind}." in {COMMIT, CIRCUIT} else QUEUES.get(stage, stage)
 
 
 def task_id(stage: str, row_id: int, attempt: int) -> str:
@@ -33,7 +60,7 @@ def task(stage: str, row_id: int, *, attempt: int, priority: Priority, delay_sec
         handler=stage,
         row_id=row_id,
         task_id=task_id(stage, row_id, attempt),
-        queue=QUEUES.get(stage, stage),
+        queue=queue(stage),
         priority=PRIORITIES[priority],
         delay_seconds=max(0.0, delay_seconds),
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from pydicom import dcmread
+from pynetdicom import AE
 
 from harness.orthanc import Orthanc
 from harness.phantom import ct_slice
@@ -17,6 +18,7 @@ from service.domain.errors import (
     CommitmentUnsupportedError,
     DeliveryError,
     DestinationUnreachableError,
+    EchoUnsupportedError,
     QueryUnsupportedError,
     StorageError,
 )
@@ -166,6 +168,28 @@ def test_tells_a_modality_that_its_request_could_not_be_kept(desk: Desk) -> None
         peer(desk.scp.port, "DOKUEI").request_commitment(
             TRANSACTION, [ObjectReference(sop_class_uid=CT, sop_instance_uid="1.2")]
         )
+
+
+def test_tells_a_modality_that_may_not_ask(desk: Desk) -> None:
+    desk.failure = CommitmentUnsupportedError("no commitment_port")
+    with pytest.raises(CommitmentUnsupportedError, match="0x0124"):
+        peer(desk.scp.port, "DOKUEI").request_commitment(
+            TRANSACTION, [ObjectReference(sop_class_uid=CT, sop_instance_uid="2.25.1")]
+        )
+
+
+def test_a_destination_without_c_echo_is_told_from_one_that_is_not_there() -> None:
+    entity = AE("ORTHANC")
+    entity.add_supported_context(CT)
+    server = entity.start_server(("127.0.0.1", 0), block=False)
+    port = server.server_address[1]
+    with pytest.raises(EchoUnsupportedError, match="Verification"):
+        peer(port).echo()
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(DestinationUnreachableError) as caught:
+        peer(port).echo()
+    assert not isinstance(caught.value, EchoUnsupportedError)
 
 
 def test_tells_an_archive_that_its_report_could_not_be_kept(desk: Desk) -> None:

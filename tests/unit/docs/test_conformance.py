@@ -10,6 +10,10 @@ from service.cli.app import app
 from service.dicom.pixels import TRANSFER_SYNTAXES
 from service.transport.sop_classes import INPUT_SOP_CLASSES
 from service.transport.statuses import PROCESSING_FAILURE, STORE_STATUS
+from service.workflow.commit import ASK_AGAIN, PERMANENT_REASONS
+from service.workflow.deliver import PERMANENT_STATUSES, is_permanent, is_taken
+from service.workflow.promise import CLASS_INSTANCE_CONFLICT, NO_SUCH_OBJECT
+from service.workflow.promise import PROCESSING_FAILURE as PROCESSING_FAILURE_REASON
 
 ROOT = Path(__file__).parents[3]
 CONFORMANCE = (ROOT / "docs" / "conformance.md").read_text()
@@ -34,6 +38,27 @@ def test_the_transfer_syntaxes_are_those_that_the_node_decodes() -> None:
 def test_the_store_statuses_are_those_that_the_node_answers() -> None:
     told = {int(status, 16) for status in re.findall(r"\| 0x([0-9A-F]{4}) \|", section("C-STORE status codes"))}
     assert told == set(STORE_STATUS.values()) | {PROCESSING_FAILURE}
+
+
+def test_the_answers_to_c_store_are_treated_as_told() -> None:
+    rows = dict(re.findall(r"\| (0x0.*?) \| (.*?) \|", section("Delivery")))
+    stored, duplicate, held = (key for key, text in rows.items() if text.startswith(("stored", "offered")))
+    assert all(is_taken(int(status, 16)) for status in re.findall(r"0x[0-9A-F]{4}", f"{stored} {duplicate}"))
+    assert {int(status, 16) for status in re.findall(r"0x[0-9A-F]{4}", held)} == PERMANENT_STATUSES
+    assert all(is_permanent(status) for status in (0xA900, 0xA9FF, 0xC000, 0xCFFF))
+
+
+def test_the_failure_reasons_of_storage_commitment_are_treated_as_told() -> None:
+    asked, held = (
+        {int(reason, 16) for reason in re.findall("0x[0-9A-F]{4}", row)}
+        for row in re.findall(r"\| Failure Reason (.*?) \| (?:asked|the same)", section("Storage commitment, as SCU"))
+    )
+    assert (asked, held) == (ASK_AGAIN, PERMANENT_REASONS)
+    told = {
+        int(reason, 16)
+        for reason in re.findall(r"^\| (0x[0-9A-F]{4})", section("Storage commitment, as SCP"), re.MULTILINE)
+    }
+    assert told == {PROCESSING_FAILURE_REASON, NO_SUCH_OBJECT, CLASS_INSTANCE_CONFLICT}
 
 
 @pytest.mark.parametrize(

@@ -149,3 +149,13 @@ def test_a_database_url_goes_with_a_password_file() -> None:
     assert parse_settings(f"storage: {{{given}}}").storage.database_password_file == Path("/run/secrets/db")
     with pytest.raises(SettingsError, match="without 'database_url'"):
         parse_settings("storage: {database_password_file: /run/secrets/db}")
+
+
+def test_a_peer_that_takes_reports_needs_one_host() -> None:
+    network = "peers: [{name: ct, ae_title: CT, address: 10.0.0.0/24, commitment_port: 104}]\n"
+    assert any("commitment_host" in problem for problem in problems(network))
+    named = parse_settings("peers: [{name: ct, ae_title: CT, address: 10.0.0.5, commitment_port: 104}]\n")
+    to = named.peers[0].reports_to()
+    assert to is not None
+    assert (to.host, to.port, to.ae_title) == ("10.0.0.5", 104, "CT")
+    assert parse_settings("peers: [{name: ct, ae_title: CT, address: 10.0.0.5}]\n").peers[0].reports_to() is None

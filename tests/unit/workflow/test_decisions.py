@@ -91,7 +91,10 @@ def test_waits_grow_to_the_limit_and_stay_there(attempts: int, first: float, lim
     bound = longest_wait(attempts, first_seconds=first, max_seconds=limit)
     following = longest_wait(attempts + 1, first_seconds=first, max_seconds=limit)
     assert first <= bound <= following <= limit
-    assert 0 <= wait_seconds(attempts, first_seconds=first, max_seconds=limit) <= bound
+    assert wait_seconds(attempts, first_seconds=first, max_seconds=limit, draw=lambda low, high: (low, high)) == (
+        0,
+        bound,
+    )
 
 
 def test_the_first_waits_double() -> None:
@@ -108,6 +111,10 @@ def test_the_first_waits_double() -> None:
         (0xA700, False, False),
         (0xA7FF, False, False),
         (0x0110, False, False),
+        (0x0111, True, False),
+        (0x0210, False, False),
+        (0x0213, False, False),
+        (0x0124, False, True),
         (0x0122, False, True),
         (0xA900, False, True),
         (0xC000, False, True),
