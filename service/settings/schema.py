@@ -3,7 +3,7 @@
 
 import re
 from enum import StrEnum
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -18,6 +18,13 @@ from service.settings.security import (
     TlsClientSettings,
     TlsServerSettings,
 )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class NodeSettings(Section):
@@ -51,10 +58,11 @@ class StorageSettings(Section):
 
 
 class PeerSettings(Section):
-    """A system that may open associations: its AE title, its address and, where given, its certificate must match."""
+    """A system that may send: its address, and AE title, token and certificate, where given, must match."""
 
     name: Name
-    ae_title: AeTitle
+    ae_title: AeTitle | None = None
+    """Without it the peer opens no associations; then it needs `token_file`."""
     address: tuple[IPv4Network | IPv6Network, ...] = Field(min_length=1)
     """One address ("10.0.0.5") or network ("10.0.0.0/24"), or a list of them."""
     certificate_sha256: tuple[Fingerprint, ...] = ()
@@ -63,6 +71,16 @@ class PeerSettings(Section):
     """A name in that certificate: a subject alternative name (DNS, IP, URI or mail) or the common name."""
     may: tuple[Permission, ...] = (Permission.STORE, Permission.COMMIT)
     """What it is let do beside C-ECHO; the node offers it nothing else."""
+    token_file: Path | None = None
+    """A file with the bearer token that it shows over DICOMweb; without it the peer sends nothing there."""
+
+    @model_validator(mode="after")
+    def _has_a_way_in(self) -> Self:
+        if self.ae_title is None and self.token_file is None:
+            raise ValueError(
+                "a peer needs 'ae_title' to send by C-STORE, or 'token_file' to send over DICOMweb, or both"
+            )
+        return self
 
     @field_validator("address", mode="before")
     @classmethod
@@ -82,17 +100,32 @@ class PeerSettings(Section):
 
 
 class DestinationSettings(Section):
-    """A system that receives results."""
+    """A system that receives results: by C-STORE (`ae_title`, `host`, `port`) or by STOW-RS (`url`)."""
 
     name: Name
-    ae_title: AeTitle
-    host: str
-    port: Port
+    ae_title: AeTitle = ""
+    host: str = ""
+    port: Port = 0
+    url: str | None = Field(default=None, pattern=r"^https?://[^/?#@\s]+(/[^?#\s]*)?$")
+    """The base of its DICOMweb service, before /studies."""
+    token_file: Path | None = None
+    """A file with the bearer token for `url`."""
     tls: TlsClientSettings | None = None
     objects: tuple[Literal["sr", "heatmap"], ...] = Field(default=("sr", "heatmap"), min_length=1)
     retry_first_seconds: Seconds = 5
     retry_max_seconds: Seconds = 300
     timeout_seconds: Timeout = 30
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        given = [key for key in ("ae_title", "host", "port") if getattr(self, key)]
+        if self.url and given:
+            raise ValueError(f"'url' (STOW-RS) and '{given[0]}' (C-STORE) exclude each other; give one form")
+        if not self.url and len(given) < 3:
+            raise ValueError("a destination needs 'ae_title', 'host' and 'port' (C-STORE), or 'url' (STOW-RS)")
+        if self.token_file is not None and not self.url:
+            raise ValueError("'token_file' belongs to 'url'; C-STORE has no tokens")
+        return self
 
 
 class Condition(Section):
@@ -217,6 +250,26 @@ class HttpSettings(Section):
     port: Port = 9180
 
 
+class DicomwebSettings(Section):
+    """The port of the STOW-RS server (PS3.18 10.5)."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8443
+    base: str = Field(default="/dicom-web", pattern=r"^(/[A-Za-z0-9._~-]+)*$")
+    """What stands before /studies in the URL."""
+    max_connections: int = Field(default=32, ge=1, le=256)
+    idle_seconds: Timeout = 30
+
+    @model_validator(mode="after")
+    def _hides_tokens(self) -> Self:
+        if not _is_loopback(self.host):
+            raise ValueError(
+                f"host {self.host!r} without 'tls' would let everybody in the network read tokens and images; give "
+                "'tls', or listen on 127.0.0.1 behind a proxy that does TLS"
+            )
+        return self
+
+
 class LogSettings(Section):
     """Logs: one event per line."""
 
@@ -282,6 +335,8 @@ class Settings(Section):
     site: SiteSettings = SiteSettings()
     webhooks: tuple[WebhookSettings, ...] = ()
     http: HttpSettings = HttpSettings()
+    dicomweb: DicomwebSettings | None = None
+    """Absent: nothing is taken in over DICOMweb."""
     log: LogSettings = LogSettings()
     audit: AuditSettings | None = None
 

@@ -89,6 +89,8 @@ class StoreInstance:
         claimed = (incoming.sop_class_uid, incoming.sop_instance_uid)
         if (attributes.get("SOPClassUID"), attributes.get("SOPInstanceUID")) != claimed:
             return StoreOutcome.MISMATCH
+        if incoming.study_instance_uid not in {"", attributes["StudyInstanceUID"]}:
+            return StoreOutcome.MISMATCH
         return StoreOutcome.OWN_RESULT if is_own_result(attributes) else None
 
     def _file(
