@@ -7,6 +7,8 @@ declare -A package_of=(
   [cc]="gcc libc6-dev" [ip]=iproute2 [rsyslogd]="rsyslog rsyslog-gnutls"
 )
 missing=()
+# A plugin has no command; the node's DICOMweb side is tested against it.
+[ -e /usr/share/orthanc/plugins/libOrthancDicomWeb.so ] || missing+=(orthanc-dicomweb)
 for command in "${!package_of[@]}"; do
   # shellcheck disable=SC2206  # one program may need two packages
   command -v "$command" >/dev/null || missing+=(${package_of[$command]})

@@ -23,7 +23,7 @@ from service.transport.dicomweb.conversation import WebLimits
 from service.transport.dicomweb.server import StowServer
 from service.workflow import FlowParts, StoreInstance
 
-TOKEN = "0123456789abcdef0123456789abcdef"
+TOKEN = "0123456789abcdef" * 2
 BOUNDARY = "dokuei-test"
 CONTENT_TYPE = f'multipart/related; type="application/dicom"; boundary="{BOUNDARY}"'
 
@@ -125,7 +125,9 @@ class Reply:
         return [item["00081197"] for item in self.items("0008119A")]
 
 
-def multipart(parts: Iterable[bytes], *, boundary: str = BOUNDARY, headers: str = "Content-Type: application/dicom") -> bytes:
+def multipart(
+    parts: Iterable[bytes], *, boundary: str = BOUNDARY, headers: str = "Content-Type: application/dicom"
+) -> bytes:
     """A multipart/related body."""
     head = f"--{boundary}\r\n{headers}\r\n\r\n".encode()
     return b"".join(head + part + b"\r\n" for part in parts) + f"--{boundary}--\r\n".encode()

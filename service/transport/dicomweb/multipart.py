@@ -11,8 +11,8 @@ from email.message import Message
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
 
-BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
-"""RFC 2046 section 5.1.1."""
+BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]{0,199}[0-9A-Za-z'()+_,\-./:=?]")
+"""The characters of RFC 2046 section 5.1.1, but not its 70 at most: Orthanc's boundaries have 73."""
 EPILOGUE_BYTES = 4_096
 """What may follow the last boundary; RFC 2046 says that it is to be ignored, but not for how long."""
 PART_HEADERS = 8
@@ -72,7 +72,7 @@ class MultipartReader:
 
     def __init__(self, boundary: str, body: Iterable[bytes], *, max_parts: int) -> None:
         if not BOUNDARY.fullmatch(boundary):
-            raise MultipartError("the boundary must have 1 to 70 characters of RFC 2046 section 5.1.1")
+            raise MultipartError("the boundary must have 1 to 200 characters of RFC 2046 section 5.1.1")
         self._body = iter(body)
         self._max_parts = max_parts
         self._news: deque[tuple[str, memoryview]] = deque()

@@ -75,10 +75,11 @@ def _item(status: InstanceStatus) -> Dataset:
     return item
 
 
-def read_store_response(body: bytes, content_type: str) -> tuple[InstanceStatus, ...]:
+def read_store_response(body: bytes) -> tuple[InstanceStatus, ...]:
     """Return the instances that the module names, with their statuses.
 
-    Only what is said to be stored reads as stored: a failure with a reason of success or of a warning does not.
+    Only what is said to be stored reads as stored: a failure with a reason of success or of a warning does not. The
+    body's first character tells XML from JSON, because Orthanc's answers have no Content-Type.
 
     Raises
     ------
@@ -86,7 +87,7 @@ def read_store_response(body: bytes, content_type: str) -> tuple[InstanceStatus,
         The body is no such document.
     """
     try:
-        sequences = _from_xml(body) if "xml" in content_type else _from_json(body)
+        sequences = _from_xml(body) if body.lstrip()[:1] == b"<" else _from_json(body)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, expat.ExpatError) as error:
         raise StoreResponseError(f"cannot be read ({type(error).__name__})") from error
     referenced, failed = sequences[_REFERENCED], sequences[_FAILED]
@@ -126,7 +127,8 @@ def _json_items(element: Any) -> list[dict[str, str]] | None:
     if element is None:
         return None
     return [
-        {tag: str(each["Value"][0]) for tag, each in item.items() if each.get("Value")} for item in element["Value"]
+        {tag: str(each["Value"][0]) for tag, each in item.items() if each.get("Value")}
+        for item in element.get("Value", ())
     ]
 
 

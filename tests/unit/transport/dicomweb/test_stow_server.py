@@ -62,7 +62,9 @@ def test_parts_are_stored_bit_for_bit_and_named_in_the_answer(node: StowNode, tm
     assert answer.stored == [uid_of(path) for path in paths]
     assert (answer.failed, answer.others) == ({}, [])
     stored = node.stored()
-    assert {uid_of(path): data_set_of(path) for path in paths} == {uid: data_set_of(file) for uid, file in stored.items()}
+    assert {uid_of(path): data_set_of(path) for path in paths} == {
+        uid: data_set_of(file) for uid, file in stored.items()
+    }
     assert node.leftovers() == []
 
 
@@ -151,7 +153,9 @@ def test_the_receiver_is_told_who_sends_and_which_study(start: StartNode, tmp_pa
     assert (incoming.sop_class_uid, incoming.transfer_syntax_uid) == (CT, "1.2.840.10008.1.2.1")
 
 
-@pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN[:-1]}"])
+@pytest.mark.parametrize(
+    "authorization", [None, "", "Bearer", "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN[:-1]}"]
+)
 def test_who_shows_no_token_is_not_let_in(node: StowNode, authorization: str | None) -> None:
     answer = post(node.server.port, multipart([b"x"]), Authorization=authorization)
     assert answer.status == 401
@@ -257,7 +261,8 @@ def test_draining_finishes_what_runs_and_takes_nothing_new(start: StartNode, tmp
     assert slow.entered.wait(10)
     drain = threading.Thread(target=lambda: drained.append(node.server.drain(20)))
     drain.start()
-    assert idle.recv(1) == b""
+    with idle:
+        assert idle.recv(1) == b""
     with pytest.raises(ConnectionRefusedError):
         open_socket(port)
     assert drain.is_alive()
