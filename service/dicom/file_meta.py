@@ -49,7 +49,7 @@ def split_file_meta(stream: Chunks) -> tuple[FileMeta, Iterator[bytes | memoryvi
         raise DicomStructureError("no 'DICM' after 128 bytes (PS3.10 7.1); send a DICOM Part 10 file")
     meta, end = _parse(prefix, start)
     length = meta.get("FileMetaInformationGroupLength")
-    if length is not None and start + GROUP_LENGTH_BYTES + length != end:
+    if length is not None and length != end - start - GROUP_LENGTH_BYTES:
         raise DicomStructureError(
             f"(0002,0000) 'File Meta Information Group Length' is {length}, but the group ends elsewhere (PS3.10 7.1): "
             "two readers would begin the data set at two places; write the file again"

@@ -23,7 +23,7 @@ CHUNK_BYTES = 262_144
 MAX_ANSWER_BYTES = 16_777_216
 NEW_LINE = b"\r\n"
 NO_STUDY = "2.25.0"
-"""A Study Instance UID that nobody has: a search for it shows that the service is there, and moves no patient's data."""
+"""A Study Instance UID that nobody has: a search for it shows that the service is there and moves nobody's data."""
 
 ANSWERED = frozenset({HTTPStatus.OK, HTTPStatus.ACCEPTED, HTTPStatus.CONFLICT})
 """The statuses that come with a Store Instances Response (PS3.18 table 10.5.3-1)."""

@@ -16,7 +16,10 @@ BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]{0,199}[0-9A-Za-z'()+_,\-./:=?]
 EPILOGUE_BYTES = 4_096
 """What may follow the last boundary; RFC 2046 says that it is to be ignored, but not for how long."""
 PART_HEADERS = 8
+CRLF = b"\r\n"
 PART_HEADER_BYTES = 1_024
+
+NO_FORM = "the body has no boundary where one must be, or a header that is none (RFC 2046)"
 
 logging.getLogger("python_multipart").setLevel(logging.CRITICAL + 1)  # it quotes the body
 
@@ -73,7 +76,7 @@ class MultipartReader:
     def __init__(self, boundary: str, body: Iterable[bytes], *, max_parts: int) -> None:
         if not BOUNDARY.fullmatch(boundary):
             raise MultipartError("the boundary must have 1 to 200 characters of RFC 2046 section 5.1.1")
-        self._body = iter(body)
+        self._body = _from_first_boundary(iter(body), f"--{boundary}".encode())
         self._max_parts = max_parts
         self._news: deque[tuple[str, memoryview]] = deque()
         self._broken = ""
@@ -146,7 +149,22 @@ class MultipartReader:
         try:
             self._parser.write(piece)
         except FormParserError:  # its text quotes the body
-            self._broken = "the body has no boundary where one must be, or a header that is none (RFC 2046)"
+            self._broken = NO_FORM
 
     def _add(self, kind: str, data: bytes = b"", start: int = 0, end: int = 0) -> None:
         self._news.append((kind, memoryview(data)[start:end]))
+
+
+def _from_first_boundary(body: Iterator[bytes], delimiter: bytes) -> Iterator[bytes]:
+    """Yield the body without the empty line that may precede its first boundary.
+
+    python-multipart also skips other text there, but only as far as it comes in one piece.
+    """
+    start = b""
+    while len(start) < len(CRLF) + len(delimiter) and (piece := next(body, b"")):
+        start += piece
+    start = start.removeprefix(CRLF)
+    if start and not start.startswith(delimiter) and not delimiter.startswith(start):
+        raise MultipartError(NO_FORM)
+    yield start
+    yield from body
