@@ -3,9 +3,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydicom import dcmread
@@ -18,26 +17,6 @@ from service.ports import IncomingInstance, StoreOutcome
 StartNode = Callable[..., StowNode]
 CT = "1.2.840.10008.5.1.4.1.1.2"
 DEFLATED = "1.2.840.10008.1.2.1.99"
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[StartNode]:
-    started: list[StowNode] = []
-
-    def start(**changes: Any) -> StowNode:
-        root = tmp_path / f"node-{len(started)}"
-        root.mkdir()
-        started.append(StowNode(root, **changes))
-        return started[-1]
-
-    yield start
-    for node in started:
-        node.stop()
-
-
-@pytest.fixture
-def node(start: StartNode) -> StowNode:
-    return start()
 
 
 def uid_of(path: Path) -> str:
