@@ -201,6 +201,8 @@ class _Form:
 def _read_reply(connection: http.client.HTTPConnection) -> _Reply:
     answer = connection.getresponse()
     body = answer.read(MAX_ANSWER_BYTES)
+    if answer.length:  # it broke off, or is too long
+        raise http.client.IncompleteRead(body, answer.length)
     return _Reply(status=answer.status, body=body)
 
 

@@ -88,19 +88,25 @@ def read_store_response(body: bytes) -> tuple[InstanceStatus, ...]:
     """
     try:
         sequences = _from_xml(body) if body.lstrip()[:1] == b"<" else _from_json(body)
+        return _statuses(sequences[_REFERENCED], sequences[_FAILED])
+    except StoreResponseError:
+        raise
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, expat.ExpatError) as error:
         raise StoreResponseError(f"cannot be read ({type(error).__name__})") from error
-    referenced, failed = sequences[_REFERENCED], sequences[_FAILED]
+
+
+Items = Sequence[dict[str, str]]
+"""The items of a sequence; each has the first value of each element as text, by tag."""
+Sequences = dict[str, Items | None]
+
+
+def _statuses(referenced: Items | None, failed: Items | None) -> tuple[InstanceStatus, ...]:
     if referenced is None and failed is None:
         raise StoreResponseError("has neither ReferencedSOPSequence nor FailedSOPSequence")
     return (
         *(_status(item, _warning(item.get(_WARNING_REASON, ""))) for item in referenced or ()),
         *(_status(item, _failure(item.get(_FAILURE_REASON, ""))) for item in failed or ()),
     )
-
-
-Sequences = dict[str, Sequence[dict[str, str]] | None]
-"""By tag; each item has the first value of each element as text."""
 
 
 def _status(item: dict[str, str], status: int) -> InstanceStatus:
