@@ -2,6 +2,7 @@
 """The STOW-RS client: sends result objects to a DICOMweb service in one request and reports each object's status."""
 
 import http.client
+import socket
 import ssl
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -122,9 +123,12 @@ class StowClient:
     @contextmanager
     def _connection(self, total_seconds: float) -> Iterator[tuple[http.client.HTTPConnection, Deadline]]:
         patience = self._settings.timeout_seconds
-        connection = self._connect(patience)
+        connection = self._make_connection(patience)
+        opened: list[socket.socket] = []  # http.client forgets its socket before it reads an answer that is the last
         try:
-            with deadline(patience, lambda: connection.sock, total_seconds=total_seconds) as watch:
+            with deadline(patience, lambda: (opened or [connection.sock])[0], total_seconds=total_seconds) as watch:
+                connection.connect()
+                opened.append(connection.sock)
                 yield connection, watch
         except (OSError, http.client.HTTPException) as error:
             raise self._unreachable(
@@ -133,7 +137,7 @@ class StowClient:
         finally:
             connection.close()
 
-    def _connect(self, timeout_seconds: float) -> http.client.HTTPConnection:
+    def _make_connection(self, timeout_seconds: float) -> http.client.HTTPConnection:
         host, port = self._url.hostname or "", self._url.port
         if self._url.scheme == "https":
             return http.client.HTTPSConnection(host, port, timeout=timeout_seconds, context=self._tls())
