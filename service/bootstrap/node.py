@@ -18,6 +18,7 @@ from service import __version__
 from service.bootstrap.analyst import ChildAnalyst
 from service.bootstrap.auditing import audit_trail, auditing
 from service.bootstrap.clock import SystemClock
+from service.bootstrap.dicomweb import make_destination, make_stow_server
 from service.bootstrap.observation import WorkObserver
 from service.bootstrap.packages import (
     PackageChoice,
@@ -38,15 +39,14 @@ from service.observability.http import HttpServer
 from service.observability.metrics import Metrics
 from service.observability.observer import combine
 from service.pipelines import PIPELINES
-from service.ports import InstalledPackage, Observer
-from service.settings import HttpSettings, NodeSettings, Settings
+from service.ports import InstalledPackage, Observer, Receiver
+from service.settings import DicomwebSettings, HttpSettings, NodeSettings, Settings
 from service.storage.database import create_database, migrate
 from service.storage.folder import DataFolder, FolderLock, open_folder, site_key
 from service.storage.instance_store import FileStore
 from service.storage.ledger import SqlLedger
 from service.storage.statistics import SqlStatistics
 from service.transport.store_scp import StoreScp
-from service.transport.store_scu import StoreScu
 from service.transport.webhook import Webhook
 from service.workflow.alerts import SecurityAlerts
 from service.workflow.context import FlowParts
@@ -134,7 +134,7 @@ class Node:
             pipelines=PIPELINES,
             packages=packages,
             destinations={
-                entry.name: StoreScu(entry, ae_title=settings.node.ae_title) for entry in settings.destinations
+                entry.name: make_destination(entry, ae_title=settings.node.ae_title) for entry in settings.destinations
             },
             notifiers={entry.name: Webhook(entry) for entry in settings.webhooks},
             study_key=key,
@@ -142,7 +142,9 @@ class Node:
         )
         self._start_http()
         self._start_flow(Flow(parts, engine))
-        self._start_scp(parts)
+        receiver = StoreInstance(parts)
+        self._start_stow(receiver)
+        self._start_scp(receiver)
 
     def _measure(self, statistics: SqlStatistics, folder: DataFolder) -> None:
         reserve_bytes = self.settings.storage.reserve_bytes
@@ -197,12 +199,21 @@ class Node:
         self._health.add_live("flow", flow.problem)
         self._parts.callback(flow.stop, drain_seconds=DRAIN_SECONDS)
 
-    def _start_scp(self, parts: FlowParts) -> None:
+    def _start_stow(self, receiver: Receiver) -> None:
+        settings = self.settings.dicomweb
+        if settings is None:
+            return
+        server = make_stow_server(settings, peers=self.settings.peers, receiver=receiver, observer=self._observe)
+        with _naming_the_port("dicomweb", settings):
+            server.start()
+        self._parts.callback(server.drain, DRAIN_SECONDS)
+
+    def _start_scp(self, receiver: Receiver) -> None:
         node = self.settings.node
         scp = StoreScp(
             node,
             peers=self.settings.peers,
-            receiver=StoreInstance(parts),
+            receiver=receiver,
             observer=self._observe,
             transfer_syntaxes=SUPPORTED_TRANSFER_SYNTAXES,
         )
@@ -213,7 +224,7 @@ class Node:
 
 
 @contextmanager
-def _naming_the_port(section: str, place: NodeSettings | HttpSettings) -> Iterator[None]:
+def _naming_the_port(section: str, place: NodeSettings | HttpSettings | DicomwebSettings) -> Iterator[None]:
     try:
         yield
     except OSError as error:

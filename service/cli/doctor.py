@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from service.bootstrap.dicomweb import make_destination
 from service.bootstrap.packages import configuration_problems, packages_folder
 from service.bootstrap.security import ending_soon, security_problems, tls_sections
 from service.cli.console import console, print_json
@@ -18,7 +19,6 @@ from service.domain.event import Event
 from service.inference.listing import check_package
 from service.inference.session import available_devices
 from service.settings import Settings, load_settings
-from service.transport.store_scu import StoreScu
 from service.transport.syslog_tls import SyslogTls
 
 
@@ -94,6 +94,8 @@ def _ports(settings: Settings) -> Iterator[Finding]:
         ("DICOM TLS port", node.host, node.tls.port if node.tls else None),
         ("HTTP port", settings.http.host, settings.http.port),
     ]
+    if settings.dicomweb is not None:
+        places.append(("DICOMweb port", settings.dicomweb.host, settings.dicomweb.port))
     for name, host, port in places:
         if port is None:
             continue
@@ -152,11 +154,12 @@ def _destinations(settings: Settings) -> Iterator[Finding]:
     for entry in settings.destinations:
         subject = f"destination {entry.name}"
         try:
-            StoreScu(entry, ae_title=settings.node.ae_title).echo()
+            make_destination(entry, ae_title=settings.node.ae_title).echo()
         except DestinationUnreachableError as error:
             yield Finding(subject=subject, well=False, text=str(error))
             continue
-        yield Finding(subject=subject, well=True, text=f"{entry.ae_title} at {entry.host}:{entry.port} answers C-ECHO")
+        here = f"{entry.ae_title} at {entry.host}:{entry.port} answers C-ECHO"
+        yield Finding(subject=subject, well=True, text=f"{entry.url} answers DICOMweb" if entry.url else here)
 
 
 def _certificates(settings: Settings) -> Iterator[Finding]:

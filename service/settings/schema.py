@@ -370,3 +370,15 @@ class Settings(Section):
                 "or take certificate_sha256 and certificate_name away"
             )
         return self
+
+    @model_validator(mode="after")
+    def _dicomweb_has_senders(self) -> Self:
+        senders = [peer.name for peer in self.peers if peer.token_file is not None]
+        if self.dicomweb is not None and not senders:
+            raise ValueError("dicomweb: no peer has a 'token_file', so nobody could send; give one to each that may")
+        if self.dicomweb is None and senders:
+            raise ValueError(
+                f"peers: {senders[0]!r} has a 'token_file', but there is no 'dicomweb' section, so that nothing listens "
+                "for it; add the section or take the file away"
+            )
+        return self
