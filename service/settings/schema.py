@@ -378,7 +378,7 @@ class Settings(Section):
             raise ValueError("dicomweb: no peer has a 'token_file', so nobody could send; give one to each that may")
         if self.dicomweb is None and senders:
             raise ValueError(
-                f"peers: {senders[0]!r} has a 'token_file', but there is no 'dicomweb' section, so that nothing listens "
-                "for it; add the section or take the file away"
+                f"peers: {senders[0]!r} has a 'token_file', but there is no 'dicomweb' section, so that nothing "
+                "listens for it; add the section or take the file away"
             )
         return self

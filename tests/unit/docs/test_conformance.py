@@ -8,8 +8,9 @@ import pytest
 
 from service.cli.app import app
 from service.dicom.pixels import TRANSFER_SYNTAXES
+from service.transport.dicomweb.store_response import SOP_CLASS_NOT_SUPPORTED, TRANSFER_SYNTAX_NOT_SUPPORTED
 from service.transport.sop_classes import INPUT_SOP_CLASSES
-from service.transport.statuses import PROCESSING_FAILURE, STORE_STATUS
+from service.transport.statuses import PROCESSING_FAILURE, STORE_STATUS, SUCCESS
 
 ROOT = Path(__file__).parents[3]
 CONFORMANCE = (ROOT / "docs" / "conformance.md").read_text()
@@ -34,6 +35,12 @@ def test_the_transfer_syntaxes_are_those_that_the_node_decodes() -> None:
 def test_the_store_statuses_are_those_that_the_node_answers() -> None:
     told = {int(status, 16) for status in re.findall(r"\| 0x([0-9A-F]{4}) \|", section("C-STORE status codes"))}
     assert told == set(STORE_STATUS.values()) | {PROCESSING_FAILURE}
+
+
+def test_the_failure_reasons_of_stow_are_those_that_the_node_gives() -> None:
+    told = {int(reason, 16) for reason in re.findall(r"\| 0x([0-9A-F]{4}) \|", section("STOW-RS failure reasons"))}
+    failures = set(STORE_STATUS.values()) - {SUCCESS}
+    assert told == failures | {PROCESSING_FAILURE, SOP_CLASS_NOT_SUPPORTED, TRANSFER_SYNTAX_NOT_SUPPORTED}
 
 
 @pytest.mark.parametrize(
