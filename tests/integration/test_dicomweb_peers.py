@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from dicomweb_client.api import DICOMwebClient
 from pydicom import dcmread
@@ -12,9 +13,12 @@ from pydicom.dataset import Dataset
 from pydicom.uid import JPEGLSLossless
 
 from harness.dcmtk import Called, storescu
+from harness.images import image_dataset, save_image
+from harness.node import NodeProgram
 from harness.orthanc import DICOMWEB_PLUGIN, Orthanc, dicomweb_options
 from harness.phantom import ct_slice
-from harness.stow import TOKEN, StowNode, multipart
+from harness.processes import free_port
+from harness.stow import TOKEN, StowNode, multipart, post
 from service.domain.errors import DestinationUnreachableError
 from service.domain.event import InstanceReceived
 from service.ports import EncodedObject, ResultKind
@@ -148,13 +152,13 @@ def test_orthanc_refuses_one_object_and_keeps_the_others(archive: Orthanc, tmp_p
     assert client.send([good, bad]) == {good.sop_instance_uid: 0, "1.2.3": 0xC000}
 
 
-def test_orthanc_that_is_full_is_tried_again_later(start_orthanc: StartOrthanc, tmp_path: Path) -> None:
+def test_orthanc_that_is_full_has_nothing_delivered(start_orthanc: StartOrthanc, tmp_path: Path) -> None:
+    """Orthanc 1.10 answers 200 and names nothing, later ones answer 507."""
     options = {**dicomweb_options(), "MaximumStorageSize": 1, "MaximumStorageMode": "Reject"}
     archive = start_orthanc(options=options)
     client = StowClient(DestinationSettings(name="pacs", url=archive.dicomweb_url))
     large = _encoded(ct_slice(tmp_path / "large.dcm", rows=1024))
-    (status,) = client.send([large]).values()
-    assert status != 0
+    assert client.send([large])[large.sop_instance_uid] in {None, 0xA700}
     assert archive.instances() == []
 
 
@@ -176,3 +180,31 @@ def _parse(content: bytes, folder: Path) -> Dataset:
     path = folder / "from-orthanc.dcm"
     path.write_bytes(content)
     return dcmread(path)
+
+
+def test_a_study_comes_in_and_its_results_go_out_over_dicomweb_alone(
+    archive: Orthanc, start_node: Callable[..., NodeProgram], tmp_path: Path
+) -> None:
+    token_file, port = tmp_path / "token", free_port()
+    token_file.write_text(TOKEN)
+    retries = {"retry_first_seconds": 0.5, "retry_max_seconds": 2}
+    node = start_node(
+        archive,
+        dicomweb={"port": port},
+        peers=[{"name": "gateway", "address": "127.0.0.1", "token_file": str(token_file)}],
+        destinations=[{"name": "archive", "url": archive.dicomweb_url, **retries}],
+    )
+    lateral = image_dataset(np.zeros((64, 64), np.uint16), BodyPartExamined="CHEST", ViewPosition="LL")
+    film = save_image(lateral, tmp_path / "film.dcm")
+    answer = post(port, multipart([film.read_bytes()]))
+    assert (answer.status, len(answer.stored)) == (200, 1)
+    (study,) = node.wait_for_results(1, seconds=240).values()
+    assert study.outcome == "not_analysed"
+    kinds = {archive.tags(instance)["Modality"] for instance in archive.wait_for_instances(2)}
+    assert kinds == {"SR", "OT"}
+    assert (
+        'dokuei_instances_received_total{modality="CR",peer="gateway",status="stored"} 1.0' in node.http("/metrics")[1]
+    )
+    assert TOKEN not in node.log
+    node.stop()
+    assert [line["reason"] for line in node.events("node_stopping")] == ["SIGTERM"]
