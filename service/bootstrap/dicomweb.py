@@ -11,11 +11,12 @@ from service.transport.dicomweb.admission import read_token
 from service.transport.dicomweb.client import StowClient
 from service.transport.dicomweb.server import StowServer
 from service.transport.store_scu import StoreScu
+from service.transport.tls import TlsServer
 
 
-def make_destination(entry: DestinationSettings, *, ae_title: str) -> Destination:
+def make_destination(entry: DestinationSettings, *, ae_title: str, observer: Observer) -> Destination:
     """Return the sender for an entry of `destinations`: STOW-RS where it has a URL, C-STORE elsewhere."""
-    return StowClient(entry) if entry.url else StoreScu(entry, ae_title=ae_title)
+    return StowClient(entry, observer=observer) if entry.url else StoreScu(entry, ae_title=ae_title)
 
 
 def make_stow_server(
@@ -28,6 +29,7 @@ def make_stow_server(
         receiver=receiver,
         observer=observer,
         transfer_syntaxes=SUPPORTED_TRANSFER_SYNTAXES,
+        tls=TlsServer(settings.tls, observer=observer, name="dicomweb") if settings.tls else None,
     )
 
 

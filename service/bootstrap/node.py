@@ -40,7 +40,7 @@ from service.observability.metrics import Metrics
 from service.observability.observer import combine
 from service.pipelines import PIPELINES
 from service.ports import InstalledPackage, Observer, Receiver
-from service.settings import DicomwebSettings, HttpSettings, NodeSettings, Settings
+from service.settings import HttpSettings, NodeSettings, Settings
 from service.storage.database import create_database, migrate
 from service.storage.folder import DataFolder, FolderLock, open_folder, site_key
 from service.storage.instance_store import FileStore
@@ -134,7 +134,8 @@ class Node:
             pipelines=PIPELINES,
             packages=packages,
             destinations={
-                entry.name: make_destination(entry, ae_title=settings.node.ae_title) for entry in settings.destinations
+                entry.name: make_destination(entry, ae_title=settings.node.ae_title, observer=self._observe)
+                for entry in settings.destinations
             },
             notifiers={entry.name: Webhook(entry) for entry in settings.webhooks},
             study_key=key,
@@ -204,7 +205,7 @@ class Node:
         if settings is None:
             return
         server = make_stow_server(settings, peers=self.settings.peers, receiver=receiver, observer=self._observe)
-        with _naming_the_port("dicomweb", settings):
+        with _naming_the_port("dicomweb", HttpSettings(host=settings.host, port=settings.listens_on)):
             server.start()
         self._parts.callback(server.drain, DRAIN_SECONDS)
 
@@ -224,7 +225,7 @@ class Node:
 
 
 @contextmanager
-def _naming_the_port(section: str, place: NodeSettings | HttpSettings | DicomwebSettings) -> Iterator[None]:
+def _naming_the_port(section: str, place: NodeSettings | HttpSettings) -> Iterator[None]:
     try:
         yield
     except OSError as error:

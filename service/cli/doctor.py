@@ -95,7 +95,7 @@ def _ports(settings: Settings) -> Iterator[Finding]:
         ("HTTP port", settings.http.host, settings.http.port),
     ]
     if settings.dicomweb is not None:
-        places.append(("DICOMweb port", settings.dicomweb.host, settings.dicomweb.port))
+        places.append(("DICOMweb port", settings.dicomweb.host, settings.dicomweb.listens_on))
     for name, host, port in places:
         if port is None:
             continue
@@ -154,7 +154,7 @@ def _destinations(settings: Settings) -> Iterator[Finding]:
     for entry in settings.destinations:
         subject = f"destination {entry.name}"
         try:
-            make_destination(entry, ae_title=settings.node.ae_title).echo()
+            make_destination(entry, ae_title=settings.node.ae_title, observer=_unobserved).echo()
         except DestinationUnreachableError as error:
             yield Finding(subject=subject, well=False, text=str(error))
             continue

@@ -62,7 +62,7 @@ class PeerSettings(Section):
 
     name: Name
     ae_title: AeTitle | None = None
-    """Without it the peer opens no associations; then it needs `token_file`."""
+    """Without it the peer opens no associations; then it needs a token or a certificate, for DICOMweb."""
     address: tuple[IPv4Network | IPv6Network, ...] = Field(min_length=1)
     """One address ("10.0.0.5") or network ("10.0.0.0/24"), or a list of them."""
     certificate_sha256: tuple[Fingerprint, ...] = ()
@@ -72,13 +72,13 @@ class PeerSettings(Section):
     may: tuple[Permission, ...] = (Permission.STORE, Permission.COMMIT)
     """What it is let do beside C-ECHO; the node offers it nothing else."""
     token_file: Path | None = None
-    """A file with the bearer token that it shows over DICOMweb; without it the peer sends nothing there."""
+    """A file with the bearer token that it must show over DICOMweb, where a token or a certificate is needed."""
 
     @model_validator(mode="after")
     def _has_a_way_in(self) -> Self:
-        if self.ae_title is None and self.token_file is None:
+        if self.ae_title is None and not self.sends_over_dicomweb:
             raise ValueError(
-                "a peer needs 'ae_title' to send by C-STORE, or 'token_file' to send over DICOMweb, or both"
+                "a peer needs 'ae_title' to send by C-STORE, or 'token_file' or a certificate to send over DICOMweb"
             )
         return self
 
@@ -97,6 +97,11 @@ class PeerSettings(Section):
     def pins_certificate(self) -> bool:
         """Whether the peer must show a certificate of its own."""
         return bool(self.certificate_sha256 or self.certificate_name)
+
+    @property
+    def sends_over_dicomweb(self) -> bool:
+        """Whether the peer has what takes the place of an AE title there."""
+        return self.token_file is not None or self.pins_certificate
 
 
 class DestinationSettings(Section):
@@ -125,6 +130,8 @@ class DestinationSettings(Section):
             raise ValueError("a destination needs 'ae_title', 'host' and 'port' (C-STORE), or 'url' (STOW-RS)")
         if self.token_file is not None and not self.url:
             raise ValueError("'token_file' belongs to 'url'; C-STORE has no tokens")
+        if self.tls is not None and (self.url or "").startswith("http:"):
+            raise ValueError("'tls' needs a 'url' that begins with https:")
         return self
 
 
@@ -254,15 +261,30 @@ class DicomwebSettings(Section):
     """The port of the STOW-RS server (PS3.18 10.5)."""
 
     host: str = "127.0.0.1"
-    port: Port = 8443
+    port: Port | None = None
+    """Plain HTTP, on loopback alone; or give `tls`, which has a port of its own."""
+    tls: TlsServerSettings | None = None
     base: str = Field(default="/dicom-web", pattern=r"^(/[A-Za-z0-9._~-]+)*$")
     """What stands before /studies in the URL."""
     max_connections: int = Field(default=32, ge=1, le=256)
     idle_seconds: Timeout = 30
 
+    @property
+    def listens_on(self) -> int:
+        """The port, whichever it is."""
+        return self.tls.port if self.tls is not None else self.port or 0
+
+    @model_validator(mode="after")
+    def _has_one_port(self) -> Self:
+        if (self.port is None) == (self.tls is None):
+            raise ValueError("give 'port' (plain HTTP, on loopback alone) or 'tls' with its own port, and not both")
+        if self.tls is not None and "port" not in self.tls.model_fields_set:
+            raise ValueError(f"tls: give 'port' too, for example 8443; {self.tls.port} is that of DICOM over TLS")
+        return self
+
     @model_validator(mode="after")
     def _hides_tokens(self) -> Self:
-        if not _is_loopback(self.host):
+        if self.tls is None and not _is_loopback(self.host):
             raise ValueError(
                 f"host {self.host!r} without 'tls' would let everybody in the network read tokens and images; give "
                 "'tls', or listen on 127.0.0.1 behind a proxy that does TLS"
@@ -364,21 +386,21 @@ class Settings(Section):
     @model_validator(mode="after")
     def _certificates_can_be_shown(self) -> Self:
         pinned = [peer.name for peer in self.peers if peer.pins_certificate]
-        if pinned and self.node.tls is None:
+        if pinned and self.node.tls is None and (self.dicomweb is None or self.dicomweb.tls is None):
             raise ValueError(
-                f"peers: {pinned[0]!r} must show a certificate, which it can over TLS alone; give 'node.tls', "
-                "or take certificate_sha256 and certificate_name away"
+                f"peers: {pinned[0]!r} must show a certificate, which it can over TLS alone; give 'node.tls' or "
+                "'dicomweb.tls', or take certificate_sha256 and certificate_name away"
             )
         return self
 
     @model_validator(mode="after")
     def _dicomweb_has_senders(self) -> Self:
-        senders = [peer.name for peer in self.peers if peer.token_file is not None]
-        if self.dicomweb is not None and not senders:
-            raise ValueError("dicomweb: no peer has a 'token_file', so nobody could send; give one to each that may")
-        if self.dicomweb is None and senders:
+        if self.dicomweb is not None and not any(peer.sends_over_dicomweb for peer in self.peers):
+            raise ValueError("dicomweb: no peer has a 'token_file' or a certificate, so nobody could send; give them")
+        tokens = [peer.name for peer in self.peers if peer.token_file is not None]
+        if self.dicomweb is None and tokens:
             raise ValueError(
-                f"peers: {senders[0]!r} has a 'token_file', but there is no 'dicomweb' section, so that nothing "
+                f"peers: {tokens[0]!r} has a 'token_file', but there is no 'dicomweb' section, so that nothing "
                 "listens for it; add the section or take the file away"
             )
         return self

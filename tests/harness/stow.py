@@ -17,10 +17,11 @@ from fakes import FakeAnalyst, Recorder, SystemClock
 from node import SETTINGS
 from service.dicom.pixels import SUPPORTED_TRANSFER_SYNTAXES
 from service.domain.study import study_key
-from service.settings import DicomwebSettings, PeerSettings
+from service.settings import DicomwebSettings, PeerSettings, TlsServerSettings
 from service.storage import FileStore, SqlLedger, create_database, migrate, open_folder
 from service.transport.dicomweb.conversation import WebLimits
 from service.transport.dicomweb.server import StowServer
+from service.transport.tls import TlsServer
 from service.workflow import FlowParts, StoreInstance
 
 TOKEN = "0123456789abcdef" * 2
@@ -38,7 +39,7 @@ class StowNode:
         limits: WebLimits | None = None,
         peer: dict[str, Any] | None = None,
         receiver: Any = None,
-        tls: ssl.SSLContext | None = None,
+        tls: TlsServerSettings | None = None,
         reserve_bytes: int = 0,
     ) -> None:
         self.token_file = root / "token"
@@ -56,7 +57,7 @@ class StowNode:
             receiver=receiver or self.receive,
             observer=self.observer,
             transfer_syntaxes=SUPPORTED_TRANSFER_SYNTAXES,
-            tls=(lambda: tls) if tls else None,
+            tls=TlsServer(tls, observer=self.observer) if tls else None,
             limits=limits,
         )
         self.server.start()

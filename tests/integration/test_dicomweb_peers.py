@@ -12,6 +12,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import JPEGLSLossless
 
+from fakes import Recorder
 from harness.dcmtk import Called, storescu
 from harness.images import image_dataset, save_image
 from harness.node import NodeProgram
@@ -133,7 +134,7 @@ def test_dicomweb_client_sends_and_reads_our_answer(node: StowNode, tmp_path: Pa
 
 def test_our_results_arrive_at_orthanc_and_arrive_once(archive: Orthanc, tmp_path: Path) -> None:
     objects = [_encoded(ct_slice(tmp_path / f"{number}.dcm", rows=700)) for number in range(4)]
-    client = StowClient(DestinationSettings(name="pacs", url=archive.dicomweb_url))
+    client = _client(archive.dicomweb_url)
     client.echo()
     for _ in range(2):
         assert client.send(objects) == dict.fromkeys((item.sop_instance_uid for item in objects), 0)
@@ -148,7 +149,7 @@ def test_orthanc_refuses_one_object_and_keeps_the_others(archive: Orthanc, tmp_p
     good = _encoded(ct_slice(tmp_path / "a.dcm"))
     (tmp_path / "bad.dcm").write_bytes(b"no DICOM")
     bad = EncodedObject(kind=ResultKind.SR, sop_class_uid=CT, sop_instance_uid="1.2.3", path=tmp_path / "bad.dcm")
-    client = StowClient(DestinationSettings(name="pacs", url=archive.dicomweb_url))
+    client = _client(archive.dicomweb_url)
     assert client.send([good, bad]) == {good.sop_instance_uid: 0, "1.2.3": 0xC000}
 
 
@@ -156,7 +157,7 @@ def test_orthanc_that_is_full_has_nothing_delivered(start_orthanc: StartOrthanc,
     """Orthanc 1.10 answers 200 and names nothing, later ones answer 507."""
     options = {**dicomweb_options(), "MaximumStorageSize": 1, "MaximumStorageMode": "Reject"}
     archive = start_orthanc(options=options)
-    client = StowClient(DestinationSettings(name="pacs", url=archive.dicomweb_url))
+    client = _client(archive.dicomweb_url)
     large = _encoded(ct_slice(tmp_path / "large.dcm", rows=1024))
     assert client.send([large])[large.sop_instance_uid] in {None, 0xA700}
     assert archive.instances() == []
@@ -165,10 +166,14 @@ def test_orthanc_that_is_full_has_nothing_delivered(start_orthanc: StartOrthanc,
 def test_a_wrong_path_and_an_orthanc_that_is_down_are_told_apart(archive: Orthanc) -> None:
     elsewhere = archive.dicomweb_url.replace("dicom-web", "nothing")
     with pytest.raises(DestinationUnreachableError, match="check the path"):
-        StowClient(DestinationSettings(name="pacs", url=elsewhere)).echo()
+        _client(elsewhere).echo()
     archive.stop()
     with pytest.raises(DestinationUnreachableError, match="did not answer"):
-        StowClient(DestinationSettings(name="pacs", url=archive.dicomweb_url)).echo()
+        _client(archive.dicomweb_url).echo()
+
+
+def _client(url: str) -> StowClient:
+    return StowClient(DestinationSettings(name="pacs", url=url), observer=Recorder())
 
 
 def _encoded(path: Path) -> EncodedObject:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from service.domain.errors import ConfigurationError
-from service.settings import PeerSettings
-from service.transport.admission import plain_address
+from service.settings import PeerSettings, Permission
+from service.transport.admission import CertificateIdentity, plain_address, shows_certificate
 
 TOKEN_LENGTH = 16
 """A token that is shorter can be guessed; an empty file must never let anybody in."""
@@ -25,16 +25,17 @@ class WebRejection(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebCaller:
-    """What a client shows of itself: the Authorization header, the certificate in DER form, and where it really is."""
+    """What a client shows of itself: the Authorization header and a verified certificate; and where it really is."""
 
     address: str
     authorization: str
-    certificate: bytes | None = None
+    certificate: CertificateIdentity | None = None
 
 
 def find_web_peer(peers: Sequence[PeerSettings], caller: WebCaller) -> PeerSettings | WebRejection:
     """Return the peer that the caller is, or why it is none."""
-    near = [peer for peer in peers if _is_web_peer(peer) and plain_address(caller.address) in peer.address]
+    address = plain_address(caller.address)
+    near = [peer for peer in peers if _may_send(peer) and any(address in network for network in peer.address)]
     if not near:
         return WebRejection.ADDRESS
     return next((peer for peer in near if _proves(peer, caller)), WebRejection.CREDENTIALS)
@@ -65,15 +66,17 @@ def read_token(peer: PeerSettings) -> str:
     return token
 
 
-def _is_web_peer(peer: PeerSettings) -> bool:
-    return peer.token_file is not None
+def _may_send(peer: PeerSettings) -> bool:
+    return peer.sends_over_dicomweb and Permission.STORE in peer.may
 
 
 def _proves(peer: PeerSettings, caller: WebCaller) -> bool:
-    return _shows_token(peer, caller.authorization)
+    return shows_certificate(peer, caller.certificate) and _shows_token(peer, caller.authorization)
 
 
 def _shows_token(peer: PeerSettings, authorization: str) -> bool:
+    if peer.token_file is None:
+        return True
     scheme, _, shown = authorization.partition(" ")
     try:
         token = read_token(peer)

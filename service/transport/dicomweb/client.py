@@ -4,7 +4,7 @@
 import http.client
 import socket
 import ssl
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -12,17 +12,19 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from service.domain.errors import DestinationUnreachableError
-from service.ports import EncodedObject
+from service.ports import EncodedObject, Observer
 from service.settings import DestinationSettings
 from service.transport.deadline import Deadline, deadline
 from service.transport.dicomweb.store_response import JSON_TYPE, StoreResponseError, read_store_response
 from service.transport.statuses import CANNOT_UNDERSTAND, OUT_OF_RESOURCES
+from service.transport.tls import TlsClient, TlsError
 
 SLOWEST_BYTES_PER_SECOND = 100_000
 """A link slower than this is as good as down: a request gets the time that it needs at this rate, and the timeout."""
 CHUNK_BYTES = 262_144
 MAX_ANSWER_BYTES = 16_777_216
 NEW_LINE = b"\r\n"
+PORTS = {"http": 80, "https": 443}
 NO_STUDY = "2.25.0"
 """A Study Instance UID that nobody has: a search for it shows that the service is there and moves nobody's data."""
 
@@ -65,10 +67,13 @@ class StowClient:
     configuration says, nowhere else.
     """
 
-    def __init__(self, settings: DestinationSettings, *, tls: Callable[[], ssl.SSLContext] | None = None) -> None:
+    def __init__(self, settings: DestinationSettings, *, observer: Observer) -> None:
         self._settings = settings
         self._url = urlsplit(settings.url or "")
-        self._tls = tls or ssl.create_default_context
+        self._host = self._url.hostname or ""
+        self._tls = (
+            TlsClient(settings.tls, host=self._host, observer=observer, name=settings.name) if settings.tls else None
+        )
 
     @property
     def name(self) -> str:
@@ -123,13 +128,16 @@ class StowClient:
     @contextmanager
     def _connection(self, total_seconds: float) -> Iterator[tuple[http.client.HTTPConnection, Deadline]]:
         patience = self._settings.timeout_seconds
-        connection = self._make_connection(patience)
+        connection = self._make_connection()
         opened: list[socket.socket] = []  # http.client forgets its socket before it reads an answer that is the last
         try:
             with deadline(patience, lambda: (opened or [connection.sock])[0], total_seconds=total_seconds) as watch:
                 connection.connect()
                 opened.append(connection.sock)
+                opened[0] = connection.sock = self._secure(connection.sock)
                 yield connection, watch
+        except TlsError as error:
+            raise self._unreachable(str(error)) from error
         except (OSError, http.client.HTTPException) as error:
             raise self._unreachable(
                 f"did not answer: {type(error).__name__}: {error}; check 'url' and that it runs"
@@ -137,11 +145,20 @@ class StowClient:
         finally:
             connection.close()
 
-    def _make_connection(self, timeout_seconds: float) -> http.client.HTTPConnection:
-        host, port = self._url.hostname or "", self._url.port
-        if self._url.scheme == "https":
-            return http.client.HTTPSConnection(host, port, timeout=timeout_seconds, context=self._tls())
-        return http.client.HTTPConnection(host, port, timeout=timeout_seconds)
+    def _make_connection(self) -> http.client.HTTPConnection:
+        port = self._url.port or PORTS[self._url.scheme]
+        return http.client.HTTPConnection(self._host, port, timeout=self._settings.timeout_seconds)
+
+    def _secure(self, connection: socket.socket) -> socket.socket:
+        """Return the connection over TLS where the URL says so; without `tls`, the system's authorities vouch."""
+        if self._url.scheme != "https":
+            return connection
+        seconds = self._settings.timeout_seconds
+        if self._tls is None:
+            return ssl.create_default_context().wrap_socket(connection, server_hostname=self._host)
+        secured = self._tls.connect(connection, seconds=seconds)
+        secured.settimeout(seconds)
+        return secured
 
     def _begin(
         self, connection: http.client.HTTPConnection, method: str, target: str, headers: Mapping[str, str]

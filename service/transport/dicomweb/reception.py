@@ -87,7 +87,7 @@ class Reception:
             self._observer(AssociationAccepted(peer=peer.name))
             return peer
         name, reason = (peer.name, WebRejection.DRAINING) if isinstance(peer, PeerSettings) else (STRANGER, peer)
-        self._observer(AssociationRejected(peer=name, reason=reason.value))
+        self._observer(AssociationRejected(peer=name, reason=reason.value, address=caller.address))
         status, text, headers = REFUSAL[reason]
         raise RefusalError(status, text, *headers)
 

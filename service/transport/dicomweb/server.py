@@ -18,6 +18,8 @@ import h11
 from service.domain.event import ConnectionDropped, StageFailed
 from service.ports import Observer, Receiver
 from service.settings import DicomwebSettings, PeerSettings
+from service.transport.admission import CertificateIdentity
+from service.transport.certificates import peer_identity
 from service.transport.deadline import shut_down
 from service.transport.dicomweb.admission import WebCaller
 from service.transport.dicomweb.conversation import Answer, Conversation, WebLimitError, WebLimits, header
@@ -25,12 +27,11 @@ from service.transport.dicomweb.reception import Reception
 from service.transport.dicomweb.stow import Stow
 from service.transport.sop_classes import INPUT_SOP_CLASSES
 from service.transport.tcp import tune
+from service.transport.tls import TlsError, TlsServer
 
 DRAIN_POLL_SECONDS = 0.02
 ACCEPT_POLL_SECONDS = 0.1
 
-Tls = Callable[[], ssl.SSLContext]
-"""Gives the context of a new connection, so that certificates can be changed while the node runs."""
 Address = tuple[Any, ...]
 
 
@@ -56,7 +57,7 @@ class StowServer:
         observer: Observer,
         transfer_syntaxes: Collection[str],
         sop_classes: Collection[str] = INPUT_SOP_CLASSES,
-        tls: Tls | None = None,
+        tls: TlsServer | None = None,
         limits: WebLimits | None = None,
     ) -> None:
         self._settings = settings
@@ -73,7 +74,7 @@ class StowServer:
     @property
     def port(self) -> int:
         """The port that it listens on; the configured one before `start`."""
-        return int(self._server.server_address[1]) if self._server else self._settings.port
+        return int(self._server.server_address[1]) if self._server else self._settings.listens_on
 
     @property
     def draining(self) -> bool:
@@ -83,7 +84,7 @@ class StowServer:
     def start(self) -> None:
         """Listen; returns at once. Raises OSError when the port is taken."""
         self._server = _Server(
-            (self._settings.host, self._settings.port),
+            (self._settings.host, self._settings.listens_on),
             limits=self._limits,
             tls=self._tls,
             converse=self._converse,
@@ -116,7 +117,7 @@ class StowServer:
                 if self.draining or not conversation.go_on():
                     break
         except h11.RemoteProtocolError as error:
-            self._observer(ConnectionDropped(reason="protocol"))
+            self._observer(ConnectionDropped(reason="protocol", address=visit.address[0]))
             conversation.answer(_bad_request(error))
         conversation.part()
 
@@ -144,8 +145,8 @@ def _bad_request(error: h11.RemoteProtocolError) -> Answer:
     return Answer(status=status, body=f"{status.phrase}\n".encode())
 
 
-def _certificate(connection: socket.socket) -> bytes | None:
-    return connection.getpeercert(binary_form=True) if isinstance(connection, ssl.SSLSocket) else None
+def _certificate(connection: socket.socket) -> CertificateIdentity | None:
+    return peer_identity(connection) if isinstance(connection, ssl.SSLSocket) else None
 
 
 class _Visit:
@@ -170,7 +171,7 @@ class _Server(socketserver.ThreadingTCPServer):
         address: tuple[str, int],
         *,
         limits: WebLimits,
-        tls: Tls | None,
+        tls: TlsServer | None,
         converse: Callable[[_Visit], None],
         observer: Observer,
     ) -> None:
@@ -189,7 +190,7 @@ class _Server(socketserver.ThreadingTCPServer):
         if self._tls is None:
             return connection, address
         try:
-            secured = self._tls().wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+            secured = self._tls.wrap(connection)
         except (OSError, ValueError):
             connection.close()
             raise
@@ -203,7 +204,7 @@ class _Server(socketserver.ThreadingTCPServer):
             if reason is None:
                 self._visits[request] = _Visit(request, client_address)
         if reason is not None:
-            self._observer(ConnectionDropped(reason=reason))
+            self._observer(ConnectionDropped(reason=reason, address=client_address[0]))
         return reason is None
 
     def _crowded(self, here: int) -> str | None:
@@ -211,20 +212,19 @@ class _Server(socketserver.ThreadingTCPServer):
             return "connections"
         return "connections_per_address" if here >= self._limits.connections_per_address else None
 
-    def finish_request(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - socketserver's signature
+    def finish_request(self, request: Any, client_address: Any) -> None:
         """Talk with a client; runs in the connection's own thread."""
         try:
             tune(request)
-            if isinstance(request, ssl.SSLSocket):
-                request.settimeout(self._limits.header_seconds)
-                request.do_handshake()
+            if self._tls is not None:
+                self._tls.handshake(request, address=client_address[0])
             self._converse(self._visits[request])
+        except TlsError:
+            pass  # reported by the handshake
         except WebLimitError as error:
-            self._observer(ConnectionDropped(reason=error.reason))
-        except ssl.SSLError:
-            self._observer(ConnectionDropped(reason="tls"))
+            self._observer(ConnectionDropped(reason=error.reason, address=client_address[0]))
         except OSError:
-            self._observer(ConnectionDropped(reason="connection"))
+            self._observer(ConnectionDropped(reason="connection", address=client_address[0]))
 
     def shutdown_request(self, request: Any) -> None:
         """Close a connection and forget it."""

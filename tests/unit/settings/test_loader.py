@@ -54,12 +54,18 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_lines() -> None:
         ("- 1\n", "line 1: the top level must be"),
         ("node: [\n", "not valid YAML"),
         ("node: !!python/object/apply:os.getcwd []\n", "not valid YAML"),
-        ("peers:\n  - {name: a, address: 10.0.0.1}\n", "a peer needs 'ae_title' to send by C-STORE, or 'token_file'"),
+        (
+            "peers:\n  - {name: a, address: 10.0.0.1}\n",
+            "a peer needs 'ae_title' to send by C-STORE, or 'token_file' or a",
+        ),
         ("peers:\n  - {name: a, address: 10.0.0.1, token_file: t}\n", "there is no 'dicomweb' section"),
-        ("dicomweb: {}\n", "no peer has a 'token_file'"),
-        ("dicomweb: {host: 0.0.0.0}\n", "without 'tls' would let everybody in the network read tokens"),
-        ("dicomweb: {host: node.hospital}\n", "without 'tls'"),
-        ("dicomweb: {base: /dicom-web/}\n", "dicomweb.base"),
+        ("dicomweb: {port: 8080}\n", "no peer has a 'token_file'"),
+        ("dicomweb: {}\n", "give 'port' (plain HTTP, on loopback alone) or 'tls'"),
+        ("dicomweb: {tls: {certificate: a, key: b, trusted: c}}\n", "tls: give 'port' too"),
+        ("destinations:\n  - {name: a, url: 'http://h/w', tls: {trusted: c}}\n", "begins with https:"),
+        ("dicomweb: {port: 8080, host: 0.0.0.0}\n", "without 'tls' would let everybody in the network read tokens"),
+        ("dicomweb: {port: 8080, host: node.hospital}\n", "without 'tls'"),
+        ("dicomweb: {port: 8080, base: /dicom-web/}\n", "dicomweb.base"),
         ("destinations:\n  - {name: a, url: 'https://h/w', port: 1}\n", "'url' (STOW-RS) and 'port' (C-STORE) exclude"),
         ("destinations:\n  - {name: a, ae_title: A, host: h}\n", "a destination needs 'ae_title', 'host' and 'port'"),
         ("destinations:\n  - {name: a}\n", "a destination needs 'ae_title', 'host' and 'port'"),
@@ -144,11 +150,12 @@ def test_a_node_can_be_reached_over_tls_alone() -> None:
 
 def test_dicomweb_is_configured_both_ways() -> None:
     settings = parse_settings(
-        "dicomweb: {}\n"
+        "dicomweb: {tls: {port: 8443, certificate: a, key: b, require_client_certificate: false}}\n"
         "peers:\n  - {name: gateway, address: 10.0.0.1, token_file: t}\n"
         "destinations:\n  - {name: archive, url: 'https://archive.example/dicom-web', token_file: u}\n"
     )
     assert settings.dicomweb is not None
-    assert (settings.dicomweb.host, settings.dicomweb.port, settings.dicomweb.base) == ("127.0.0.1", 8443, "/dicom-web")
+    assert (settings.dicomweb.host, settings.dicomweb.listens_on) == ("127.0.0.1", 8443)
+    assert settings.dicomweb.base == "/dicom-web"
     assert settings.peers[0].ae_title is None
     assert settings.destinations[0].url == "https://archive.example/dicom-web"

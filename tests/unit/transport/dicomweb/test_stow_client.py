@@ -2,7 +2,6 @@
 """The STOW-RS client against our own server, and against services that answer as a test says."""
 
 import json
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,11 +11,14 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
+from fakes import Recorder
+from harness.authority import Authority, Pair
 from harness.phantom import ct_slice
-from harness.stow import TOKEN, StowNode
+from harness.stow import TOKEN, StowNode, open_socket
 from service.domain.errors import DestinationUnreachableError
+from service.domain.event import TlsHandshake
 from service.ports import EncodedObject, ResultKind
-from service.settings import DestinationSettings
+from service.settings import DestinationSettings, TlsServerSettings
 from service.transport.dicomweb.client import StowClient
 from service.transport.dicomweb.store_response import (
     InstanceStatus,
@@ -95,7 +97,8 @@ def encoded(path: Path) -> EncodedObject:
 
 
 def client(url: str, *, token_file: Path | None = None, timeout_seconds: float = 5) -> StowClient:
-    return StowClient(DestinationSettings(name="pacs", url=url, token_file=token_file, timeout_seconds=timeout_seconds))
+    settings = DestinationSettings(name="pacs", url=url, token_file=token_file, timeout_seconds=timeout_seconds)
+    return StowClient(settings, observer=Recorder())
 
 
 def uids(objects: list[EncodedObject]) -> list[str]:
@@ -227,44 +230,100 @@ def test_a_service_that_does_not_go_on_is_left(
     assert time.monotonic() - started < 4
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(
-    objects: list[EncodedObject], certified: tuple[Path, Path]
-) -> None:
-    certificate, key = certified
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    service = Service()
-    service.handle_error = lambda *_: None  # type: ignore[method-assign] - a refused handshake is expected
-    service.socket = context.wrap_socket(service.socket, server_side=True)
-    service.body = write_store_response([InstanceStatus(CT, uid, 0) for uid in uids(objects)])
-    thread = threading.Thread(target=service.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        settings = DestinationSettings(name="pacs", url=service.url.replace("http:", "https:"))
-        with pytest.raises(DestinationUnreachableError, match="certificate verify failed"):
-            StowClient(settings).send(objects)
-        assert service.seen == []
-        trusting = StowClient(settings, tls=lambda: ssl.create_default_context(cafile=str(certificate)))
-        assert trusting.send(objects) == dict.fromkeys(uids(objects), 0)
-    finally:
-        service.shutdown()
-        thread.join()
-        service.server_close()
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
 
 
-def test_our_server_speaks_tls(
-    start: Callable[..., StowNode], objects: list[EncodedObject], certified: tuple[Path, Path]
+@pytest.fixture(scope="module")
+def server_pair(authority: Authority) -> Pair:
+    return authority.issue("node")
+
+
+def listening(pair: Pair, authority: Authority, *, client_certificate: bool = False) -> TlsServerSettings:
+    return TlsServerSettings(
+        port=1,
+        certificate=pair.certificate,
+        key=pair.key,
+        trusted=authority.certificate,
+        require_client_certificate=client_certificate,
+    )
+
+
+def secure_client(node: StowNode, *, token_file: Path | None = None, **tls: Path) -> StowClient:
+    url = node.url.replace("http:", "https:")
+    settings = {"name": "pacs", "url": url, "token_file": token_file, "timeout_seconds": 5, "tls": tls or None}
+    return StowClient(DestinationSettings.model_validate(settings), observer=Recorder())
+
+
+def test_our_client_and_server_speak_tls(
+    start: Callable[..., StowNode], objects: list[EncodedObject], authority: Authority, server_pair: Pair
 ) -> None:
-    certificate, key = certified
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    node = start(tls=context)
-    settings = DestinationSettings(name="pacs", url=node.url.replace("http:", "https:"), token_file=node.token_file)
-    sender = StowClient(settings, tls=lambda: ssl.create_default_context(cafile=str(certificate)))
+    node = start(tls=listening(server_pair, authority))
+    sender = secure_client(node, token_file=node.token_file, trusted=authority.certificate)
     assert sender.send(objects) == dict.fromkeys(uids(objects), 0)
+    assert node.observer.of(TlsHandshake)[0].result == "ok"
     with pytest.raises(DestinationUnreachableError):
         client(node.url, token_file=node.token_file).echo()
     sender.echo()
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(
+    start: Callable[..., StowNode],
+    objects: list[EncodedObject],
+    authority: Authority,
+    server_pair: Pair,
+    tmp_path: Path,
+) -> None:
+    node = start(tls=listening(server_pair, authority))
+    other = Authority(tmp_path / "other", name="Another Authority")
+    for sender in (secure_client(node), secure_client(node, trusted=other.certificate)):
+        with pytest.raises(DestinationUnreachableError, match=r"certificate verify failed|unknown_authority"):
+            sender.send(objects)
+    assert node.stored() == {}
+
+
+def test_a_certificate_takes_the_place_of_a_token(
+    start: Callable[..., StowNode], objects: list[EncodedObject], authority: Authority, server_pair: Pair
+) -> None:
+    ours, others = authority.issue("gateway"), authority.issue("stranger")
+    node = start(
+        tls=listening(server_pair, authority, client_certificate=True),
+        peer={"token_file": None, "certificate_sha256": ours.sha256},
+    )
+    show = {"trusted": authority.certificate, "certificate": ours.certificate, "key": ours.key}
+    assert secure_client(node, **show).send(objects) == dict.fromkeys(uids(objects), 0)
+    with pytest.raises(DestinationUnreachableError, match="HTTP 401"):
+        secure_client(node, **{**show, "certificate": others.certificate, "key": others.key}).send(objects)
+    with pytest.raises(DestinationUnreachableError):
+        secure_client(node, trusted=authority.certificate).send(objects)
+
+
+def test_a_token_and_a_certificate_must_both_be_shown_where_both_are_asked(
+    start: Callable[..., StowNode], objects: list[EncodedObject], authority: Authority, server_pair: Pair
+) -> None:
+    ours = authority.issue("gateway")
+    node = start(tls=listening(server_pair, authority), peer={"certificate_name": "gateway"})
+    show = {"trusted": authority.certificate, "certificate": ours.certificate, "key": ours.key}
+    for half in (
+        secure_client(node, **show),
+        secure_client(node, token_file=node.token_file, trusted=authority.certificate),
+    ):
+        with pytest.raises(DestinationUnreachableError, match="HTTP 401"):
+            half.send(objects)
+    assert secure_client(node, token_file=node.token_file, **show).send(objects) == dict.fromkeys(uids(objects), 0)
+
+
+def test_a_client_that_is_silent_in_its_handshake_holds_nobody_up(
+    start: Callable[..., StowNode], objects: list[EncodedObject], authority: Authority, server_pair: Pair
+) -> None:
+    settings = listening(server_pair, authority).model_copy(update={"handshake_seconds": 0.5})
+    node = start(tls=settings)
+    with open_socket(node.server.port) as silent:
+        sender = secure_client(node, token_file=node.token_file, trusted=authority.certificate)
+        assert sender.send(objects) == dict.fromkeys(uids(objects), 0)
+        assert silent.recv(1) == b""
+    assert [event.result for event in node.observer.of(TlsHandshake)].count("timeout") == 1
 
 
 # --- the response module --------------------------------------------------------------------------------------------

@@ -139,7 +139,7 @@ def test_who_shows_no_token_is_not_let_in(node: StowNode, authorization: str | N
     answer = post(node.server.port, multipart([b"x"]), Authorization=authorization)
     assert answer.status == 401
     assert answer.headers["Www-Authenticate"].startswith("Bearer")
-    assert node.observer.events == [AssociationRejected(peer="other", reason="credentials")]
+    assert node.observer.events == [AssociationRejected(peer="other", reason="credentials", address="127.0.0.1")]
 
 
 @pytest.mark.parametrize("content", ["", "\n", "short\n", "two words of a token", "ünicode-token-that-is-long"])
@@ -159,7 +159,11 @@ def test_a_token_can_be_changed_while_the_node_runs(node: StowNode, tmp_path: Pa
 def test_another_address_is_not_let_in_with_the_right_token(start: StartNode) -> None:
     node = start(peer={"address": "10.0.0.0/8"})
     assert post(node.server.port, multipart([b"x"])).status == 403
-    assert node.observer.events == [AssociationRejected(peer="other", reason="address")]
+    assert node.observer.events == [AssociationRejected(peer="other", reason="address", address="127.0.0.1")]
+
+
+def test_a_peer_that_may_not_store_is_not_let_in(start: StartNode) -> None:
+    assert post(start(peer={"may": ["query"]}).server.port, multipart([b"x"])).status == 403
 
 
 def test_a_peer_without_a_token_sends_nothing_over_dicomweb(start: StartNode) -> None:
