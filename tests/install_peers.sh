@@ -9,6 +9,8 @@ declare -A package_of=(
 )
 PATH="$PATH:$(printf '%s:' /usr/lib/postgresql/*/bin)" # Debian puts pg_ctl nowhere else
 missing=()
+# A plugin has no command; the node's DICOMweb side is tested against it.
+[ -e /usr/share/orthanc/plugins/libOrthancDicomWeb.so ] || missing+=(orthanc-dicomweb)
 for command in "${!package_of[@]}"; do
   # shellcheck disable=SC2206  # one program may need two packages
   command -v "$command" >/dev/null || missing+=(${package_of[$command]})

@@ -17,6 +17,7 @@ from service import __version__
 from service.bootstrap.analyst import ChildAnalyst
 from service.bootstrap.auditing import audit_trail, auditing
 from service.bootstrap.clock import SystemClock
+from service.bootstrap.dicomweb import make_destination, make_stow_server
 from service.bootstrap.observation import WorkObserver
 from service.bootstrap.packages import (
     PackageChoice,
@@ -37,7 +38,7 @@ from service.observability.http import HttpServer
 from service.observability.metrics import Metrics
 from service.observability.observer import combine
 from service.pipelines import PIPELINES
-from service.ports import InstalledPackage, Observer
+from service.ports import InstalledPackage, Observer, Receiver
 from service.settings import DestinationSettings, HttpSettings, NodeSettings, Settings
 from service.storage.database import database_of, migrate
 from service.storage.disk_audit import StorageAudit, reconcile_storage
@@ -138,7 +139,10 @@ class Node:
         packages, _ = installed_packages(choices, self._observe)
         self._pool = self._start_pool(choices)
         threading.Thread(target=self._report_packages, args=(packages,), name="package-report", daemon=True).start()
-        archives = self._scus(settings.destinations)
+        destinations = {
+            entry.name: make_destination(entry, ae_title=settings.node.ae_title, observer=self._observe)
+            for entry in settings.destinations
+        }
         parts = FlowParts(
             settings=settings,
             clock=SystemClock(),
@@ -148,8 +152,8 @@ class Node:
             analyst=ChildAnalyst(self._pool, WorkObserver(self._observe, key)),
             pipelines=PIPELINES,
             packages=packages,
-            destinations=archives,
-            archives=archives,
+            destinations=destinations,
+            archives={name: scu for name, scu in destinations.items() if isinstance(scu, StoreScu)},
             modalities=self._scus(filter(None, (peer.reports_to() for peer in settings.peers))),
             notifiers={entry.name: Webhook(entry) for entry in settings.webhooks},
             study_key=key,
@@ -157,7 +161,9 @@ class Node:
         )
         self._start_http()
         self._start_flow(Flow(parts, engine))
-        self._start_scp(parts)
+        receiver = StoreInstance(parts)
+        self._start_stow(receiver)
+        self._start_scp(parts, receiver)
 
     def _reconcile_storage(self, reconcile: Callable[[], StorageAudit]) -> None:
         """Compare disk and ledger beside the start, which must not wait for millions of files."""
@@ -235,13 +241,22 @@ class Node:
         self._health.add_live("flow", flow.problem)
         self._parts.callback(flow.stop, drain_seconds=DRAIN_SECONDS)
 
-    def _start_scp(self, parts: FlowParts) -> None:
+    def _start_stow(self, receiver: Receiver) -> None:
+        settings = self.settings.dicomweb
+        if settings is None:
+            return
+        server = make_stow_server(settings, peers=self.settings.peers, receiver=receiver, observer=self._observe)
+        with _naming_the_port("dicomweb", HttpSettings(host=settings.host, port=settings.listens_on)):
+            server.start()
+        self._parts.callback(server.drain, DRAIN_SECONDS)
+
+    def _start_scp(self, parts: FlowParts, receiver: Receiver) -> None:
         node = self.settings.node
         tls = TlsServer(node.tls, observer=self._observe) if node.tls is not None else None
         scp = StoreScp(
             node,
             peers=self.settings.peers,
-            receiver=StoreInstance(parts),
+            receiver=receiver,
             observer=self._observe,
             transfer_syntaxes=SUPPORTED_TRANSFER_SYNTAXES,
             tls=tls,

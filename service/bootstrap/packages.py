@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from service.bootstrap.dicomweb import dicomweb_problems
 from service.bootstrap.durability import durability_problems
 from service.bootstrap.security import security_problems
 from service.domain.errors import ConfigurationError, PackageError
@@ -104,7 +105,8 @@ def load_choices(
 def configuration_problems(settings: Settings) -> list[str]:
     """Return what keeps the node from starting in the configuration and in the packages and files that it names."""
     problems = [problem for name in settings.pipelines for problem in _pipeline_problems(settings, name)]
-    return problems + _destination_problems(settings) + security_problems(settings) + durability_problems(settings)
+    problems += _destination_problems(settings) + security_problems(settings)
+    return problems + durability_problems(settings) + dicomweb_problems(settings)
 
 
 def _pipeline_problems(settings: Settings, name: str) -> list[str]:

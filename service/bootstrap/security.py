@@ -16,6 +16,8 @@ def tls_sections(settings: Settings) -> Iterator[tuple[str, TlsSection]]:
     """Yield every TLS section of the configuration, with its place there."""
     if settings.node.tls is not None:
         yield "node.tls", settings.node.tls
+    if settings.dicomweb is not None and settings.dicomweb.tls is not None:
+        yield "dicomweb.tls", settings.dicomweb.tls
     for entry in settings.destinations:
         if entry.tls is not None:
             yield f"destinations.{entry.name}.tls", entry.tls

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from service.bootstrap.dicomweb import make_destination
 from service.bootstrap.packages import configuration_problems, packages_folder
 from service.bootstrap.security import ending_soon, security_problems, tls_sections
 from service.cli.console import console, print_json
@@ -23,7 +24,6 @@ from service.storage.database import DATABASE_FILE, database_of
 from service.storage.disk_audit import audit_storage
 from service.storage.folder import DataFolder, open_folder
 from service.storage.space import space_problem
-from service.transport.store_scu import StoreScu
 from service.transport.syslog_tls import SyslogTls
 
 IN_FLIGHT_SECONDS = 60.0
@@ -151,6 +151,8 @@ def _ports(settings: Settings) -> Iterator[Finding]:
         ("DICOM TLS port", node.host, node.tls.port if node.tls else None),
         ("HTTP port", settings.http.host, settings.http.port),
     ]
+    if settings.dicomweb is not None:
+        places.append(("DICOMweb port", settings.dicomweb.host, settings.dicomweb.listens_on))
     for name, host, port in places:
         if port is None:
             continue
@@ -209,11 +211,12 @@ def _destinations(settings: Settings) -> Iterator[Finding]:
     for entry in settings.destinations:
         subject = f"destination {entry.name}"
         try:
-            StoreScu(entry, ae_title=settings.node.ae_title).echo()
+            make_destination(entry, ae_title=settings.node.ae_title, observer=_unobserved).echo()
         except DestinationUnreachableError as error:
             yield Finding(subject=subject, well=False, text=str(error))
             continue
-        yield Finding(subject=subject, well=True, text=f"{entry.ae_title} at {entry.host}:{entry.port} answers C-ECHO")
+        here = f"{entry.ae_title} at {entry.host}:{entry.port} answers C-ECHO"
+        yield Finding(subject=subject, well=True, text=f"{entry.url} answers DICOMweb" if entry.url else here)
 
 
 def _certificates(settings: Settings) -> Iterator[Finding]:

@@ -116,7 +116,8 @@ class IncomingInstance:
     stream that can be read once; a chunk is valid until the next one is asked for, because the buffer is used again.
     Reading it raises OSError when the peer breaks off, which passes through the receiver: nothing must be left behind.
     A receiver that refuses before it reads lets the peer be told at once.
-    `peer` is the peer's name in config.yaml.
+    `peer` is the peer's name in config.yaml. `study_instance_uid` is the study that the sender said it sends (the URL
+    of a STOW-RS request), "" when it said none: an instance of another study is a MISMATCH.
     """
 
     peer: str
@@ -125,6 +126,7 @@ class IncomingInstance:
     sop_instance_uid: str
     transfer_syntax_uid: str
     dataset: Iterable[bytes | memoryview]
+    study_instance_uid: str = ""
 
 
 class StoreOutcome(StrEnum):

@@ -3,7 +3,7 @@
 
 import re
 from enum import StrEnum
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
@@ -33,6 +33,13 @@ def check_database_url(value: str) -> None:
         raise ValueError(
             "a password must not lie in config.yaml; put it into a file and name it in database_password_file"
         )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class NodeSettings(Section):
@@ -93,10 +100,11 @@ class QuarantineSettings(Section):
 
 
 class PeerSettings(Section):
-    """A system that may open associations: its AE title, its address and, where given, its certificate must match."""
+    """A system that may send: its address, and AE title, token and certificate, where given, must match."""
 
     name: Name
-    ae_title: AeTitle
+    ae_title: AeTitle | None = None
+    """Without it the peer opens no associations; then it needs a token or a certificate, for DICOMweb."""
     address: tuple[IPv4Network | IPv6Network, ...] = Field(min_length=1)
     """One address ("10.0.0.5") or network ("10.0.0.0/24"), or a list of them."""
     certificate_sha256: tuple[Fingerprint, ...] = ()
@@ -111,6 +119,16 @@ class PeerSettings(Section):
     """Where this peer takes storage commitment reports; without it, it may not ask for storage commitment."""
     commitment_host: str = ""
     """Host of `commitment_port`; the peer's address when it is a single one."""
+    token_file: Path | None = None
+    """A file with the bearer token that it must show over DICOMweb, where a token or a certificate is needed."""
+
+    @model_validator(mode="after")
+    def _has_a_way_in(self) -> Self:
+        if self.ae_title is None and not self.sends_over_dicomweb:
+            raise ValueError(
+                "a peer needs 'ae_title' to send by C-STORE, or 'token_file' or a certificate to send over DICOMweb"
+            )
+        return self
 
     @field_validator("address", mode="before")
     @classmethod
@@ -130,6 +148,8 @@ class PeerSettings(Section):
 
     @model_validator(mode="after")
     def _reports_have_an_address(self) -> Self:
+        if self.commitment_port and self.ae_title is None:
+            raise ValueError("'commitment_port' needs 'ae_title': reports go to an application entity")
         single = len(self.address) == 1 and self.address[0].num_addresses == 1
         if self.commitment_port and not self.commitment_host and not single:
             raise ValueError(
@@ -140,19 +160,28 @@ class PeerSettings(Section):
 
     def reports_to(self) -> "DestinationSettings | None":
         """Return how this peer is called when it asked for storage commitment; None when it may not ask."""
-        if self.commitment_port is None:
+        if self.commitment_port is None or self.ae_title is None:
             return None
         host = self.commitment_host or str(self.address[0].network_address)
         return DestinationSettings(name=self.name, ae_title=self.ae_title, host=host, port=self.commitment_port)
 
+    @property
+    def sends_over_dicomweb(self) -> bool:
+        """Whether the peer has what takes the place of an AE title there."""
+        return self.token_file is not None or self.pins_certificate
+
 
 class DestinationSettings(Section):
-    """A system that receives results."""
+    """A system that receives results: by C-STORE (`ae_title`, `host`, `port`) or by STOW-RS (`url`)."""
 
     name: Name
-    ae_title: AeTitle
-    host: str
-    port: Port
+    ae_title: AeTitle = ""
+    host: str = ""
+    port: Port = 0
+    url: str | None = Field(default=None, pattern=r"^https?://[^/?#@\s]+(/[^?#\s]*)?$")
+    """The base of its DICOMweb service, before /studies."""
+    token_file: Path | None = None
+    """A file with the bearer token for `url`."""
     tls: TlsClientSettings | None = None
     objects: tuple[Literal["sr", "heatmap"], ...] = Field(default=("sr", "heatmap"), min_length=1)
     retry_first_seconds: Seconds = 5
@@ -164,6 +193,21 @@ class DestinationSettings(Section):
     """So long is the association held open after the request, for the report to come on it."""
     commitment_report_seconds: Timeout = 600
     """Without a report for this long, the destination is asked again."""
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        given = [key for key in ("ae_title", "host", "port") if getattr(self, key)]
+        if self.url and given:
+            raise ValueError(f"'url' (STOW-RS) and '{given[0]}' (C-STORE) exclude each other; give one form")
+        if not self.url and len(given) < 3:
+            raise ValueError("a destination needs 'ae_title', 'host' and 'port' (C-STORE), or 'url' (STOW-RS)")
+        if self.token_file is not None and not self.url:
+            raise ValueError("'token_file' belongs to 'url'; C-STORE has no tokens")
+        if self.commitment == "request" and self.url:
+            raise ValueError("'commitment: request' needs C-STORE; there is no storage commitment over DICOMweb")
+        if self.tls is not None and (self.url or "").startswith("http:"):
+            raise ValueError("'tls' needs a 'url' that begins with https:")
+        return self
 
 
 class Condition(Section):
@@ -288,6 +332,41 @@ class HttpSettings(Section):
     port: Port = 9180
 
 
+class DicomwebSettings(Section):
+    """The port of the STOW-RS server (PS3.18 10.5)."""
+
+    host: str = "127.0.0.1"
+    port: Port | None = None
+    """Plain HTTP, on loopback alone; or give `tls`, which has a port of its own."""
+    tls: TlsServerSettings | None = None
+    base: str = Field(default="/dicom-web", pattern=r"^(/[A-Za-z0-9._~-]+)*$")
+    """What stands before /studies in the URL."""
+    max_connections: int = Field(default=32, ge=1, le=256)
+    idle_seconds: Timeout = 30
+
+    @property
+    def listens_on(self) -> int:
+        """The port, whichever it is."""
+        return self.tls.port if self.tls is not None else self.port or 0
+
+    @model_validator(mode="after")
+    def _has_one_port(self) -> Self:
+        if (self.port is None) == (self.tls is None):
+            raise ValueError("give 'port' (plain HTTP, on loopback alone) or 'tls' with its own port, and not both")
+        if self.tls is not None and "port" not in self.tls.model_fields_set:
+            raise ValueError(f"tls: give 'port' too, for example 8443; {self.tls.port} is that of DICOM over TLS")
+        return self
+
+    @model_validator(mode="after")
+    def _hides_tokens(self) -> Self:
+        if self.tls is None and not _is_loopback(self.host):
+            raise ValueError(
+                f"host {self.host!r} without 'tls' would let everybody in the network read tokens and images; give "
+                "'tls', or listen on 127.0.0.1 behind a proxy that does TLS"
+            )
+        return self
+
+
 class LogSettings(Section):
     """Logs: one event per line."""
 
@@ -354,6 +433,8 @@ class Settings(Section):
     site: SiteSettings = SiteSettings()
     webhooks: tuple[WebhookSettings, ...] = ()
     http: HttpSettings = HttpSettings()
+    dicomweb: DicomwebSettings | None = None
+    """Absent: nothing is taken in over DICOMweb."""
     log: LogSettings = LogSettings()
     audit: AuditSettings | None = None
 
@@ -381,9 +462,21 @@ class Settings(Section):
     @model_validator(mode="after")
     def _certificates_can_be_shown(self) -> Self:
         pinned = [peer.name for peer in self.peers if peer.pins_certificate]
-        if pinned and self.node.tls is None:
+        if pinned and self.node.tls is None and (self.dicomweb is None or self.dicomweb.tls is None):
             raise ValueError(
-                f"peers: {pinned[0]!r} must show a certificate, which it can over TLS alone; give 'node.tls', "
-                "or take certificate_sha256 and certificate_name away"
+                f"peers: {pinned[0]!r} must show a certificate, which it can over TLS alone; give 'node.tls' or "
+                "'dicomweb.tls', or take certificate_sha256 and certificate_name away"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _dicomweb_has_senders(self) -> Self:
+        if self.dicomweb is not None and not any(peer.sends_over_dicomweb for peer in self.peers):
+            raise ValueError("dicomweb: no peer has a 'token_file' or a certificate, so nobody could send; give them")
+        tokens = [peer.name for peer in self.peers if peer.token_file is not None]
+        if self.dicomweb is None and tokens:
+            raise ValueError(
+                f"peers: {tokens[0]!r} has a 'token_file', but there is no 'dicomweb' section, so that nothing "
+                "listens for it; add the section or take the file away"
             )
         return self

@@ -38,7 +38,7 @@ class Caller:
 
 def find_peer(peers: Sequence[PeerSettings], caller: Caller) -> PeerSettings | None:
     """Return the peer that the caller is; None for a stranger."""
-    return next((peer for peer in _at_its_address(peers, caller) if _shows_certificate(peer, caller)), None)
+    return next((peer for peer in _at_its_address(peers, caller) if shows_certificate(peer, caller.certificate)), None)
 
 
 def rejection(peers: Sequence[PeerSettings], caller: Caller, *, ae_title: str) -> Rejection | None:
@@ -92,11 +92,10 @@ def _at_its_address(peers: Sequence[PeerSettings], caller: Caller) -> list[PeerS
     return [peer for peer in named if any(address in network for network in peer.address)]
 
 
-def _shows_certificate(peer: PeerSettings, caller: Caller) -> bool:
-    """Whether the caller proved to have the certificate that the peer is configured with, if it is with any."""
+def shows_certificate(peer: PeerSettings, shown: CertificateIdentity | None) -> bool:
+    """Whether a caller proved to have the certificate that the peer is configured with, if it is with any."""
     if not peer.pins_certificate:
         return True
-    shown = caller.certificate
     if shown is None or (peer.certificate_sha256 and shown.sha256 not in peer.certificate_sha256):
         return False
     names = {name.casefold() for name in shown.names}

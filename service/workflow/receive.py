@@ -88,6 +88,7 @@ class StoreInstance:
         claimed = (incoming.sop_class_uid, incoming.sop_instance_uid)
         try:
             attributes = self._scanner.scan(arrived.path, lenient=lenient, claimed=claimed)
+            _check_study(incoming, attributes)
         except AdmissionError as error:
             return self._refuse(incoming, arrived, error)
         except OSError as error:
@@ -158,6 +159,15 @@ class StoreInstance:
                 seconds=seconds,
                 study_key=self._parts.study_key(uid) if uid else "",
             )
+        )
+
+
+def _check_study(incoming: IncomingInstance, attributes: Mapping[str, AttributeValue]) -> None:
+    """Refuse an instance of another study than the one that a DICOMweb request named."""
+    if incoming.study_instance_uid not in {"", attributes["StudyInstanceUID"]}:
+        raise AdmissionError(
+            "(0020,000D) 'Study Instance UID' is not that of the URL (PS3.18 10.5.1); correct the sender",
+            fault=Fault.UID_MISMATCH,
         )
 
 

@@ -8,6 +8,16 @@ from typing import Any
 
 from harness.processes import Program, free_port, wait_until
 
+DICOMWEB_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+
+
+def dicomweb_options(servers: dict[str, dict[str, Any]] | None = None) -> dict[str, Any]:
+    """Options of an Orthanc that speaks DICOMweb and knows these servers (Debian package orthanc-dicomweb)."""
+    return {
+        "Plugins": [str(DICOMWEB_PLUGIN)],
+        "DicomWeb": {"Enable": True, "Root": "/dicom-web/", "Servers": servers or {}, "StowMaxInstances": 100},
+    }
+
 
 class Orthanc:
     """Orthanc in a folder of its own on free loopback ports.
@@ -133,6 +143,15 @@ class Orthanc:
 
     def upload(self, path: Path) -> dict[str, Any]:
         return dict(json.loads(self.request("/instances", method="POST", body=path.read_bytes())))
+
+    @property
+    def dicomweb_url(self) -> str:
+        return f"http://127.0.0.1:{self.http_port}/dicom-web"
+
+    def stow_to(self, server: str, identifiers: list[str]) -> dict[str, Any]:
+        """Let Orthanc send studies, series or instances to a DICOMweb server by STOW-RS, and wait for the end."""
+        document = {"Resources": identifiers, "Synchronous": True}
+        return dict(self.post(f"/dicom-web/servers/{server}/stow", document))
 
     def store_to(self, modality: str, identifiers: list[str]) -> dict[str, Any]:
         """Let Orthanc send studies, series or instances to a modality by C-STORE, and wait for the end."""

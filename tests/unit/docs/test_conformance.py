@@ -8,8 +8,9 @@ import pytest
 
 from service.cli.app import app
 from service.dicom.pixels import TRANSFER_SYNTAXES
+from service.transport.dicomweb.store_response import SOP_CLASS_NOT_SUPPORTED, TRANSFER_SYNTAX_NOT_SUPPORTED
 from service.transport.sop_classes import INPUT_SOP_CLASSES
-from service.transport.statuses import PROCESSING_FAILURE, STORE_STATUS
+from service.transport.statuses import PROCESSING_FAILURE, STORE_STATUS, SUCCESS
 from service.workflow.commit import ASK_AGAIN, PERMANENT_REASONS
 from service.workflow.deliver import PERMANENT_STATUSES, is_permanent, is_taken
 from service.workflow.promise import CLASS_INSTANCE_CONFLICT, NO_SUCH_OBJECT
@@ -59,6 +60,12 @@ def test_the_failure_reasons_of_storage_commitment_are_treated_as_told() -> None
         for reason in re.findall(r"^\| (0x[0-9A-F]{4})", section("Storage commitment, as SCP"), re.MULTILINE)
     }
     assert told == {PROCESSING_FAILURE_REASON, NO_SUCH_OBJECT, CLASS_INSTANCE_CONFLICT}
+
+
+def test_the_failure_reasons_of_stow_are_those_that_the_node_gives() -> None:
+    told = {int(reason, 16) for reason in re.findall(r"\| 0x([0-9A-F]{4}) \|", section("STOW-RS failure reasons"))}
+    failures = set(STORE_STATUS.values()) - {SUCCESS}
+    assert told == failures | {PROCESSING_FAILURE, SOP_CLASS_NOT_SUPPORTED, TRANSFER_SYNTAX_NOT_SUPPORTED}
 
 
 @pytest.mark.parametrize(

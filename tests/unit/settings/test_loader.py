@@ -54,7 +54,27 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_lines() -> None:
         ("- 1\n", "line 1: the top level must be"),
         ("node: [\n", "not valid YAML"),
         ("node: !!python/object/apply:os.getcwd []\n", "not valid YAML"),
-        ("peers:\n  - {name: a, address: 10.0.0.1}\n", "line 2: peers[0].ae_title: is missing"),
+        (
+            "peers:\n  - {name: a, address: 10.0.0.1}\n",
+            "a peer needs 'ae_title' to send by C-STORE, or 'token_file' or a",
+        ),
+        ("peers:\n  - {name: a, address: 10.0.0.1, token_file: t}\n", "there is no 'dicomweb' section"),
+        ("dicomweb: {port: 8080}\n", "no peer has a 'token_file'"),
+        ("dicomweb: {}\n", "give 'port' (plain HTTP, on loopback alone) or 'tls'"),
+        ("dicomweb: {tls: {certificate: a, key: b, trusted: c}}\n", "tls: give 'port' too"),
+        ("destinations:\n  - {name: a, url: 'http://h/w', tls: {trusted: c}}\n", "begins with https:"),
+        ("dicomweb: {port: 8080, host: 0.0.0.0}\n", "without 'tls' would let everybody in the network read tokens"),
+        ("dicomweb: {port: 8080, host: node.hospital}\n", "without 'tls'"),
+        ("dicomweb: {port: 8080, base: /dicom-web/}\n", "dicomweb.base"),
+        ("destinations:\n  - {name: a, url: 'https://h/w', port: 1}\n", "'url' (STOW-RS) and 'port' (C-STORE) exclude"),
+        ("destinations:\n  - {name: a, ae_title: A, host: h}\n", "a destination needs 'ae_title', 'host' and 'port'"),
+        ("destinations:\n  - {name: a}\n", "a destination needs 'ae_title', 'host' and 'port'"),
+        ("destinations:\n  - {name: a, url: 'https://u:p@h/w'}\n", "destinations[0].url"),
+        ("destinations:\n  - {name: a, url: 'https://h/w?x'}\n", "destinations[0].url"),
+        (
+            "destinations:\n  - {name: a, ae_title: A, host: h, port: 1, token_file: t}\n",
+            "'token_file' belongs to 'url'",
+        ),
         ("peers:\n  - {name: a, ae_title: A, address: 10.0.0.300}\n", "10.0.0.300"),
         ("peers:\n  - {name: a, ae_title: 'A\\B', address: 10.0.0.1}\n", "no backslash"),
         ("rules:\n  - {name: r, when: {attribute: Modality}, pipelines: [mammography]}\n", "a condition is either"),
@@ -159,3 +179,16 @@ def test_a_peer_that_takes_reports_needs_one_host() -> None:
     assert to is not None
     assert (to.host, to.port, to.ae_title) == ("10.0.0.5", 104, "CT")
     assert parse_settings("peers: [{name: ct, ae_title: CT, address: 10.0.0.5}]\n").peers[0].reports_to() is None
+
+
+def test_dicomweb_is_configured_both_ways() -> None:
+    settings = parse_settings(
+        "dicomweb: {tls: {port: 8443, certificate: a, key: b, require_client_certificate: false}}\n"
+        "peers:\n  - {name: gateway, address: 10.0.0.1, token_file: t}\n"
+        "destinations:\n  - {name: archive, url: 'https://archive.example/dicom-web', token_file: u}\n"
+    )
+    assert settings.dicomweb is not None
+    assert (settings.dicomweb.host, settings.dicomweb.listens_on) == ("127.0.0.1", 8443)
+    assert settings.dicomweb.base == "/dicom-web"
+    assert settings.peers[0].ae_title is None
+    assert settings.destinations[0].url == "https://archive.example/dicom-web"
