@@ -26,7 +26,6 @@ from harness.wire import (
     CT_CONTEXT,
     CT_IMAGE,
     DEFLATED,
-    ECHO_CONTEXT,
     EXPLICIT,
     LAST,
     P_DATA,

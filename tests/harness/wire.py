@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The DICOM upper layer byte by byte (PS3.8 section 9.3), for peers that break its rules as well as for one that keeps them.
+"""The DICOM upper layer byte by byte (PS3.8 section 9.3), for peers that break its rules and for one that does not.
 
 Nothing here shares code with the node or with pynetdicom: a mistake made twice would hide itself.
 """
