@@ -80,8 +80,8 @@ def test_a01_a_length_of_gigabytes_is_not_believed(
 ) -> None:
     with Growth(patient_stock.cost) as growth:
         sent = believed_length(patient_stock.port, associated=associated, length=length)
+        growth.wait_for(56 * MIB)
     assert sent == 64 * MIB
-    assert growth.bytes > 56 * MIB
 
     started = time.monotonic()
     with Bystander(receiver.port) as bystander, Growth(receiver.cost) as growth:
@@ -104,10 +104,11 @@ SLOW = {
 def held(port: int, opening: bytes, *, count: int, address: str = "127.0.0.1") -> Iterator[list[Peer]]:
     """Hold connections that have said `opening` and say no more."""
     with ExitStack() as stack:
-        peers = []
+        peers: list[Peer] = []
         with suppress(TimeoutError):  # nobody accepts any more
             for _ in range(count):
-                peers.append(stack.enter_context(Peer(port, address=address, seconds=1)))
+                time.sleep(0.002)  # slower than a full backlog, which costs a second each time
+                peers.append(stack.enter_context(Peer(port, address=address, seconds=4)))
                 with suppress(OSError):  # it was closed at once
                     peers[-1].send(opening)
         yield peers
@@ -132,20 +133,22 @@ def test_a02_eleven_bytes_stop_the_stock_server(stock: StockScp, opening: bytes)
         assert is_down(stock.port)  # and it does not recover
 
 
-def test_a02_slow_connections_are_reclaimed_and_stop_nobody(receiver: ReceiverProgram) -> None:
-    """Silent, one byte, a header, part of a request, a byte at a time, and an association stuck within a PDU."""
+def test_a02_g28_slow_connections_are_reclaimed_and_stop_nobody(receiver: ReceiverProgram) -> None:
+    """Silent, one byte, a header, part of a request, a byte at a time; A23 and goal 19 are the one within a PDU."""
     with Bystander(receiver.port) as bystander, ExitStack() as stack:
+        stuck = stack.enter_context(Peer(receiver.port))
+        assert stuck.associate().kind == ASSOCIATE_AC
+        stuck.send(STORE + p_data(1, bytes(10_000), control=0)[:5_000])
         peers: list[Peer] = []
         for opening in SLOW.values():
             peers += stack.enter_context(held(receiver.port, opening, count=6))
         dripping = stack.enter_context(Peer(receiver.port))
-        stuck = stack.enter_context(Peer(receiver.port))
-        assert stuck.associate().kind == ASSOCIATE_AC
-        stuck.send(p_data(CT_CONTEXT.number, store_command("1.2.3"), control=COMMAND | LAST)[:40])
         threading.Thread(target=drip, args=(dripping, associate_rq()), daemon=True).start()
-        took = seconds_until_closed([*peers, dripping, stuck], patience=15)
+        started = time.monotonic()
+        assert seconds_until_closed([*peers, dripping], patience=15) <= 5 + 1  # one more for a busy machine
+        seconds_until_closed([stuck], patience=10)
+        assert time.monotonic() - started <= 10
     bystander.check()
-    assert took <= 5 + 1  # the table allows 5 s; one more for a busy machine
 
 
 def drip(peer: Peer, data: bytes) -> None:
@@ -168,7 +171,7 @@ def test_a07_connections_without_number(receiver: ReceiverProgram, start_stock: 
         peers = stack.enter_context(held(receiver.port, b"", count=200))
         for number in range(1, 21):
             peers += stack.enter_context(held(receiver.port, b"\x01", count=10, address=f"127.0.1.{number}"))
-        assert receiver.cost.threads - before <= 64 + 2
+        assert receiver.cost.threads - before <= 2 * 64 + 2  # twice as many connections as associations
         assert seconds_until_closed(peers, patience=15) <= 10
     bystander.check()
 
@@ -177,8 +180,8 @@ def test_a07c_idle_associations_cost_nothing(start_receiver: StartReceiver, star
     stock = start_stock(associations=100)
     receiver = start_receiver(node={"max_associations": 64})
     with ExitStack() as stack:
-        associated(stack, stock.port, count=40)
-        assert stock.cost.share_of_a_core(seconds=2) > 0.15
+        associated(stack, stock.port, count=20)
+        assert stock.cost.share_of_a_core(seconds=2) > 0.1
     stock.kill()
     with ExitStack() as stack:
         for number in (1, 3):
@@ -298,11 +301,6 @@ ASSOCIATED = {
     "response without a request": p_data(
         1, command_set(us(0x00000100, 0x8001), us(0x00000120, 1), us(0x00000900, 0)), control=COMMAND | LAST
     ),
-    "unknown command": p_data(
-        1,
-        command_set(implicit(2, even(CT_IMAGE)), us(0x100, 0x0FF0), us(0x110, 1), us(0x800, 0x0101)),
-        control=COMMAND | LAST,
-    ),
 }
 
 
@@ -313,6 +311,15 @@ def test_g27_what_breaks_the_protocol_ends_the_association(receiver: ReceiverPro
         peer.send(data)
 
     ended_by(receiver, say)
+
+
+def test_g27_an_unknown_command_is_refused(receiver: ReceiverProgram) -> None:
+    """PS3.7 C.5.9: unrecognised operation."""
+    unknown = command_set(implicit(2, even(CT_IMAGE)), us(0x100, 0x0040), us(0x110, 1), us(0x800, 0x0101))
+    with Peer(receiver.port) as peer:
+        assert peer.associate().kind == ASSOCIATE_AC
+        peer.send(p_data(1, unknown, control=COMMAND | LAST))
+        assert peer.status(seconds=3) in {0x0211, -1}
 
 
 def test_g27_an_abort_within_an_object_is_its_end(receiver: ReceiverProgram) -> None:
@@ -336,7 +343,7 @@ def endless(port: int, *, control: int, total_bytes: int) -> int:
 def test_a04_an_object_without_end(start_receiver: StartReceiver, patient_stock: StockScp) -> None:
     with Growth(patient_stock.cost) as growth:
         assert endless(patient_stock.port, control=0, total_bytes=64 * MIB) >= 64 * MIB
-    assert growth.bytes > 56 * MIB
+        growth.wait_for(48 * MIB)
 
     receiver = start_receiver(limits={"object_bytes": 32 * MIB})
     with Bystander(receiver.port) as bystander, Growth(receiver.cost) as growth:
@@ -351,7 +358,7 @@ def test_a04_an_object_without_end(start_receiver: StartReceiver, patient_stock:
 def test_g30_a_command_without_end(receiver: ReceiverProgram, patient_stock: StockScp) -> None:
     with Growth(patient_stock.cost) as growth:
         assert endless(patient_stock.port, control=COMMAND, total_bytes=64 * MIB) >= 64 * MIB
-    assert growth.bytes > 32 * MIB
+        growth.wait_for(32 * MIB)
     with Growth(receiver.cost) as growth:
         assert endless(receiver.port, control=COMMAND, total_bytes=64 * MIB) < SOCKET_BUFFERS
     assert growth.bytes <= 4 * MIB
@@ -376,27 +383,22 @@ def abort_transfers(port: int, count: int) -> None:
                 peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 
 
-def pipelined(port: int, *, count: int, size: int) -> tuple[int, list[int]]:
-    """Send objects without reading a reply, and only then the replies; return how many left, and the statuses."""
+def pipelined(port: int, *, count: int, size: int) -> list[int]:
+    """Send objects without reading a reply, and the replies only when nothing moves; return the statuses."""
     with Peer(port, seconds=60) as peer:
         assert peer.associate().kind == ASSOCIATE_AC
-        sent = 0
 
         def send() -> None:
-            nonlocal sent
             with suppress(OSError):
                 for number in range(count):
                     peer.send_object(small_object(f"1.2.3.{number}", size), sop_instance_uid=f"1.2.3.{number}")
-                    sent += 1
 
         thread = threading.Thread(target=send)
         thread.start()
-        thread.join(4)
-        ahead, statuses = sent, []
-        with suppress(TimeoutError):
-            statuses = [peer.status(seconds=30) for _ in range(count)]
+        thread.join(3)
+        statuses = [peer.status(seconds=30) for _ in range(count)]
         thread.join(30)
-    return ahead, statuses
+    return statuses
 
 
 def small_object(sop_instance_uid: str, size: int = 64) -> bytes:
@@ -411,29 +413,27 @@ def small_object(sop_instance_uid: str, size: int = 64) -> bytes:
 
 
 def test_a05_g29_objects_without_waiting_for_an_answer(start_receiver: StartReceiver, start_stock: StartStock) -> None:
-    """100 MiB of the table's 400: enough to tell a queue from back-pressure."""
+    """64 MiB of the table's 400: enough to tell a queue from back-pressure."""
     stock = start_stock(pause_seconds=0.2)
     with Growth(stock.cost) as growth:
-        ahead, _ = pipelined_without_reading(stock.port, count=100, size=MIB)
-    assert ahead == 100
-    assert growth.bytes > 64 * MIB
+        hang_up_after(stock.port, count=64, size=MIB)
+        growth.wait_for(32 * MIB)
     stock.kill()
 
-    receiver = start_receiver(pause_seconds=0.05)
+    receiver = start_receiver(pause_seconds=0.02)
     with Bystander(receiver.port) as bystander, Growth(receiver.cost) as growth:
-        _, statuses = pipelined(receiver.port, count=100, size=MIB)
-    assert growth.bytes <= 32 * MIB
-    assert statuses == [0] * 100
+        statuses = pipelined(receiver.port, count=64, size=MIB)
+    assert growth.bytes <= 16 * MIB  # 32 of 200
+    assert statuses == [0] * 64
     bystander.check()
 
 
-def pipelined_without_reading(port: int, *, count: int, size: int) -> tuple[int, list[int]]:
-    """As `pipelined`, of a sender that hangs up instead of reading."""
-    with Peer(port, seconds=20) as peer:
+def hang_up_after(port: int, *, count: int, size: int) -> None:
+    """Send objects and hang up instead of reading the replies."""
+    with Peer(port, seconds=30) as peer:
         assert peer.associate().kind == ASSOCIATE_AC
         for number in range(count):
             peer.send_object(small_object(f"1.2.3.{number}", size), sop_instance_uid=f"1.2.3.{number}")
-    return count, []
 
 
 def test_a06_g31_deflate_is_not_negotiated(receiver: ReceiverProgram) -> None:
@@ -468,18 +468,15 @@ def status_across_sigterm(program: ReceiverProgram | StockScp) -> int:
 
 
 def test_a22_damaged_conversations(receiver: ReceiverProgram, start_stock: StartStock) -> None:
-    """Tracebacks and stuck threads in the stock server, and names of patients in its log; none in ours."""
-    stock = start_stock(chatty=True)
-    before = stock.cost.threads
-    converse(stock.port, 100)
-    assert stock.log.count("Traceback") > 20
-    assert stock.log.count("ZZMARKER") > 20
-    assert stock.cost.threads >= before
+    """Tracebacks in the stock server; in ours none, nothing stuck, and no patient in the log."""
+    stock = start_stock()
+    converse(stock.port, 60)
+    assert stock.log.count("Traceback") > 10
     stock.kill()
 
     stored = len(receiver.stored())
     with Bystander(receiver.port) as bystander:
-        converse(receiver.port, 300)
+        converse(receiver.port, 200)
     bystander.check()
     assert len(receiver.stored()) >= stored
     assert "ZZMARKER" not in receiver.log
@@ -532,14 +529,6 @@ def talk(port: int, data: bytes) -> None:
         peer.socket.shutdown(socket.SHUT_WR)
         while peer.socket.recv(65_536):
             pass
-
-
-def test_a23_g19_a_peer_without_power_is_let_go(receiver: ReceiverProgram) -> None:
-    """No FIN and no RST, only silence within a PDU; with the network itself cut in test_long.py."""
-    with Peer(receiver.port) as peer:
-        assert peer.associate().kind == ASSOCIATE_AC
-        peer.send(STORE + p_data(1, bytes(10_000), control=0)[:5_000])
-        assert seconds_until_closed([peer], patience=12) <= 10 + 0.5
 
 
 def test_the_echo_of_the_bystander_is_a_real_one(receiver: ReceiverProgram) -> None:

@@ -27,7 +27,7 @@ class StockScp:
     """A stock pynetdicom server.
 
     `certificate` and `key` make it speak TLS, `look` makes it read every element, `decode` the pixels; `shut_down` lets
-    SIGTERM end it by pynetdicom's own means, `chatty` switches pynetdicom's log on.
+    SIGTERM end it by pynetdicom's own means.
     """
 
     def __init__(self, folder: Path, **options: Any) -> None:
@@ -76,13 +76,11 @@ class StockScp:
 
 def main(folder: Path, port: int, options: dict[str, Any]) -> None:
     """Serve until killed."""
-    from pynetdicom import AE, AllStoragePresentationContexts, debug_logger, evt
+    from pynetdicom import AE, AllStoragePresentationContexts, evt
     from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
     cap = int(options.get("memory_bytes", 4 * GIB))
     resource.setrlimit(resource.RLIMIT_AS, (cap, cap))
-    if options.get("chatty"):
-        debug_logger()
 
     def store(event: Any) -> int:
         dataset = event.dataset

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from harness.processes import wait_until
 from harness.wire import echo_seconds
 
 MIB = 1 << 20
@@ -74,6 +75,11 @@ class Growth:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.bytes = self._cost.peak_bytes - self._before
+
+    def wait_for(self, size: int, *, seconds: float = 15.0) -> None:
+        """Wait until the process has taken that much more; fails when it does not."""
+        grown = lambda: self._cost.peak_bytes - self._before >= size  # noqa: E731
+        wait_until(grown, seconds=seconds, what=f"memory did not grow by {size} bytes")
 
 
 class Bystander:
