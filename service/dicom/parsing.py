@@ -74,6 +74,7 @@ def parse_dataset_header(path: Path, keep: Collection[int] = ()) -> FileDataset:
         ) from error
 
 
+@quietly()
 def transfer_syntax_uid(path: Path) -> UID:
     """Return (0002,0010) of a Part 10 file; raises DicomStructureError when there is none."""
     try:
