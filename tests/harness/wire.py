@@ -5,6 +5,7 @@ Nothing here shares code with the node or with pynetdicom: a mistake made twice 
 """
 
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Iterable, Sequence
@@ -155,9 +156,12 @@ def fragments(context: int, data: bytes, *, size: int, control: int = 0) -> Iter
 class Peer:
     """A connection to a node that says what it is told to."""
 
-    def __init__(self, port: int, *, address: str = "127.0.0.1", seconds: float = 10.0) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=seconds, source_address=(address, 0))
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def __init__(
+        self, port: int, *, address: str = "127.0.0.1", seconds: float = 10.0, tls: ssl.SSLContext | None = None
+    ) -> None:
+        plain = socket.create_connection(("127.0.0.1", port), timeout=seconds, source_address=(address, 0))
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket = plain if tls is None else tls.wrap_socket(plain)
 
     def __enter__(self) -> Self:
         return self
@@ -266,11 +270,13 @@ def _results(items: bytes) -> Iterable[tuple[int, int]]:
         at += 4 + length
 
 
-def echo_seconds(port: int, *, address: str = "127.0.0.1", patience: float = 10.0, **titles: str) -> float:
+def echo_seconds(
+    port: int, *, address: str = "127.0.0.1", patience: float = 10.0, tls: ssl.SSLContext | None = None
+) -> float:
     """Do what a known peer does who asks whether the node is there; return how long it took. Raises when it fails."""
     started = time.monotonic()
-    with Peer(port, address=address, seconds=patience) as peer:
-        peer.send(associate_rq([ECHO_CONTEXT], **titles))
+    with Peer(port, address=address, seconds=patience, tls=tls) as peer:
+        peer.send(associate_rq([ECHO_CONTEXT]))
         answer = peer.read(seconds=patience)
         if answer.kind != ASSOCIATE_AC:
             raise ConnectionError(f"no association: PDU {answer.kind} {answer.payload.hex()}")
