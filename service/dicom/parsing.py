@@ -11,7 +11,7 @@ from typing import BinaryIO
 from pydicom import config as pydicom_config
 from pydicom.charset import python_encoding
 from pydicom.dataset import Dataset, FileDataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_file_meta_info, read_partial
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
@@ -25,6 +25,7 @@ pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE
 PARSE_FAULTS = (
     ArithmeticError,
     AttributeError,
+    BytesLengthException,
     EOFError,
     LookupError,
     MemoryError,

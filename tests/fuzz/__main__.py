@@ -7,12 +7,13 @@ What it finds lies in build/fuzz/finds; copy a find to tests/fuzz/regressions/TA
 import argparse
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import atheris
 
 with atheris.instrument_imports(include=["service", "pynetdicom.pdu", "pynetdicom.pdu_items"]):
-    from fuzz.targets import TARGETS
+    from fuzz.targets import TARGETS, Target
 
 from fuzz.mutation import FOLDER
 
@@ -47,8 +48,22 @@ def fuzz(target: str, seconds: int) -> None:
         str(corpus),
         str(FOLDER / "corpus" / target),
     ]
-    atheris.Setup(options, TARGETS[target])
+    atheris.Setup(options, kept(target))
     atheris.Fuzz()
+
+
+def kept(target: str) -> Target:
+    """Return the target; bytes at which it raises are kept as a file first."""
+
+    def run(data: bytes) -> None:
+        try:
+            TARGETS[target](data)
+        except Exception as error:
+            name = f"{target}--{type(error).__name__}-{sha256(data).hexdigest()[:8]}.bin"
+            (BUILD / "finds" / name).write_bytes(data)
+            raise
+
+    return run
 
 
 if __name__ == "__main__":
