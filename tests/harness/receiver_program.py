@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.dcmtk import Called
+from harness.markers import check
 from harness.processes import Program, free_port
 from harness.watched import Cost
 
@@ -23,8 +24,8 @@ TESTS = Path(__file__).resolve().parents[1]
 class ReceiverProgram:
     """A receiver on a free loopback port.
 
-    `node` are keys of config.yaml's section `node`, `limits` fields of the transport's `Limits`; `pause_seconds` is what
-    the receiver thinks before it answers, `networks` are where the known peer may be, `prefix` is a command that starts
+    `node` are keys of config.yaml's section `node`, `limits` fields of the transport's `Limits`; `pause_seconds` is
+    what the receiver thinks before it answers, `networks` are where the known peer may be, `prefix` is a command that starts
     it (in a namespace, under strace).
     """
 
@@ -60,6 +61,7 @@ class ReceiverProgram:
         if self._program is not None:
             self._program.stop(seconds=20)
             self._program = None
+            check(self.log, "the log of a receiver")
 
     @property
     def pid(self) -> int:
