@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Marker values in every element that can name a patient, and the search for them where no patient may ever be named."""
+"""Marker values in every element that can name a patient, and the search for them where none may be named."""
 
 import re
 from pathlib import Path

@@ -25,8 +25,8 @@ class ReceiverProgram:
     """A receiver on a free loopback port.
 
     `node` are keys of config.yaml's section `node`, `limits` fields of the transport's `Limits`; `pause_seconds` is
-    what the receiver thinks before it answers, `networks` are where the known peer may be, `prefix` is a command that starts
-    it (in a namespace, under strace).
+    what the receiver thinks before it answers, `networks` are where the known peer may be, `prefix` is a command that
+    starts it (in a namespace, under strace).
     """
 
     def __init__(

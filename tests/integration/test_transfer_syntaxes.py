@@ -245,6 +245,7 @@ def test_charset_files_arrive_bit_for_bit(tmp_path: Path) -> None:
     assert len(names) >= 10
     receiver = ReceiverProgram(tmp_path / "receiver")
     receiver.start()
+    compared = 0
     try:
         for number, name in enumerate(names, start=1):
             with warnings.catch_warnings(action="ignore"):
@@ -260,6 +261,8 @@ def test_charset_files_arrive_bit_for_bit(tmp_path: Path) -> None:
             assert store(receiver.port, dcmread(tmp_path / "sent.dcm"), data) == 0x0000
             kept = next(path for path in receiver.stored() if data_set_bytes(path) == data)
             assert raw_texts(dcmread(kept)) == texts
+            compared += len(texts)
+        assert compared >= len(names)
     finally:
         receiver.stop()
 
@@ -271,5 +274,4 @@ def raw_texts(dataset: FileDataset) -> dict[int, bytes]:
         element = dataset.get_item(tag)
         if element is not None and isinstance(element.value, bytes):
             found[tag] = element.value.rstrip(b" \0")
-    assert found
     return found
