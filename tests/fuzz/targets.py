@@ -13,9 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from service.dicom.codestream import check_jpeg, check_jpeg_2000, check_rle
-from service.dicom.header import read_attributes, read_identified_attributes, read_source_dataset
+from service.dicom.header import read_attributes, read_source_dataset
 from service.dicom.parsing import transfer_syntax_uid
 from service.dicom.pixels import SUPPORTED_TRANSFER_SYNTAXES
+from service.dicom.scan import Scanner
 from service.domain.errors import InputError, PixelError
 from service.transport.connection import Limits, PeerBrokeLimitError, PeerClosedError
 from service.transport.dimse import Command, decode_command, encode_command
@@ -27,6 +28,7 @@ Target = Callable[[bytes], None]
 
 IDENTITY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "PatientID", "AccessionNumber")
 _SUPPORTED = accepted_contexts(INPUT_SOP_CLASSES, SUPPORTED_TRANSFER_SYNTAXES)
+_SCANNER = Scanner()
 _MEMORY = "/dev/shm"  # noqa: S108 - a folder of random name in it
 _FOLDER = tempfile.TemporaryDirectory(prefix="fuzz-", dir=_MEMORY if Path(_MEMORY).is_dir() else None)
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -130,7 +132,7 @@ def data_set(data: bytes) -> None:
 
 
 def _admit(path: Path) -> dict[str, object]:
-    return dict(read_identified_attributes(path))
+    return dict(_SCANNER.scan(path))
 
 
 def _file(data: bytes) -> Path:
