@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test peers demo test check lint types imports models chaos bench soak clean
+.PHONY: help setup setup-test peers demo test check lint types imports models chaos bench soak attack fuzz clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -56,6 +56,14 @@ models: setup-test ## train the demonstration packages again from phantoms (abou
 
 chaos: setup-test peers ## kill, cut, fill, drain and starve the node (hours; CHAOS="--quick --only cut"); writes build/chaos.json
 	$(BIN)/python -m tests.chaos --out build/chaos.json $(CHAOS)
+
+attack: setup-test peers ## every attack of tests/attack, the long ones too (some need root)
+	$(BIN)/python -m pytest tests/attack -m "attack_long or not attack_long"
+
+FUZZ_SECONDS ?= 7200
+fuzz: setup-test ## fuzz the parsers of a peer's bytes for FUZZ_SECONDS (2 h); finds in build/fuzz/finds
+	$(BIN)/pip install --quiet --editable '.[cpu,fuzz]'
+	PYTHONPATH=tests:. $(BIN)/python -m fuzz --seconds $(FUZZ_SECONDS)
 
 bench: setup-test peers ## benchmarks against named peers (BENCH="--quick --only send"); writes build/benchmarks.json
 	$(BIN)/python -m tests.benchmarks --out build/benchmarks.json $(BENCH)

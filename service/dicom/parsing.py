@@ -75,6 +75,7 @@ def parse_dataset_header(path: Path, keep: Collection[int] = ()) -> FileDataset:
         ) from error
 
 
+@quietly()
 def transfer_syntax_uid(path: Path) -> UID:
     """Return (0002,0010) of a Part 10 file; raises DicomStructureError when there is none."""
     try:
@@ -87,8 +88,8 @@ def transfer_syntax_uid(path: Path) -> UID:
         raise DicomStructureError(
             f"file meta information cannot be parsed ({type(error).__name__}); write the file again"
         ) from error
-    if not uid:
-        raise DicomStructureError("(0002,0010) 'Transfer Syntax UID' is absent; PS3.10 7.1 requires it")
+    if not uid or not isinstance(uid, str):
+        raise DicomStructureError("(0002,0010) 'Transfer Syntax UID' is absent or no single UID; PS3.10 7.1 requires it")
     return UID(uid)
 
 

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 import yaml
 
 from harness.dcmtk import Called
+from harness.markers import check
 from harness.processes import Program, free_port, wait_until
 from service.storage.database import DATABASE_FILE
 from service.storage.statistics import SqlStatistics, StudyStatus
@@ -77,6 +78,7 @@ class NodeProgram:
             "close": {"quiet_seconds": 4, "settle_seconds": 1},
             "site": {"allow_demonstration": True},
             "http": {"port": self.http_port},
+            "log": {"level": "debug"},  # and whatever it says is searched for patients when the node ends
         }
 
     def storage_section(self, **changes: Any) -> dict[str, Any]:
@@ -97,11 +99,13 @@ class NodeProgram:
         if self._program is not None:
             self._program.kill()
             self._program = None
+            check(self.log, "the log of a node")
 
     def stop(self) -> None:
         if self._program is not None:
             self._program.stop(seconds=60)
             self._program = None
+            check(self.log, "the log of a node")
 
     def send_signal(self, number: signal.Signals) -> None:
         """Send a signal to the parent process."""

@@ -46,7 +46,7 @@ def _prepare(path: Path, target: Path, data: Path) -> str:
     if path.suffix.lower() in NO_DICOM or path.name.endswith(".nii.gz"):
         return ""
     target.parent.mkdir(parents=True, exist_ok=True)
-    if not _unpack(path, target):
+    if not unpack(path, target):
         return ""
     try:
         dataset = _read(target)
@@ -66,7 +66,8 @@ def _read(path: Path) -> FileDataset:
         return dcmread(path)
 
 
-def _unpack(path: Path, target: Path) -> bool:
+def unpack(path: Path, target: Path) -> bool:
+    """Copy a file to `target`, unpacked; False when the program to unpack it is missing."""
     if path.suffix == ".gz":
         target.write_bytes(gzip.decompress(path.read_bytes()))
         return True
