@@ -89,7 +89,7 @@ def transfer_syntax_uid(path: Path) -> UID:
             f"file meta information cannot be parsed ({type(error).__name__}); write the file again"
         ) from error
     if not uid or not isinstance(uid, str):
-        raise DicomStructureError("(0002,0010) 'Transfer Syntax UID' is absent or no single UID; PS3.10 7.1 requires it")
+        raise DicomStructureError("(0002,0010) 'Transfer Syntax UID' is absent or no single UID (PS3.10 7.1)")
     return UID(uid)
 
 
