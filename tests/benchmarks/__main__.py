@@ -4,6 +4,7 @@
 import argparse
 import json
 import re
+import signal
 import sys
 import tempfile
 import traceback
@@ -51,6 +52,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Iterable[Measurement]]] = {
 
 def main() -> None:
     """Run the chosen benchmarks, write one list of measurements and print a table."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is stopped then, and folders go
     options = _options()
     chosen = [name for name in BENCHMARKS if re.search(options.only, name)]
     if not chosen:

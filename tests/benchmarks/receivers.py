@@ -64,7 +64,7 @@ class BareReceiver:
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "tests.benchmarks.bare_receiver", str(self.folder / "data"), str(self.port)]
         self._program = Program(command, log=self.folder / "bare.log")
-        self._program.wait_for_port(self.port)
+        self._program.wait_for_port(self.port, seconds=120)
 
     def stop(self) -> None:
         if self._program is not None:
@@ -109,7 +109,7 @@ class PynetdicomReceiver(BareReceiver):
         files.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "pynetdicom", "storescp", str(self.port), "-od", str(files), "-q"]
         self._program = Program(command, log=self.folder / "pynetdicom.log")
-        self._program.wait_for_port(self.port)
+        self._program.wait_for_port(self.port, seconds=120)
 
     def empty(self) -> None:
         _unlink((self.folder / "files").iterdir())

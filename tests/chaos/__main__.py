@@ -4,6 +4,7 @@
 import argparse
 import json
 import re
+import signal
 import sys
 import tempfile
 import traceback
@@ -51,6 +52,7 @@ DATABASES = ("sqlite", "postgresql")
 
 def main() -> None:
     """Run the chosen scenarios on the chosen databases; exit status 1 when any does not pass."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is stopped then, and folders go
     options = _options()
     chosen = [name for name in SCENARIOS if re.search(options.only, name)]
     if not chosen:

@@ -10,10 +10,9 @@ from pathlib import Path
 
 from harness.dcmtk import storescu
 from harness.node import NodeProgram
-from models.phantoms.samples import draw_all
 from service.storage.statistics import StudyStatus
 from tests.chaos.journal import audit
-from tests.chaos.studies import CopiedStudy, copy_studies
+from tests.chaos.studies import CopiedStudy, copy_studies, drawn_sample
 from tests.chaos.verdict import Chaos, Verdict, stopwatch
 
 PATIENCE_SECONDS = 3_600.0
@@ -47,8 +46,7 @@ class Sender(threading.Thread):
 def run(chaos: Chaos) -> Verdict:
     """Send studies to a node that is killed again and again; return what became of them."""
     samples, sizes = chaos.folder / "samples", chaos.sizes
-    draw_all(samples)
-    studies = list(copy_studies(_cheap_first(samples), chaos.folder / "studies", count=sizes.studies))
+    studies = list(copy_studies(_cheap_first(samples, sizes.studies), chaos.folder / "studies", count=sizes.studies))
     with (
         stopwatch() as seconds,
         chaos.running_orthanc() as orthanc,
@@ -77,10 +75,9 @@ def run(chaos: Chaos) -> Verdict:
     )
 
 
-def _cheap_first(samples: Path) -> list[Path]:
+def _cheap_first(samples: Path, count: int) -> list[Path]:
     """Films more often than mammograms and CT: the run is about crashes, not about pixels."""
-    names = {path.name[0]: path for path in samples.iterdir() if path.is_dir()}
-    return [names[number] for number in "1232136214"]
+    return [drawn_sample(samples, number) for number in "1232136214"[:count]]
 
 
 def _kill_repeatedly(chaos: Chaos, node: NodeProgram) -> None:

@@ -10,7 +10,7 @@ from pydicom import dcmread
 from models.phantoms.dicom import PhantomStudy
 from models.phantoms.samples import SAMPLES
 
-FILM = "2-chest-film-normal"
+NORMAL_FILM = "2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +34,17 @@ def copy_studies(samples: list[Path], folder: Path, *, count: int) -> Iterator[C
 
 def film_studies(folder: Path, *, count: int) -> list[CopiedStudy]:
     """Return studies of one normal film each: the quickest to draw and to analyse."""
-    sample = folder / FILM
-    if not sample.exists():
-        sample.mkdir(parents=True)
-        next(each for each in SAMPLES if each.name == FILM).draw(sample)
-    return list(copy_studies([sample], folder / "films", count=count))
+    return list(copy_studies([drawn_sample(folder, NORMAL_FILM)], folder / "films", count=count))
+
+
+def drawn_sample(folder: Path, number: str) -> Path:
+    """Return the folder of the sample whose name begins with this number, drawn when it is first asked for."""
+    sample = next(each for each in SAMPLES if each.name.startswith(f"{number}-"))
+    target = folder / sample.name
+    if not target.exists():
+        target.mkdir(parents=True)
+        sample.draw(target)
+    return target
 
 
 def _copy(source: Path, target: Path, identity: PhantomStudy) -> Path:
