@@ -267,8 +267,8 @@ class Destination(Protocol):
     def send(self, objects: Sequence[EncodedObject]) -> Mapping[str, int | None]:
         """C-STORE the objects over one association.
 
-        Returns the DIMSE status by SOP Instance UID; None where none came because the association broke or the SOP
-        class was not accepted in negotiation.
+        Returns the DIMSE status by SOP Instance UID: 0x0122 where the SOP class was not accepted in negotiation, None
+        where no answer came because the association broke.
 
         Raises
         ------

@@ -38,7 +38,7 @@ from service.transport.sop_classes import (
     UNCOMPRESSED,
     VERIFICATION,
 )
-from service.transport.statuses import SUCCESS
+from service.transport.statuses import SOP_CLASS_NOT_SUPPORTED, SUCCESS
 from service.transport.tls import TlsClient, TlsError, failure_word
 
 PREAMBLE_BYTES = 132
@@ -161,7 +161,7 @@ class StoreScu:
     def _store(self, association: Requestor, item: EncodedObject, message_id: int) -> int | None:
         encoded = _payload(association, item)
         if encoded is None:
-            return None
+            return SOP_CLASS_NOT_SUPPORTED
         context, data_set = encoded
         elements = request(
             CommandField.C_STORE,

@@ -104,7 +104,7 @@ class CloseStudy:
     def _apply(
         self, transaction: LedgerTransaction, study: StudyRecord, *, decision: Decision, stale: bool
     ) -> RevisionRecord | None:
-        now = self._parts.now()
+        now = self._parts.steady()  # a clock that is set must not close a study, or keep it open
         transaction.studies.evaluated(study.id, at=now)
         if stale or decision.due_at > now:
             evaluate_at = now + PROBE_SECONDS if stale else decision.due_at

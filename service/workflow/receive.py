@@ -136,7 +136,7 @@ class StoreInstance:
         self, transaction: LedgerTransaction, *, instance: Instance, kept: ArrivedFile, peer: str
     ) -> tuple[StoreOutcome, bool]:
         """Return what became of the instance, and whether its file is of no use."""
-        studies, now = transaction.studies, self._parts.now()
+        studies, now = transaction.studies, self._parts.steady()
         if studies.is_result(instance.sop_instance_uid):
             return StoreOutcome.OWN_RESULT, True
         known = studies.find_instance(instance.sop_instance_uid)

@@ -112,8 +112,8 @@ def test_an_object_of_a_class_that_is_not_taken_has_no_status(
     other.save_as(tmp_path / "other.dcm")
     strange = encoded(tmp_path / "other.dcm")
     destination = scu(archive.port, "ARCHIVE")
-    assert destination.send([strange, *objects]) == {strange.sop_instance_uid: None, **all_stored(objects)}
-    assert destination.send([strange]) == {strange.sop_instance_uid: None}
+    assert destination.send([strange, *objects]) == {strange.sop_instance_uid: 0x0122, **all_stored(objects)}
+    assert destination.send([strange]) == {strange.sop_instance_uid: 0x0122}
 
 
 def test_reports_a_failure_status_per_object(objects: list[EncodedObject]) -> None:

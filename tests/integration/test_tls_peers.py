@@ -145,7 +145,7 @@ def test_a_peer_that_may_not_store_is_offered_an_echo_alone(tmp_path: Path) -> N
     item = encoded(ct_slice(tmp_path / "ct.dcm"))
     destination = site.sender()
     destination.echo()
-    assert destination.send([item]) == {item.sop_instance_uid: None}
+    assert destination.send([item]) == {item.sop_instance_uid: 0x0122}
     site.scp.drain(2)
     assert not site.received
 

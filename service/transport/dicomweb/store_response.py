@@ -16,7 +16,6 @@ from service.transport.statuses import PROCESSING_FAILURE, SUCCESS
 JSON_TYPE = "application/dicom+json"
 UID = re.compile(r"[0-9.]{1,64}")
 WARNING = 0xB000
-SOP_CLASS_NOT_SUPPORTED = 0x0122
 TRANSFER_SYNTAX_NOT_SUPPORTED = 0xC122
 """Failure reasons of PS3.18 table I.2-2 that a C-STORE has no need of: negotiation says them there."""
 

@@ -20,7 +20,6 @@ from service.transport.dicomweb.multipart import (
 )
 from service.transport.dicomweb.store_response import (
     JSON_TYPE,
-    SOP_CLASS_NOT_SUPPORTED,
     TRANSFER_SYNTAX_NOT_SUPPORTED,
     InstanceStatus,
     write_store_response,
@@ -29,6 +28,7 @@ from service.transport.statuses import (
     CANNOT_UNDERSTAND,
     OUT_OF_RESOURCES,
     PROCESSING_FAILURE,
+    SOP_CLASS_NOT_SUPPORTED,
     STORE_STATUS,
     SUCCESS,
 )

@@ -8,9 +8,9 @@ import pytest
 
 from service.cli.app import app
 from service.dicom.pixels import TRANSFER_SYNTAXES
-from service.transport.dicomweb.store_response import SOP_CLASS_NOT_SUPPORTED, TRANSFER_SYNTAX_NOT_SUPPORTED
+from service.transport.dicomweb.store_response import TRANSFER_SYNTAX_NOT_SUPPORTED
 from service.transport.sop_classes import INPUT_SOP_CLASSES
-from service.transport.statuses import PROCESSING_FAILURE, STORE_STATUS, SUCCESS
+from service.transport.statuses import PROCESSING_FAILURE, SOP_CLASS_NOT_SUPPORTED, STORE_STATUS, SUCCESS
 from service.workflow.commit import ASK_AGAIN, PERMANENT_REASONS
 from service.workflow.deliver import PERMANENT_STATUSES, is_permanent, is_taken
 from service.workflow.promise import CLASS_INSTANCE_CONFLICT, NO_SUCH_OBJECT
