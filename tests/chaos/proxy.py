@@ -57,24 +57,27 @@ class Proxy:
                 client, _address = self._listener.accept()
                 server = socket.create_connection(("127.0.0.1", self._server_port))
                 self._sockets += [client, server]
+                cut = threading.Event()
                 for source, sink, fault in ((client, server, self._up), (server, client, self._down)):
-                    threading.Thread(target=self._pump, args=(source, sink, fault), daemon=True).start()
+                    threading.Thread(target=self._pump, args=(source, sink, fault, cut), daemon=True).start()
 
-    def _pump(self, source: socket.socket, sink: socket.socket, fault: Fault) -> None:
+    def _pump(self, source: socket.socket, sink: socket.socket, fault: Fault, cut: threading.Event) -> None:
         passed = 0
         with suppress(OSError):
             if fault.cut_after_bytes == 0:
-                self._reset(source, sink)
+                self._reset(cut, source, sink)
             while data := source.recv(1 if fault.drip_seconds else 65_536):
                 time.sleep(fault.delay_seconds + fault.drip_seconds)
                 passes = data[: _room(fault, passed)]
                 sink.sendall(passes)
                 passed += len(data)
                 if fault.cut_after_bytes is not None and passed >= fault.cut_after_bytes:
-                    self._reset(source, sink)
-            sink.shutdown(socket.SHUT_WR)
+                    self._reset(cut, source, sink)
+            if not cut.is_set():  # else a FIN would overtake the RST
+                sink.shutdown(socket.SHUT_WR)
 
-    def _reset(self, *both: socket.socket) -> None:
+    def _reset(self, cut: threading.Event, *both: socket.socket) -> None:
+        cut.set()
         for each in both:
             each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             each.shutdown(socket.SHUT_RD)  # wakes the other direction
