@@ -135,6 +135,9 @@ class FolderDestination:
         if self.down:
             raise DestinationUnreachableError("down")
 
+    def interrupt(self) -> None:
+        self.down = True
+
     def stored(self) -> dict[str, int]:
         return {path.name: len(path.read_text()) for path in self.folder.iterdir()}
 

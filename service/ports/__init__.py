@@ -276,6 +276,9 @@ class Destination(Protocol):
             No association could be made.
         """
 
+    def interrupt(self) -> None:
+        """Break what is being sent, now and from now on: the node stops, and sends it again after its next start."""
+
     def echo(self) -> None:
         """C-ECHO; raises DestinationUnreachableError with what went wrong and what to check."""
 

@@ -112,3 +112,6 @@ class CommitmentPeer(Protocol):
 
     def report_commitment(self, report: CommitmentReport) -> None:
         """N-EVENT-REPORT: tell a modality that asked us; raises DeliveryError when it did not take it."""
+
+    def interrupt(self) -> None:
+        """Break what is under way, now and from now on: the node stops, and does it again after its next start."""

@@ -9,6 +9,7 @@ from typing import NoReturn, Self
 
 from service.transport.connection import Connection, Limits, PeerBrokeLimitError, PeerClosedError, ProtocolError
 from service.transport.dimse import Command, Elements, decode_command, encode_command
+from service.transport.interruption import CONNECT_SECONDS
 from service.transport.negotiation import Accepted, Answer, decode_accept, decode_reject, encode_request
 from service.transport.pdu import (
     ABORT_BY_USER,
@@ -67,7 +68,7 @@ class Requestor:
     @classmethod
     def connect(cls, host: str, port: int, *, patience_seconds: float, tls: TlsClient | None = None) -> Self:
         """Open the connection; raises OSError, or TlsError when the other side's certificate does not do, or ours."""
-        opened = socket.create_connection((host, port), timeout=patience_seconds)
+        opened = socket.create_connection((host, port), timeout=min(patience_seconds, CONNECT_SECONDS))
         if tls is not None:
             opened = tls.connect(opened, seconds=patience_seconds)
         return cls(Connection(opened), patience_seconds=patience_seconds)
@@ -77,6 +78,11 @@ class Requestor:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def socket(self) -> socket.socket:
+        """The socket, for ending the association from another thread."""
+        return self._connection.socket
 
     @property
     def established(self) -> bool:

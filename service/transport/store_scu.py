@@ -26,6 +26,7 @@ from service.transport import commitment
 from service.transport.commitment_scu import take_report, until_answer
 from service.transport.data_set import encode
 from service.transport.dimse import MEDIUM, CommandField, Elements, Tag, request
+from service.transport.interruption import OpenConnections
 from service.transport.negotiation import MAX_CONTEXTS, Accepted, rejection_text, silence_pynetdicom
 from service.transport.query_scu import find_instances
 from service.transport.requestor import AssociationRejectedError, Requestor
@@ -64,6 +65,7 @@ class StoreScu:
         silence_pynetdicom()
         self._settings = settings
         self._ae_title = ae_title
+        self._open = OpenConnections()
         self._tls = (
             TlsClient(settings.tls, host=settings.host, observer=observer, name=f"to-{settings.name}")
             if settings.tls is not None
@@ -86,6 +88,10 @@ class StoreScu:
                     break
                 statuses[item.sop_instance_uid] = self._store(association, item, number % 65_535 + 1)
         return statuses
+
+    def interrupt(self) -> None:
+        """Break every association; see `ports.Destination`."""
+        self._open.interrupt()
 
     def echo(self) -> None:
         """C-ECHO; raises DestinationUnreachableError with what went wrong and what to check."""
@@ -211,7 +217,7 @@ class StoreScu:
             raise self._unreachable(str(error)) from None
         except OSError as error:
             raise self._unreachable(_connect_text(error)) from None
-        with association:
+        with self._open.holding(association.socket), association:
             self._negotiate(association, contexts, scp_roles)
             yield association
 

@@ -41,6 +41,8 @@ RECONCILE_SECONDS = 60.0
 FORGET_AFTER_SECONDS = 7 * 86_400.0
 STUDY_CONCURRENCY = 4
 DELIVERY_CONCURRENCY = 2
+SENDING_SECONDS = 4.0
+"""Time that deliveries have to end when the node stops; an archive that hangs is cut off then."""
 MISSED_BEATS = 5
 """The reconciler is given up when it has not finished a pass for so many of its intervals."""
 
@@ -82,7 +84,16 @@ class Flow:
         self._stopping.set()
         if self._housekeeper.is_alive():
             self._housekeeper.join()
+        breaking = threading.Timer(SENDING_SECONDS, self._interrupt)
+        breaking.daemon = True
+        breaking.start()
         self._engine.shutdown(drain_seconds=drain_seconds)
+        breaking.cancel()
+
+    def _interrupt(self) -> None:
+        """Break what is still being sent: it is sent again after the next start, and no archive counts it twice."""
+        for peer in (*self._parts.destinations.values(), *self._parts.modalities.values()):
+            peer.interrupt()
 
     def problem(self) -> str:
         """Return "" while the flow works, or stops as it was told, else what only a restart of the node mends."""

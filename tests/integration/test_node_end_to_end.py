@@ -139,7 +139,7 @@ def test_other_bytes_under_a_known_uid_are_kept_aside_and_reported(
     wait_until(
         lambda: "dokuei_conflicts 1.0" in node.http("/metrics")[1], seconds=20, what="the conflict was not reported"
     )
-    (kept,) = (node.folder / "data" / "conflicts").iterdir()
+    (kept,) = (node.folder / "data" / "quarantine").iterdir()
     assert dcmread(kept).StudyDescription == "changed"
 
 

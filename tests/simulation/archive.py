@@ -66,6 +66,9 @@ class VirtualArchive:
         self.after_send()
         return statuses
 
+    def interrupt(self) -> None:
+        self.up = False
+
     def echo(self) -> None:
         self._connect("echo")
         if not self.echoes:

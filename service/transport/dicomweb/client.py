@@ -16,6 +16,7 @@ from service.ports import EncodedObject, Observer
 from service.settings import DestinationSettings
 from service.transport.deadline import Deadline, deadline
 from service.transport.dicomweb.store_response import JSON_TYPE, StoreResponseError, read_store_response
+from service.transport.interruption import CONNECT_SECONDS, OpenConnections
 from service.transport.statuses import CANNOT_UNDERSTAND, OUT_OF_RESOURCES
 from service.transport.tls import TlsClient, TlsError
 
@@ -71,6 +72,7 @@ class StowClient:
         self._settings = settings
         self._url = urlsplit(settings.url or "")
         self._host = self._url.hostname or ""
+        self._open = OpenConnections()
         self._tls = (
             TlsClient(settings.tls, host=self._host, observer=observer, name=settings.name) if settings.tls else None
         )
@@ -99,6 +101,10 @@ class StowClient:
                 f"answered HTTP {reply.status} with what is no Store Instances Response ({error}), so that nothing is "
                 "known to be stored; check that 'url' is a STOW-RS service"
             ) from error
+
+    def interrupt(self) -> None:
+        """Break every request; see `ports.Destination`."""
+        self._open.interrupt()
 
     def echo(self) -> None:
         """Ask for what is not there; raises DestinationUnreachableError with what went wrong and what to check."""
@@ -135,7 +141,8 @@ class StowClient:
                 connection.connect()
                 opened.append(connection.sock)
                 opened[0] = connection.sock = self._secure(connection.sock)
-                yield connection, watch
+                with self._open.holding(opened[0]):
+                    yield connection, watch
         except TlsError as error:
             raise self._unreachable(str(error)) from error
         except (OSError, http.client.HTTPException) as error:
@@ -147,7 +154,9 @@ class StowClient:
 
     def _make_connection(self) -> http.client.HTTPConnection:
         port = self._url.port or PORTS[self._url.scheme]
-        return http.client.HTTPConnection(self._host, port, timeout=self._settings.timeout_seconds)
+        return http.client.HTTPConnection(
+            self._host, port, timeout=min(self._settings.timeout_seconds, CONNECT_SECONDS)
+        )
 
     def _secure(self, connection: socket.socket) -> socket.socket:
         """Return the connection over TLS where the URL says so; without `tls`, the system's authorities vouch."""
