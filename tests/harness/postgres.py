@@ -65,8 +65,9 @@ class PostgresServer:
         self._run("pg_ctl", "stop", f"--mode={mode}", "--wait")
 
     def remove(self) -> None:
-        """Stop without care, and delete the cluster."""
-        self.stop("immediate")
+        """Stop without care, if it runs, and delete the cluster."""
+        if (self._data / "postmaster.pid").exists():
+            self.stop("immediate")
         shutil.rmtree(self.folder)
 
     def _run(self, program: str, *arguments: str) -> None:
