@@ -92,8 +92,10 @@ class Flow:
 
     def _interrupt(self) -> None:
         """Break what is still being sent: it is sent again after the next start, and no archive counts it twice."""
-        for peer in (*self._parts.destinations.values(), *self._parts.modalities.values()):
-            peer.interrupt()
+        for destination in self._parts.destinations.values():
+            destination.interrupt()
+        for modality in self._parts.modalities.values():
+            modality.interrupt()
 
     def problem(self) -> str:
         """Return "" while the flow works, or stops as it was told, else what only a restart of the node mends."""
