@@ -32,7 +32,7 @@ def marked(path: Path, target: Path) -> Path:
     dataset.PatientBirthDate = BIRTH_DATE
     dataset.private_block(0x0009, f"{MARK}37", create=True).add_new(0x10, "LO", f"{MARK}37")
     other, request = Dataset(), Dataset()
-    other.PatientID = f"{MARK}38"
+    other.PatientID, other.TypeOfPatientID = f"{MARK}38", "TEXT"
     request.ScheduledProcedureStepDescription = f"{MARK}39"
     dataset.OtherPatientIDsSequence, dataset.RequestAttributesSequence = [other], [request]
     target.parent.mkdir(parents=True, exist_ok=True)
