@@ -2,6 +2,7 @@
 """Settings of the process that must be made before its first thread starts."""
 
 import ctypes
+import resource
 
 M_ARENA_MAX = -8
 """mallopt(3): how many arenas malloc may make."""
@@ -17,3 +18,8 @@ def bound_malloc_arenas() -> bool:
     libc = ctypes.CDLL(None)
     mallopt = getattr(libc, "mallopt", None)
     return bool(mallopt is not None and mallopt(M_ARENA_MAX, ARENAS))
+
+
+def forbid_core_dumps() -> None:
+    """Let no crash write memory to disk, whatever the limit that the process was started with: it holds patients."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -4,7 +4,7 @@
 from pathlib import Path
 
 from service.bootstrap.node import Node
-from service.bootstrap.process import bound_malloc_arenas
+from service.bootstrap.process import bound_malloc_arenas, forbid_core_dumps
 from service.observability.logs import configure_logging
 from service.settings import load_settings
 
@@ -12,6 +12,7 @@ from service.settings import load_settings
 def run(config: Path) -> None:
     """Start the node and block until it has drained after SIGTERM or SIGINT."""
     bound_malloc_arenas()
+    forbid_core_dumps()
     settings = load_settings(config)
     with Node(settings, configure_logging(settings.log)) as node:
         node.wait()

@@ -39,3 +39,16 @@ libc.fflush(stream)
 
     assert arenas("bound") <= 2
     assert arenas("free") > 2
+
+
+def test_no_core_is_dumped_whatever_the_limit_was() -> None:
+    program = """
+import resource
+from service.bootstrap.process import forbid_core_dumps
+hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+forbid_core_dumps()
+print(resource.getrlimit(resource.RLIMIT_CORE))
+"""
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "(0, 0)"
