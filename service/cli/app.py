@@ -1,21 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The commands of `dokuei` and their help; each is a few lines over one module of this room."""
 
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from service import __version__
-from service.cli import check as check_command
-from service.cli import demo as demo_command
-from service.cli import doctor as doctor_command
-from service.cli import models as models_command
-from service.cli import quarantine as quarantine_command
-from service.cli import retry as retry_command
-from service.cli import route as route_command
-from service.cli import run as run_command
-from service.cli import status as status_command
 from service.cli.console import stop
 from service.domain.errors import DokueiError
 from service.settings import SettingsError
@@ -50,6 +42,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts inste
 DEFAULT_CONFIG = Path("config.yaml")
 
 
+def _command(name: str) -> Any:
+    """Return a command's module when it is called: loading all of them takes seconds, and --help needs none."""
+    return import_module(f"service.cli.{name}")
+
+
 @app.callback(invoke_without_command=True)
 def dokuei(
     context: typer.Context,
@@ -66,7 +63,7 @@ def dokuei(
 @app.command()
 def run(config: Config = DEFAULT_CONFIG) -> None:
     """Run the node until it is told to stop (SIGTERM or Ctrl-C: it finishes what it is receiving first)."""
-    run_command.run(config)
+    _command("run").run(config)
 
 
 @app.command()
@@ -77,7 +74,7 @@ def demo(
 
     `make demo` draws the sample studies first. Everything stays on loopback; nothing of it is for clinical use.
     """
-    raise typer.Exit(demo_command.demo(folder))
+    raise typer.Exit(_command("demo").demo(folder))
 
 
 @app.command()
@@ -86,7 +83,7 @@ def check(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
 
     Exit status 0 when the node would start with it, 2 when not.
     """
-    raise typer.Exit(check_command.check(config, as_json=as_json))
+    raise typer.Exit(_command("check").check(config, as_json=as_json))
 
 
 @app.command()
@@ -95,7 +92,7 @@ def doctor(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
 
     Exit status 0 when all is well, 1 when something needs attention.
     """
-    raise typer.Exit(doctor_command.doctor(config, as_json=as_json))
+    raise typer.Exit(_command("doctor").doctor(config, as_json=as_json))
 
 
 @app.command()
@@ -106,13 +103,13 @@ def route(
     as_json: Json = False,
 ) -> None:
     """Show which rule each study among the files would match, which pipelines it would get, and why or why not."""
-    raise typer.Exit(route_command.route(files, config, as_json=as_json))
+    raise typer.Exit(_command("route").route(files, config, as_json=as_json))
 
 
 @models_app.command("list")
 def models_list(config: ConfigOption = None, *, as_json: Json = False) -> None:
     """List the installed model packages."""
-    raise typer.Exit(models_command.list_installed(config, as_json=as_json))
+    raise typer.Exit(_command("models").list_installed(config, as_json=as_json))
 
 
 @models_app.command("check")
@@ -125,13 +122,13 @@ def models_check(
     as_json: Json = False,
 ) -> None:
     """Run every load check on packages: digests, contract, golden results on this machine."""
-    raise typer.Exit(models_command.check(folders or [], config, as_json=as_json))
+    raise typer.Exit(_command("models").check(folders or [], config, as_json=as_json))
 
 
 @app.command()
 def status(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
     """Show the studies of a node, its queues and destinations, from the ledger (the node may be running or not)."""
-    raise typer.Exit(status_command.status(config, as_json=as_json))
+    raise typer.Exit(_command("status").status(config, as_json=as_json))
 
 
 @app.command()
@@ -140,7 +137,7 @@ def retry(
     destination: Annotated[str | None, typer.Option(help="Only results for this destination.")] = None,
 ) -> None:
     """Send again what destinations refused for good; a running node picks it up within a minute."""
-    raise typer.Exit(retry_command.retry(config, destination))
+    raise typer.Exit(_command("retry").retry(config, destination))
 
 
 Identity = Annotated[
@@ -158,7 +155,7 @@ def quarantine_list(
     as_json: Json = False,
 ) -> None:
     """List what is kept aside, the latest first: when it came, why it is here, from which peer, how large it is."""
-    raise typer.Exit(quarantine_command.list_entries(config, limit=limit, identity=identity, as_json=as_json))
+    raise typer.Exit(_command("quarantine").list_entries(config, limit=limit, identity=identity, as_json=as_json))
 
 
 @quarantine_app.command("show")
@@ -166,7 +163,7 @@ def quarantine_show(
     number: Entry, config: Config = DEFAULT_CONFIG, *, identity: Identity = False, as_json: Json = False
 ) -> None:
     """Show one entry: what is wrong, where in the file (its structure up to there, no values), and what to do."""
-    raise typer.Exit(quarantine_command.show(config, number, identity=identity, as_json=as_json))
+    raise typer.Exit(_command("quarantine").show(config, number, identity=identity, as_json=as_json))
 
 
 @quarantine_app.command("release")
@@ -180,7 +177,7 @@ def quarantine_release(
 
     What could belong to another patient, or be another object than it says, is never let out: have it sent again.
     """
-    raise typer.Exit(quarantine_command.release(config, number, discard=discard))
+    raise typer.Exit(_command("quarantine").release(config, number, discard=discard))
 
 
 def main() -> None:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures that give a test a running peer and take it away again."""
 
+import fcntl
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -91,10 +93,16 @@ def start_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
 
 @pytest.fixture(scope="session")
 def phantom_studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sample studies of the demo, drawn once: one folder for each."""
-    folder = tmp_path_factory.mktemp("phantoms")
-    draw_all(folder)
-    return folder
+    """The sample studies of the demo, drawn once for all workers: one folder for each."""
+    base = tmp_path_factory.getbasetemp()
+    place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "phantoms"
+    place.mkdir(exist_ok=True)
+    with (place / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (place / "drawn").exists():
+            draw_all(place / "studies")
+            (place / "drawn").touch()
+    return place / "studies"
 
 
 @pytest.fixture(scope="session")

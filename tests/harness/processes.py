@@ -2,22 +2,31 @@
 """Starts and stops the programs that tests talk to."""
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 ENVIRONMENT = {**os.environ, "TCP_NODELAY": "1"}
 """DCMTK and Orthanc stall 40 ms per message without it."""
 
 
+FIRST_PORT, PORTS_PER_WORKER = 12_000, 2_000
+"""Below the kernel's own choices (32768 and up): no outgoing connection takes a port between its choice and its use."""
+
+
 def free_port() -> int:
-    """Return a TCP port of the loopback interface that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a TCP port of the loopback interface that nobody listens on, of this test worker's own range."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    while True:
+        port = FIRST_PORT + worker * PORTS_PER_WORKER + secrets.randbelow(PORTS_PER_WORKER)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def listens(port: int) -> bool:

@@ -115,8 +115,8 @@ def test_a_conflict_is_flushed_among_the_conflicts_before_it_is_answered(
     assert receiver.receive(1) == "stored"
     with receiver.traced() as trace:
         assert receiver.receive(1, pixel=9) == "conflict"
-    link = r"link(at)?\(.*/conflicts/[0-9a-f]{64}\.dcm\".*\) += 0$"
-    folder = r"fsync\(\d+<[^>]*/conflicts>\) += 0$"
+    link = r"link(at)?\(.*/quarantine/[0-9a-f]{64}\.dcm\".*\) += 0$"
+    folder = r"fsync\(\d+<[^>]*/quarantine>\) += 0$"
     unlink = r"unlink(at)?\(.*/instances/.*\) += 0$"
     in_order(trace.read_text(), *WRITTEN, *KEPT, link, folder, commit, unlink, ANSWERED)
 
