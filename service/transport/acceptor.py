@@ -123,7 +123,7 @@ class Association:
 
     def _negotiate(self) -> None:
         limits = self._limits
-        kind = self._reader.next_pdu(seconds=limits.negotiation_seconds, reason="negotiation_time")
+        kind = self._reader.next_pdu(seconds=limits.negotiation_seconds, reason="negotiation_time", whole=True)
         if kind != PduType.ASSOCIATE_RQ:
             raise ProtocolError
         pdu, self._contexts = self._services.admit(self._reader.body())

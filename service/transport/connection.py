@@ -38,6 +38,8 @@ class Limits:
     grace_seconds: float = 60
     connections: int = 64
     connections_per_address: int = 32
+    strangers: int = 16
+    """Connections from addresses of no peer, all together: they must not take the places of those that are."""
 
 
 class PeerBrokeLimitError(ConnectionError):

@@ -74,8 +74,10 @@ class PduReader:
         """Whether bytes that were received already wait to be read."""
         return self._start != self._end
 
-    def next_pdu(self, *, seconds: float, reason: str = "idle", on_tick: OnTick | None = None) -> int:
-        """Wait for the next PDU's header; returns its type.
+    def next_pdu(
+        self, *, seconds: float, reason: str = "idle", on_tick: OnTick | None = None, whole: bool = False
+    ) -> int:
+        """Wait for the next PDU's header; returns its type. With `whole`, `seconds` bound the PDU to its last byte.
 
         Raises
         ------
@@ -88,11 +90,11 @@ class PduReader:
         """
         if self._pdu_left:
             raise ProtocolError
+        ends = time.monotonic() + seconds
         if self._start == self._end:
             self._start = self._end = 0
-            ends = time.monotonic() + seconds
             self._end = self._connection.receive(self._view, ends=ends, reason=reason, on_tick=on_tick)
-        self._pdu_ends = time.monotonic() + self._limits.pdu_seconds
+        self._pdu_ends = ends if whole else time.monotonic() + self._limits.pdu_seconds
         kind, self._pdu_left = self._unpack(_PDU)
         self._check_length(kind)
         return kind

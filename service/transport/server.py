@@ -22,18 +22,13 @@ class Server:
 
     Parameters
     ----------
-    limits
-        How many connections there may be, in all and from one address.
     counts
         Connections by address; shared by the servers of one node, so that the bounds hold over all its ports.
     """
 
-    def __init__(
-        self, host: str, port: int, *, serve: Serve, dropped: Dropped, limits: Limits, counts: "ConnectionCounts"
-    ) -> None:
+    def __init__(self, host: str, port: int, *, serve: Serve, dropped: Dropped, counts: "ConnectionCounts") -> None:
         self._serve = serve
         self._dropped = dropped
-        self._limits = limits
         self._counts = counts
         self._closing = False
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -70,7 +65,7 @@ class Server:
             self._begin(connection, str(place[0]))
 
     def _begin(self, connection: socket.socket, address: str) -> None:
-        reason = self._counts.enter(address, self._limits)
+        reason = self._counts.enter(address)
         if reason:
             self._dropped(reason, address)
             connection.close()
@@ -90,25 +85,37 @@ class Server:
 
 
 class ConnectionCounts:
-    """How many connections there are from each address."""
+    """How many connections there are from each address, within limits.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    is_known
+        Whether an address is one of the peers'; the others share a few places of their own.
+    """
+
+    def __init__(self, limits: Limits, *, is_known: Callable[[str], bool]) -> None:
+        self._limits = limits
+        self._is_known = is_known
         self._lock = threading.Lock()
-        self._open: Counter[str] = Counter()
+        self._peers: Counter[str] = Counter()
+        self._strangers: Counter[str] = Counter()
 
-    def enter(self, address: str, limits: Limits) -> str:
+    def enter(self, address: str) -> str:
         """Count one more connection; returns why it may not be, "" when it may."""
+        known = self._is_known(address)
+        counts, most = (self._peers, self._limits.connections) if known else (self._strangers, self._limits.strangers)
         with self._lock:
-            if self._open.total() >= limits.connections:
-                return "connections"
-            if self._open[address] >= limits.connections_per_address:
+            if counts.total() >= most:
+                return "connections" if known else "strangers"
+            if counts[address] >= self._limits.connections_per_address:
                 return "connections_per_address"
-            self._open[address] += 1
+            counts[address] += 1
             return ""
 
     def leave(self, address: str) -> None:
         """Count one connection less."""
+        counts = self._peers if self._is_known(address) else self._strangers
         with self._lock:
-            self._open[address] -= 1
-            if not self._open[address]:
-                del self._open[address]
+            counts[address] -= 1
+            if not counts[address]:
+                del counts[address]

@@ -24,6 +24,7 @@ from service.transport.admission import (
     find_peer,
     permissions,
     permitted,
+    plain_address,
     rejection,
 )
 from service.transport.certificates import peer_identity
@@ -116,14 +117,14 @@ class StoreScp:
 
     def start(self) -> None:
         """Listen; returns at once. Raises OSError when a port is taken."""
-        counts = ConnectionCounts()
+        counts = ConnectionCounts(self._limits, is_known=self._is_known)
         if self.node.port is not None:
             self._listen(self.node.port, self._serve, counts)
         if self._tls is not None:
             self._listen(self._tls.port, self._serve_tls, counts)
 
     def _listen(self, port: int, serve: Serve, counts: ConnectionCounts) -> None:
-        server = Server(self.node.host, port, serve=serve, dropped=self.dropped, limits=self._limits, counts=counts)
+        server = Server(self.node.host, port, serve=serve, dropped=self.dropped, counts=counts)
         self._servers.append(server)
         server.start()
 
@@ -143,6 +144,10 @@ class StoreScp:
         for association in left:
             association.abort()
         return not any(association.busy for association in left)
+
+    def _is_known(self, address: str) -> bool:
+        place = plain_address(address)
+        return any(place in network for peer in self.peers for network in peer.address)
 
     def rejection(self, caller: Caller) -> Rejection | None:
         """Return why an association is refused; None when it is not."""

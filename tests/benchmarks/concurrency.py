@@ -79,8 +79,8 @@ def serve_threads(port: int, folder: Path) -> None:
     def serve(connection: socket.socket, _address: str) -> None:
         Association(Connection(connection), Session(folder), limits=LIMITS).run()
 
-    counts = ConnectionCounts()
-    Server("127.0.0.1", port, serve=serve, dropped=print, limits=LIMITS, counts=counts).start()
+    counts = ConnectionCounts(LIMITS, is_known=lambda _address: True)
+    Server("127.0.0.1", port, serve=serve, dropped=print, counts=counts).start()
     threading.Event().wait()
 
 
