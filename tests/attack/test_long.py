@@ -135,4 +135,4 @@ def test_a23_a_cut_cable_is_noticed(
         assert time.monotonic() - started <= seconds
     finally:
         sender.kill()
-        sender.wait()
+        sender.communicate()
