@@ -79,10 +79,11 @@ def believed_length(port: int, *, associated: bool, length: int) -> int:
 
 @pytest.mark.parametrize(("associated", "length"), [(False, 0xFFFFFFF0), (True, 0x7FFFFFFF)], ids=["A01", "A01b"])
 def test_a01_a_length_of_gigabytes_is_not_believed(
-    receiver: ReceiverProgram, patient_stock: StockScp, associated: bool, length: int
+    receiver: ReceiverProgram, start_stock: StartStock, associated: bool, length: int
 ) -> None:
-    with Growth(patient_stock.cost) as growth:
-        sent = believed_length(patient_stock.port, associated=associated, length=length)
+    stock = start_stock()  # of its own: one that was attacked before takes the memory that it freed then
+    with Growth(stock.cost) as growth:
+        sent = believed_length(stock.port, associated=associated, length=length)
         growth.wait_for(56 * MIB)
     assert sent == 64 * MIB
 
@@ -260,7 +261,7 @@ def test_a08_sub_items_without_number(receiver: ReceiverProgram, patient_stock: 
     with Peer(patient_stock.port, seconds=60) as peer:
         peer.send(many_items(100_000))
         peer.read(seconds=60)
-    assert patient_stock.cost.cpu_seconds - before > 1
+    assert patient_stock.cost.cpu_seconds - before > 0.3
 
     before = receiver.cost.cpu_seconds
     started = time.monotonic()
