@@ -25,7 +25,7 @@ EXECUTOR_ID = "dokuei-1"
 """Stable: a node recovers only its own tasks. The data folder's lock sees to it that there is one node."""
 MAX_RECOVERY_ATTEMPTS = 5
 """A task that took the process down this often is set aside; the reconciler brings it back under a new name."""
-POLLING_SECONDS = 0.1
+POLLING_SECONDS = 0.2
 STUCK_SECONDS = 30.0
 """A task marked as running that this process has not run for this long is nobody's."""
 TASK_WORKFLOW = "task"
