@@ -34,7 +34,7 @@ demo: setup ## send phantom studies through the node into a small archive; pictu
 	$(BIN)/dokuei demo build/demo
 
 test: setup-test peers check ## everything that CI runs: style, types, import rules, unit, contract, integration
-	$(BIN)/python -m pytest -n 4
+	$(BIN)/python -m pytest -n 4 --reruns 1 -raR
 
 check: lint types imports
 
