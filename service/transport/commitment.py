@@ -129,7 +129,7 @@ def decode_report(dataset: Dataset) -> CommitmentReport:
         transaction_uid=_text(dataset, "TransactionUID"),
         committed=tuple(_reference(item) for item in _sequence(dataset, "ReferencedSOPSequence")),
         failed=tuple(
-            CommitmentFailure(reference=_reference(item), reason=int(item.get("FailureReason") or NO_SUCH_OBJECT))
+            CommitmentFailure(reference=_reference(item), reason=_reason(item))
             for item in _sequence(dataset, "FailedSOPSequence")
         ),
     )
@@ -168,6 +168,13 @@ def _sequence(dataset: Dataset, keyword: str) -> Iterator[Dataset]:
         yield from dataset.get(keyword) or ()
     except Exception as error:  # noqa: BLE001 - pydicom parses when it is asked, see `decode`
         raise UnreadableError(f"{keyword}: {type(error).__name__}") from None
+
+
+def _reason(item: Dataset) -> int:
+    try:
+        return int(item.get("FailureReason") or NO_SUCH_OBJECT)
+    except Exception as error:  # noqa: BLE001 - see `_sequence`; several values are no number either
+        raise UnreadableError(f"FailureReason: {type(error).__name__}") from None
 
 
 def _text(dataset: Dataset, keyword: str) -> str:
