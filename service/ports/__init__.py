@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from service.domain.event import Event
 from service.domain.instance import Instance
+from service.domain.profile import DEFAULT_PROFILE, EncodingProfile
 from service.domain.result import PackageIdentity, PipelineResult, Priority
 from service.domain.study import Completeness, Refusal, Selection
 from service.ports.analyst import (
@@ -230,7 +231,7 @@ class ResultContext:
     `sources` are the input instances (headers are read from their files when needed); `revision` is 1 for a study's
     first result; `predecessor_sop_instance_uids` are the SR instances that this revision supersedes.
     `may_raise` says whether the site lets this package's score raise a priority; where it does not, a priority that is
-    urgent comes from a routing rule, and no result may claim it.
+    urgent comes from a routing rule, and no result may claim it. `profile` is how the destination wants it written.
     """
 
     sources: tuple[Instance, ...]
@@ -238,16 +239,23 @@ class ResultContext:
     priority: Priority
     predecessor_sop_instance_uids: tuple[str, ...] = ()
     may_raise: bool = True
+    profile: EncodingProfile = DEFAULT_PROFILE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedObject:
-    """A result object as a DICOM file: deterministic UIDs, byte-identical for the same result."""
+    """A result object as a DICOM file: deterministic UIDs, byte-identical for the same result.
+
+    Objects with the same `slot` say the same thing in different SOP classes: a destination is sent the one of lowest
+    `rank` that it accepts, and none of the others. An object with no `slot` stands for itself.
+    """
 
     kind: ResultKind
     sop_class_uid: str
     sop_instance_uid: str
     path: Path
+    slot: str = ""
+    rank: int = 0
 
 
 class ResultEncoder(Protocol):

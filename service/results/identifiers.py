@@ -2,8 +2,10 @@
 """Derives every UID of a result from what the result is made of, so that a re-run writes the same objects."""
 
 import json
+from dataclasses import asdict
 from uuid import UUID, uuid5
 
+from service.domain.profile import DEFAULT_PROFILE, EncodingProfile
 from service.domain.result import PipelineResult
 
 SERVICE = "dokuei"
@@ -22,17 +24,26 @@ def derived_uid(*parts: object) -> str:
     return f"2.25.{uuid5(NAMESPACE, name).int}"
 
 
-def result_uid(result: PipelineResult, role: str, *, revision: int = 1) -> str:
+def result_uid(
+    result: PipelineResult, role: str, *, revision: int = 1, profile: EncodingProfile = DEFAULT_PROFILE
+) -> str:
     """Return the UID that plays `role` in this result.
 
     Revision and outcome take part: a later revision, or a retry that ends differently, is another object, and an
-    archive that holds the first one must not mistake the second for it.
+    archive that holds the first one must not mistake the second for it. So is what another profile makes of it.
     """
     package = result.package
     identity = [package.name, package.version, package.sha256] if package else ["", "", ""]
     inputs = sorted(result.input_sop_instance_uids)
     study = [result.study_instance_uid, result.pipeline, result.outcome.value, revision]
-    return derived_uid(SERVICE, *identity, *study, inputs, role)
+    return derived_uid(SERVICE, *identity, *study, inputs, role, *_choices(profile))
+
+
+def _choices(profile: EncodingProfile) -> list[list[list[object]]]:
+    """Return what the profile chooses beside the defaults; a choice that does not exist yet changes no UID."""
+    default = asdict(DEFAULT_PROFILE)
+    chosen: list[list[object]] = [[name, value] for name, value in asdict(profile).items() if value != default[name]]
+    return [chosen] if chosen else []
 
 
 def sr_sop_instance_uid(result: PipelineResult, *, revision: int) -> str:
