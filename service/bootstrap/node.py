@@ -127,6 +127,7 @@ class Node:
         migrate(database)
         engine = DbosEngine(database)
         ledger = SqlLedger(database, root=folder.root, enqueue=engine.enqueue, check=lock.check if lock else None)
+        self._parts.callback(ledger.close)
         trail = audit_trail(settings)
         self._parts.enter_context(auditing(settings, trail, ledger, alerts=self._alerts, observer=self._observe))
         store = FileStore(

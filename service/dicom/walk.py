@@ -313,7 +313,12 @@ class Walk:
     # --- keeping -----------------------------------------------------------------------------------------------------
 
     def _keep(self, node: Wanted, tag: int, vr: str, place: tuple[int, int]) -> None:
-        raw = self._read(*place) if place[1] <= MAX_KEPT_BYTES else b""
+        position, length = place
+        at = position - self._base
+        if at >= 0 and at + length <= len(self._window):  # nearly always; a call less for each
+            raw = self._window[at : at + length] if length <= MAX_KEPT_BYTES else b""
+        else:
+            raw = self._read(position, length) if length <= MAX_KEPT_BYTES else b""
         if tag == CHARACTER_SET:
             self._check_character_set(raw, place[0])
         if node.identity:

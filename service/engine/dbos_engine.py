@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
 
 from service.engine.disk_full import retry_when_disk_is_full
+from service.engine.looking import Looking
 from service.ports.engine import Task, TaskHandler
 
 APPLICATION_NAME = "dokuei"
@@ -52,6 +53,8 @@ class DbosEngine:
         self._polling_seconds = polling_seconds
         self._handlers: dict[str, TaskHandler] = {}
         self._queues: dict[str, int] = {}
+        self._queue_of: dict[str, str] = {}
+        self._looking = Looking(time.monotonic)
         self._running: set[str] = set()
         self._lock = threading.Lock()
         self._launched = threading.Event()
@@ -82,6 +85,8 @@ class DbosEngine:
         if task.delay_seconds > 0:
             options["delay_seconds"] = task.delay_seconds
         self._launched_client().enqueue_in_transaction(connection, options, task.handler, task.row_id, task.task_id)
+        self._queue_of[task.handler] = task.queue
+        self._looking.expect(task.queue, delay_seconds=task.delay_seconds)
 
     def live(self, task_ids: Collection[str]) -> frozenset[str]:
         """Return the tasks that wait, or that this process is running."""
@@ -101,9 +106,10 @@ class DbosEngine:
         """Start DBOS on our database; it re-enqueues what this node left running."""
         retry_when_disk_is_full(self._database)
         _quiet_logging()
-        DBOS(config=self._configuration())
+        dbos = DBOS(config=self._configuration())
         self._register_workflow()
         DBOS.launch()
+        self._look_less_often(dbos)
         self._client = DBOSClient(
             system_database_engine=self._database,
             serializer=DBOSPortableJSONSerializer(),
@@ -143,6 +149,20 @@ class DbosEngine:
         rows = DBOS.list_workflows(workflow_ids=task_ids, load_input=False, load_output=False)
         return [row.workflow_id for row in rows if self._is_live(row.workflow_id, row.status, row.updated_at)]
 
+    def _look_less_often(self, dbos: DBOS) -> None:
+        """Let DBOS ask the database about a queue only when that is worthwhile.
+
+        It asks for the scopes of a queue before each look, and looks into each of them (`queue_worker_thread`); a test
+        shows that the version which is installed still does.
+        """
+        database: Any = dbos._sys_db  # it has no setting for this
+        scopes = database.dequeue_scopes
+
+        def worthwhile(queue: str) -> list[str | None]:
+            return scopes(queue) if queue not in self._queues or self._looking.worthwhile(queue) else []
+
+        database.dequeue_scopes = worthwhile
+
     def _register_workflow(self) -> None:
         def run(handler: str, row_id: int, task_id: str) -> None:  # DBOS writes on it, which a method does not take
             self._run(handler, row_id, task_id)
@@ -153,6 +173,8 @@ class DbosEngine:
         self._launched.wait()  # what an earlier process left begins before `launch` is through
         with self._marked_running(task_id):
             self._handlers[handler](row_id, task_id)
+        if handler in self._queue_of:
+            self._looking.expect(self._queue_of[handler])  # there is room for the next
 
     @contextmanager
     def _marked_running(self, task_id: str) -> Iterator[None]:

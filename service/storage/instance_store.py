@@ -35,6 +35,7 @@ class FileStore:
 
     def __init__(self, folder: DataFolder, *, reserve_bytes: int, flush: bool = True) -> None:
         self._folder = folder
+        self._root, self._incoming, self._instances = map(str, (folder.root, folder.incoming, folder.instances))
         self._reserve_bytes = reserve_bytes
         self._flush = flush
         self._moving = threading.Lock()
@@ -53,21 +54,39 @@ class FileStore:
         header = file_meta(
             sop_class_uid=sop_class_uid, sop_instance_uid=sop_instance_uid, transfer_syntax_uid=transfer_syntax_uid
         )
-        path = self._folder.incoming / f"{secrets.token_hex(16)}.part"
-        with _removed_on_error(path), _opened(path) as descriptor:
-            digest, size_bytes = _write(descriptor, header, dataset)
-            self._flush_file(descriptor)
+        path = f"{self._incoming}/{secrets.token_hex(16)}.part"
+        try:
+            digest, size_bytes = self._write_file(path, header, dataset)
+        except BaseException:
+            with suppress(OSError):  # the disk is failing: the next start deletes it
+                Path(path).unlink()
+            raise
         name = hashlib.sha256(header + digest).hexdigest()
-        return ArrivedFile(path=path, name=name, sha256=digest.hex(), size_bytes=size_bytes)
+        return ArrivedFile(path=Path(path), name=name, sha256=digest.hex(), size_bytes=size_bytes)
+
+    def _write_file(self, path: str, header: bytes, dataset: Iterable[bytes | memoryview]) -> tuple[bytes, int]:
+        """Return the data set's digest and size; errors of reading pass through untouched."""
+        try:
+            descriptor = os.open(path, NEW_FILE, 0o600)
+        except OSError as error:
+            raise _as_storage_error(error) from error
+        try:
+            written = _write(descriptor, header, dataset)
+            self._flush_file(descriptor)
+        finally:
+            with _storage_errors():
+                os.close(descriptor)
+        return written
 
     def keep(self, arrived: ArrivedFile) -> Path:
         """Move the file to its shelf; its name is a digest of all its content, so that a retry lands on itself."""
-        target = self._folder.instances / arrived.name[:2] / f"{arrived.name}.dcm"
+        shelf = f"{self._instances}/{arrived.name[:2]}"
+        target = Path(f"{shelf}/{arrived.name}.dcm")
         with _storage_errors():
             with self._moving:
                 self._note(target)
                 arrived.path.rename(target)
-            self._flush_folder(target.parent)
+            self._flush_folder(shelf)
         return target
 
     def set_aside(self, arrived: ArrivedFile) -> Path:
@@ -97,8 +116,8 @@ class FileStore:
 
     def discard(self, arrived: ArrivedFile) -> None:
         """Delete the file."""
-        with _storage_errors():
-            arrived.path.unlink(missing_ok=True)
+        with _storage_errors(), suppress(FileNotFoundError):
+            arrived.path.unlink()
 
     def result_folder(self, job_key: str) -> Path:
         """Return `results/<job key>`."""
@@ -138,7 +157,7 @@ class FileStore:
 
     def _check_space(self) -> None:
         with _storage_errors():
-            problem = space_problem(self._folder.root, self._reserve_bytes)
+            problem = space_problem(self._root, self._reserve_bytes)
         if problem:
             raise OutOfSpaceError(problem)
 
@@ -147,7 +166,7 @@ class FileStore:
             with _storage_errors():
                 os.fsync(descriptor)
 
-    def _flush_folder(self, folder: Path) -> None:
+    def _flush_folder(self, folder: Path | str) -> None:
         if self._flush:
             flush_folder(folder)
 
@@ -180,27 +199,6 @@ def _write_all(descriptor: int, pieces: Sequence[bytes | memoryview]) -> None:
             rest = rest[os.write(descriptor, rest) :]
     except OSError as error:
         raise _as_storage_error(error) from error
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    with _storage_errors():
-        descriptor = os.open(path, NEW_FILE, 0o600)
-    try:
-        yield descriptor
-    finally:
-        with _storage_errors():
-            os.close(descriptor)
-
-
-@contextmanager
-def _removed_on_error(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        with suppress(OSError):  # the disk is failing: the next start deletes it
-            path.unlink(missing_ok=True)
-        raise
 
 
 @contextmanager

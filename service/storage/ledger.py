@@ -20,7 +20,7 @@ from service.storage.circuits import SqlCircuits
 from service.storage.commit_group import CommitGroup
 from service.storage.commitments import SqlCommitments
 from service.storage.deliveries import SqlDeliveries
-from service.storage.dialect import SQLITE
+from service.storage.dialect import SQLITE, execute
 from service.storage.jobs import SqlJobs
 from service.storage.orders import SqlOrders
 from service.storage.postgresql import lock_for_writing
@@ -89,6 +89,7 @@ class SqlLedger:
         self._enqueue = enqueue
         self._check = check
         self._turn = threading.Lock()
+        self._writer: sa.Connection | None = None
         self._group = CommitGroup(self.transaction)
 
     @contextmanager
@@ -101,7 +102,7 @@ class SqlLedger:
     @contextmanager
     def transaction(self) -> Iterator[SqlTransaction]:
         """Open a transaction that holds the database's write lock from its beginning."""
-        with self._own_turn(), self._connected() as connection, connection.begin():
+        with self._own_turn(), self._writing() as connection, connection.begin():
             _begin_writing(connection)
             if self._check is not None:
                 self._check(connection)
@@ -125,16 +126,44 @@ class SqlLedger:
             self._turn.release()
 
     @contextmanager
-    def _connected(self) -> Iterator[sa.Connection]:
-        try:
-            with self._engine.connect() as connection:
+    def _writing(self) -> Iterator[sa.Connection]:
+        """Lend the connection that all writers use in turn; a server's is taken anew each time, for it may be gone."""
+        if self._engine.dialect.name != SQLITE:
+            with self._connected() as connection:
                 yield connection
-        except IntegrityError:
-            raise  # our own mistake, which no other disk and no later time mends
-        except (DBAPIError, PoolTimeoutError) as error:
-            raise StorageError(f"the ledger refused a transaction: {type(error).__name__}") from error
-        except ConfigurationError as error:  # a server that changed while we ran
-            raise StorageError(f"the ledger refused a transaction: {error}") from error
+            return
+        with _errors():
+            connection, self._writer = self._writer or self._engine.connect(), None
+            try:
+                yield connection
+            except BaseException:
+                connection.close()
+                raise
+            self._writer = connection
+
+    def close(self) -> None:
+        """Give the connection of the writers back."""
+        with self._own_turn():
+            writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
+
+    @contextmanager
+    def _connected(self) -> Iterator[sa.Connection]:
+        with _errors(), self._engine.connect() as connection:
+            yield connection
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError:
+        raise  # our own mistake, which no other disk and no later time mends
+    except (DBAPIError, PoolTimeoutError) as error:
+        raise StorageError(f"the ledger refused a transaction: {type(error).__name__}") from error
+    except ConfigurationError as error:  # a server that changed while we ran
+        raise StorageError(f"the ledger refused a transaction: {error}") from error
 
 
 def _begin_reading(connection: sa.Connection) -> None:
@@ -146,6 +175,6 @@ def _begin_reading(connection: sa.Connection) -> None:
 
 def _begin_writing(connection: sa.Connection) -> None:
     if connection.dialect.name == SQLITE:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        execute(connection, "BEGIN IMMEDIATE")
         return
     lock_for_writing(connection)

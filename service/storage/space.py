@@ -8,7 +8,7 @@ MIN_FREE_INODES = 0.05
 """Share of a file system's inodes; below it nothing is taken in (a full table refuses every new file, results too)."""
 
 
-def space_problem(folder: Path, reserve_bytes: int) -> str:
+def space_problem(folder: Path | str, reserve_bytes: int) -> str:
     """Return "" while there is room, else what is short and what to do.
 
     Raises

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from dbos._dbos import _get_dbos_instance
 
 from service.engine import DbosEngine, dbos_engine
 from service.engine.disk_full import retry_when_disk_is_full
+from service.engine.looking import LOOK_ANYWAY_SECONDS, Looking
 from service.ports import Task, TaskHandler
 from service.storage import create_database
 
@@ -215,3 +217,43 @@ def test_an_engine_whose_queues_nobody_serves_has_a_problem(
         wait(lambda: made.engine.problem() == "")
         made.engine.declare_queue("another", concurrency=1)  # after launch: nobody serves it
         assert "'another'" in made.engine.problem()
+
+
+def test_dbos_asks_the_database_only_where_something_is_expected(tmp_path: Path) -> None:
+    """Fails with a DBOS that asks in another way: an idle node would then cost a sixth of a core again."""
+    done = threading.Event()
+    with bench(tmp_path, lambda *_: done.set()) as made:
+        asked = _count_looks()
+        time.sleep(LOOK_ANYWAY_SECONDS + 1)
+        idle = len(asked)
+        assert 1 <= idle <= 4
+        started = time.monotonic()
+        made.enqueue("expected")
+        assert done.wait(LOOK_ANYWAY_SECONDS), "it waited for the look that each queue gets anyway"
+        time.sleep(1.5 - min(1.0, time.monotonic() - started))
+        assert len(asked) - idle >= 2
+
+
+def test_a_task_that_nobody_expects_is_found(tmp_path: Path) -> None:
+    done = threading.Event()
+    with bench(tmp_path, lambda *_: done.set()) as made:
+        made.engine._looking = Looking(time.monotonic)
+        made.engine._looking.worthwhile("one")
+        expect, made.engine._looking.expect = made.engine._looking.expect, lambda *_, **__: None  # type: ignore[method-assign]
+        made.enqueue("unexpected")
+        made.engine._looking.expect = expect  # type: ignore[method-assign]
+        assert done.wait(LOOK_ANYWAY_SECONDS + 5)
+
+
+def _count_looks() -> list[str]:
+    """Note the queue of every statement that takes tasks out of it."""
+    asked: list[str] = []
+    database: Any = _get_dbos_instance()._sys_db
+    original = database.start_queued_workflows
+
+    def noting(queue: Any, *arguments: Any, **options: Any) -> Any:
+        asked.append(queue.name)
+        return original(queue, *arguments, **options)
+
+    database.start_queued_workflows = noting  # type: ignore[method-assign]
+    return asked
