@@ -7,6 +7,7 @@ long values, whatever is out of line) leaves the loop for a method of its own.
 """
 
 import os
+import re
 import struct
 from dataclasses import dataclass
 from typing import NoReturn
@@ -22,9 +23,9 @@ from service.domain.fault import Fault
 from service.domain.instance import Scalar
 
 MAX_DEPTH = 32
-MAX_ITEMS = 500_000
-MAX_ELEMENTS = 400_000
-"""Ten times what an enhanced multi-frame object of 500 slices has."""
+MAX_ITEMS = 250_000
+MAX_ELEMENTS = 250_000
+"""Four times what an enhanced multi-frame object of 2,000 frames has; reading so many takes 0.4 s of a core."""
 MAX_VALUES = 200_000
 MAX_KEPT_BYTES = 65_536
 """A longer value of a wanted element is not kept."""
@@ -34,11 +35,20 @@ MAX_DISORDER = 16
 _WINDOW_BYTES = 131_072
 _COUNT_BYTES = 1 << 20
 _UNDEFINED = 0xFFFFFFFF
+_UNDEFINED_BYTES = b"\xff\xff\xff\xff"
 _PIXEL_DATA = 0x7FE00010
 _LAST_OUTSIDE = 0x0007FFFF
 """Groups up to 0007 belong to commands, file meta information and directories (PS3.5 7.1, PS3.10)."""
 _DELIMITERS = 0xFFFE0000
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+_EMPTY_ITEMS = {
+    little_endian: re.compile(b"(?:%b)+|(?:%b)+" % (re.escape(given), re.escape(undefined)), re.DOTALL)
+    for little_endian, given, undefined in (
+        (True, b"\xfe\xff\x00\xe0" + bytes(4), b"\xfe\xff\x00\xe0\xff\xff\xff\xff\xfe\xff\x0d\xe0" + bytes(4)),
+        (False, b"\xff\xfe\xe0\x00" + bytes(4), b"\xff\xfe\xe0\x00\xff\xff\xff\xff\xff\xfe\xe0\x0d" + bytes(4)),
+    )
+}
+"""Items without content, of defined or undefined length, as many as follow each other; by the byte order."""
 _SHORT = frozenset(
     (b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FL", b"FD", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS",
      b"ST", b"TM", b"UI", b"UL", b"US")
@@ -189,15 +199,28 @@ class Walk:
             if tag != _ITEM:
                 return self._end_of_sequence(tag, length, position, end if delimited else -1)
             self._items += 1
-            if length == _UNDEFINED:
+            if not length:
+                position = self._past_empty_items(position, end)
+            elif length == _UNDEFINED:
                 position = self._level(position, end, wanted, True, depth)
-            elif length:
+                position = self._past_empty_items(position, end)
+            else:
                 self._check_length(tag, length, position, end)
                 position = self._level(position, position + length, wanted, False, depth)
             self.character_set = character_set
             if self._items > MAX_ITEMS:
                 self._refuse(Fault.TOO_MANY_ITEMS, position, f"more than {MAX_ITEMS} items; send the object in parts")
         return self._leave(position, delimited, 0)
+
+    def _past_empty_items(self, position: int, end: int) -> int:
+        """Pass what is left of a run of items without content: a million of them must not take half a second."""
+        start = position - self._base
+        run = _EMPTY_ITEMS[self._coding.little_endian].match(self._window, start, start + end - position)
+        if run is None:
+            return position
+        bytes_each = 16 if self._window[start + 4 : start + 8] == _UNDEFINED_BYTES else 8
+        self._items += (run.end() - start) // bytes_each
+        return position + run.end() - start
 
     # --- leaving the loops -------------------------------------------------------------------------------------------
 

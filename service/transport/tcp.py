@@ -7,7 +7,7 @@ from contextlib import suppress
 
 def tune(connection: socket.socket) -> None:
     """Set TCP options: no Nagle delay, and a peer that lost power is noticed within 45 s."""
-    options = [("TCP_NODELAY", 1), ("TCP_KEEPIDLE", 20), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 5)]
+    options = [("TCP_NODELAY", 1), ("TCP_KEEPIDLE", 20), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4)]
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in options:
         if hasattr(socket, name):
