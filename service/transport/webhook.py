@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 from service.domain.errors import DeliveryError
 from service.ports import Notification
 from service.settings import WebhookSettings
+from service.transport.bearer import TokenFileError, authorization
 from service.transport.deadline import deadline
 
 
@@ -60,18 +61,10 @@ class Webhook:
             "Idempotency-Key": hashlib.sha256(body).hexdigest(),
             "User-Agent": "dokuei",
         }
-        token = self._token()
-        return {**headers, "Authorization": f"Bearer {token}"} if token else headers
-
-    def _token(self) -> str:
-        """Read the token at each call, so that it can be changed while the node runs."""
-        path = self._settings.token_file
-        if path is None:
-            return ""
         try:
-            return path.read_text(encoding="ascii").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise self._failed(f"needs its token_file {path}: {type(error).__name__}") from error
+            return {**headers, **authorization(self._settings.token_file)}
+        except TokenFileError as error:
+            raise self._failed(str(error)) from error
 
     def _failed(self, what: str) -> DeliveryError:
         return DeliveryError(f"webhook '{self.name}' ({self._url.hostname}) {what}")

@@ -14,6 +14,7 @@ from uuid import uuid4
 from service.domain.errors import DestinationUnreachableError
 from service.ports import EncodedObject, Observer
 from service.settings import DestinationSettings
+from service.transport.bearer import TokenFileError, authorization
 from service.transport.deadline import Deadline, deadline
 from service.transport.dicomweb.store_response import JSON_TYPE, StoreResponseError, read_store_response
 from service.transport.interruption import CONNECT_SECONDS, OpenConnections
@@ -179,18 +180,10 @@ class StowClient:
 
     def _headers(self) -> dict[str, str]:
         headers = {"Accept": JSON_TYPE, "User-Agent": "dokuei", "Connection": "close"}
-        token = self._token()
-        return {**headers, "Authorization": f"Bearer {token}"} if token else headers
-
-    def _token(self) -> str:
-        """Read the token at each request, so that it can be changed while the node runs."""
-        path = self._settings.token_file
-        if path is None:
-            return ""
         try:
-            return path.read_text(encoding="ascii").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise self._unreachable(f"needs its token_file {path}: {type(error).__name__}") from error
+            return {**headers, **authorization(self._settings.token_file)}
+        except TokenFileError as error:
+            raise self._unreachable(str(error)) from error
 
     def _unexpected(self, status: int) -> DestinationUnreachableError:
         remedy = REMEDIES.get(status, "its log says why")

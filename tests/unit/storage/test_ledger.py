@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from service.domain.entry import JobRecord, JobState, NewJob
+from service.domain.entry import DeliveryState, JobRecord, JobState, NewJob
 from service.domain.instance import Instance
 from service.domain.result import Outcome, Priority
 from service.ports import AnalysisSummary, ResultObject
@@ -140,3 +140,33 @@ def test_our_own_mistakes_are_no_storage_fault(ledger: SqlLedger, tmp_path: Path
         transaction.studies.add_instance(instance(tmp_path, 1), peer="p", at=0.0)
     with pytest.raises(IntegrityError), ledger.transaction() as transaction:
         transaction.studies.add_instance(instance(tmp_path, 1), peer="p", at=0.0)
+
+
+def test_a_late_answer_changes_nothing_that_has_ended(ledger: SqlLedger, tmp_path: Path) -> None:
+    """Two attempts may overlap at a restart: what the archive has committed itself to is not pending again."""
+    with ledger.transaction() as transaction:
+        job = _encoded(transaction, tmp_path)
+        (row,) = transaction.deliveries.pending(job.id, "pacs")
+        transaction.deliveries.settle(row.id, DeliveryState.DELIVERED, status=0, error="", permanent=False, at=3.0)
+        transaction.deliveries.settle(row.id, DeliveryState.PENDING, status=None, error="late", permanent=False, at=4.0)
+        assert not transaction.deliveries.pending(job.id, "pacs")
+        assert transaction.deliveries.open_count(job.id) == 0
+
+
+def test_an_attempt_has_a_number_of_its_own_even_after_the_last_row_ended(ledger: SqlLedger, tmp_path: Path) -> None:
+    """A number that a finished row has was a task's name: used again, the engine would take the new task for done."""
+    with ledger.transaction() as transaction:
+        job = _encoded(transaction, tmp_path)
+        transaction.deliveries.assign(job.id, "pacs", task_id="deliver.pacs-1-1", next_attempt_at=2.0)
+        (row,) = transaction.deliveries.pending(job.id, "pacs")
+        transaction.deliveries.settle(row.id, DeliveryState.REFUSED, status=0xA900, error="", permanent=True, at=3.0)
+        assert transaction.deliveries.next_attempt(job.id, "pacs") == 2
+
+
+def _encoded(transaction: SqlTransaction, root: Path) -> JobRecord:
+    """Return a job with one object for one destination."""
+    job = add(transaction, root, 1, "key")
+    assert job is not None
+    item = ResultObject(kind="sr", sop_class_uid="1.2", sop_instance_uid="1.2.3.4", path=root / "results" / "a.dcm")
+    transaction.jobs.encoded(job.id, [item], destinations={"pacs": ("sr",)}, at=2.0)
+    return job
