@@ -11,8 +11,8 @@ from pydicom.errors import InvalidDicomError
 from service.results.lint_image import IMAGE_RULES
 from service.results.lint_object import OBJECT_RULES
 from service.results.lint_report import REPORT_RULES
-from service.results.sources import BAD_VALUE_ERRORS
 from service.results.validators import FOR_EVERY_OBJECT, FOR_REPORTS, Validator, installed
+from service.results.verbatim import BAD_VALUE_ERRORS
 
 Rule = Callable[[Dataset], list[str]]
 

@@ -12,8 +12,8 @@ from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
 
-from service.results.sources import BAD_VALUE_ERRORS
-
+BAD_VALUE_ERRORS = (ValueError, TypeError, KeyError, AttributeError, OverflowError, NotImplementedError, LookupError)
+"""What pydicom raises when a value does not fit its representation; such an attribute counts as absent."""
 REQUIRED = (
     "PatientName",
     "PatientID",
