@@ -45,7 +45,7 @@ def document(
     identity: Identity,
     *,
     study_instance_uid: str,
-    evidence: Sequence[Instance],
+    evidence: Sequence[Instance | Reference],
     predecessors: Sequence[Reference] = (),
 ) -> Dataset:
     """Return the document, complete but for patient, study, equipment and times.
@@ -79,7 +79,7 @@ def _write_identity(dataset: Dataset, identity: Identity) -> None:
     dataset.InstanceNumber = 1
 
 
-def _reference_of(instance: Instance) -> Reference:
+def _reference_of(instance: Instance | Reference) -> Reference:
     return Reference(
         sop_class_uid=instance.sop_class_uid,
         sop_instance_uid=instance.sop_instance_uid,

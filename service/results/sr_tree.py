@@ -12,11 +12,15 @@ from typing import ClassVar, Protocol
 
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
+from pydicom.tag import Tag
 from pydicom.valuerep import format_number_as_ds
 
 from service.codes import Code
 from service.domain.instance import Instance
-from service.results.equipment import code_item, reference_item
+from service.results.equipment import code_element, reference_item
+
+CONCEPT_NAME, CONCEPT_CODE = Tag("ConceptNameCodeSequence"), Tag("ConceptCodeSequence")
+UNITS = Tag("MeasurementUnitsCodeSequence")
 
 Path = tuple[int, ...]
 """Where an item stands: the root is (1,), its second child (1, 2) (PS3.3 C.18.8)."""
@@ -90,7 +94,7 @@ class Coded:
 
     def write(self, dataset: Dataset) -> None:
         """Write Concept Code Sequence."""
-        dataset.ConceptCodeSequence = Sequence([code_item(self.code)])
+        dataset[CONCEPT_CODE] = code_element("ConceptCodeSequence", self.code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,7 @@ class Number:
         """Write Measured Value Sequence; an infinite value raises ValueError."""
         measured = Dataset()
         measured.NumericValue = format_number_as_ds(float(self.value))
-        measured.MeasurementUnitsCodeSequence = Sequence([code_item(self.unit)])
+        measured[UNITS] = code_element("MeasurementUnitsCodeSequence", self.unit)
         dataset.MeasuredValueSequence = Sequence([measured])
 
 
@@ -249,7 +253,7 @@ def _places(item: Item, path: Path) -> dict[Item, Path]:
 def _write_item(item: Item, dataset: Dataset, places: dict[Item, Path]) -> None:
     dataset.ValueType = item.value.value_type
     if item.name is not None:
-        dataset.ConceptNameCodeSequence = Sequence([code_item(item.name)])
+        dataset[CONCEPT_NAME] = code_element("ConceptNameCodeSequence", item.name)
     item.value.write(dataset)
     if item.links:
         dataset.ContentSequence = Sequence([_link_item(link, places) for link in item.links])
