@@ -15,13 +15,13 @@ from service.ports import EncodedObject, ResultContext, ResultKind
 from service.results.equipment import stamp
 from service.results.identifiers import result_uid, sr_series_instance_uid
 from service.results.part10 import write_object
-from service.results.rows import Row, row_of
+from service.results.rows import row_of
 from service.results.sources import Sources
 from service.results.sr_document import Identity, device_observer, document, language
 from service.results.sr_tree import Container, Image, Item, Link, Text, contains
 from service.results.statements import is_demonstration, series_description
 from service.results.verbatim import patient_and_study
-from service.results.wording import WORDS, Words, headline, provenance
+from service.results.wording import WORDS, Words, headline, left_out, provenance
 
 SERIES_NUMBER = 9601
 TEXT_ROLE = "text"
@@ -80,30 +80,20 @@ def _conclusion(result: PipelineResult, words: Words) -> tuple[str, ...]:
     return (*warning, state, headline(result, words), *left_out(result, words), words.research_sentence)
 
 
-def left_out(result: PipelineResult, words: Words) -> tuple[str, ...]:
-    """Return what was not analysed and why, one line for each reason; nothing where all was."""
-    if result.outcome not in {Outcome.NOT_ANALYSED, Outcome.PARTLY_ANALYSED}:
-        return ()
-    reasons = [words.reason(entry) for entry in result.refusals] or [words.term("no reason was recorded")]
-    return tuple(f"{words.term('Not analysed')}: {reason}" for reason in reasons)
-
-
 def _findings(result: PipelineResult, words: Words) -> tuple[str, ...]:
     if not result.findings:
-        return (words.term("The model was not run." if is_refused(result) else "No finding was marked."),)
+        is_refusal = result.outcome is Outcome.NOT_ANALYSED
+        return (words.term("The model was not run." if is_refusal else "No finding was marked."),)
     return tuple(_sentence(finding, result, words) for finding in result.findings)
 
 
-def is_refused(result: PipelineResult) -> bool:
-    """Say whether nothing at all was analysed."""
-    return result.outcome is Outcome.NOT_ANALYSED
-
-
 def _sentence(finding: Finding, result: PipelineResult, words: Words) -> str:
-    row: Row = row_of(finding, result, words)
+    """Say place, finding and presence in the words of their codes, after the label where it says something else."""
+    row = row_of(finding, result, words)
     values = f" ({row.values})" if row.values else ""
     place = f"{row.place}, " if row.place else ""
-    return f"{row.label} - {place}{row.finding}: {row.presence}{values}"
+    label = "" if row.finding in row.label else f"{row.label} - "
+    return f"{label}{place}{row.finding}: {row.presence}{values}"
 
 
 def _summary(result: PipelineResult, sources: Sources, words: Words) -> tuple[str, ...]:

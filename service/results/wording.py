@@ -12,8 +12,6 @@ from service.domain.result import Finding, Outcome, PipelineResult, Presence, Re
 from service.results import japanese, statements
 from service.results.statements import MAX_LABEL, is_demonstration, latin
 
-PERIOD = {Language.ENGLISH: ".", Language.JAPANESE: ""}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
@@ -89,6 +87,14 @@ def reason_line(result: PipelineResult, words: Words) -> str:
         return ""
     reasons = " ".join(map(words.reason, result.refusals)) or words.term("no reason was recorded")
     return f"{words.outcomes[result.outcome]}:{reasons}"
+
+
+def left_out(result: PipelineResult, words: Words) -> tuple[str, ...]:
+    """Return what was not analysed and why, one line for each reason; nothing where all was."""
+    if result.outcome not in {Outcome.NOT_ANALYSED, Outcome.PARTLY_ANALYSED}:
+        return ()
+    reasons = [words.reason(entry) for entry in result.refusals] or [words.term("no reason was recorded")]
+    return tuple(f"{words.term('Not analysed')}: {reason}" for reason in reasons)
 
 
 def comments(result: PipelineResult, words: Words = ENGLISH, *, notes: tuple[str, ...] = ()) -> tuple[str, ...]:
