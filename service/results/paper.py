@@ -23,7 +23,8 @@ from reportlab.platypus import Flowable, Image, LongTable, Paragraph, Table, Tab
 REGULAR, BOLD = "BIZUDPGothic-Regular", "BIZUDPGothic-Bold"
 WIDTH, HEIGHT = A4
 MARGIN = 16 * mm
-TEXT_WIDTH = WIDTH - 2 * MARGIN
+FRAME_PADDING = 6
+TEXT_WIDTH = WIDTH - 2 * MARGIN - 2 * FRAME_PADDING
 BAND_HEIGHT = 11 * mm
 INK, GREY, LINE = HexColor("#1b1f24"), HexColor("#5b6470"), HexColor("#c9ced6")
 SHADE = HexColor("#f1f3f6")
@@ -31,6 +32,9 @@ BAND, BAND_INK = HexColor("#ffc83d"), HexColor("#3a2600")
 JPEG_QUALITY = 88
 MAX_PICTURE_PX = 1000
 CELL_PADDING = 3
+EVERYWHERE = (0, 0), (-1, -1)
+TYPEFACE = ("FONTNAME", *EVERYWHERE, REGULAR)
+"""Of every table: reportlab would name Helvetica in the file, which is not embedded."""
 
 
 @cache
@@ -50,6 +54,7 @@ def style(size: float, *, bold: bool = False, colour: Color = INK, leading: floa
         fontSize=size,
         leading=size * leading,
         textColor=colour,
+        bulletFontName=REGULAR,
         splitLongWords=1,
     )
 
@@ -75,12 +80,13 @@ def box(rows: list[Flowable], *, edge: Color, fill: Color) -> Table:
     table.setStyle(
         TableStyle(
             [
-                ("BACKGROUND", (0, 0), (-1, -1), fill),
+                TYPEFACE,
+                ("BACKGROUND", *EVERYWHERE, fill),
                 ("LINEBEFORE", (0, 0), (0, -1), 6, edge),
-                ("BOX", (0, 0), (-1, -1), 0.8, edge),
-                ("LEFTPADDING", (0, 0), (-1, -1), 14),
-                ("TOPPADDING", (0, 0), (-1, -1), 4),
-                ("BOTTOMPADDING", (0, 0), (-1, -1), 4),
+                ("BOX", *EVERYWHERE, 0.8, edge),
+                ("LEFTPADDING", *EVERYWHERE, 14),
+                ("TOPPADDING", *EVERYWHERE, 4),
+                ("BOTTOMPADDING", *EVERYWHERE, 4),
             ]
         )
     )
@@ -95,13 +101,14 @@ def grid(head: tuple[str, ...], rows: list[tuple[str, ...]], *, widths: tuple[fl
     table.setStyle(
         TableStyle(
             [
+                TYPEFACE,
                 ("BACKGROUND", (0, 0), (-1, 0), SHADE),
-                ("LINEBELOW", (0, 0), (-1, -1), 0.5, LINE),
-                ("VALIGN", (0, 0), (-1, -1), "TOP"),
-                ("TOPPADDING", (0, 0), (-1, -1), CELL_PADDING),
-                ("BOTTOMPADDING", (0, 0), (-1, -1), CELL_PADDING),
-                ("LEFTPADDING", (0, 0), (-1, -1), 4),
-                ("RIGHTPADDING", (0, 0), (-1, -1), 4),
+                ("LINEBELOW", *EVERYWHERE, 0.5, LINE),
+                ("VALIGN", *EVERYWHERE, "TOP"),
+                ("TOPPADDING", *EVERYWHERE, CELL_PADDING),
+                ("BOTTOMPADDING", *EVERYWHERE, CELL_PADDING),
+                ("LEFTPADDING", *EVERYWHERE, 4),
+                ("RIGHTPADDING", *EVERYWHERE, 4),
             ]
         )
     )
@@ -111,21 +118,33 @@ def grid(head: tuple[str, ...], rows: list[tuple[str, ...]], *, widths: tuple[fl
 def pairs(rows: tuple[tuple[str, str], ...]) -> Table:
     """Return terms and values in two columns, small."""
     cells = [
-        [paragraph(name, size=8, colour=GREY), paragraph(value, size=8)] for name, value in rows
+        [paragraph(name, size=7.5, colour=GREY), paragraph(value, size=7.5)] for name, value in rows
     ]
     table = Table(cells, colWidths=[0.27 * TEXT_WIDTH, 0.73 * TEXT_WIDTH])
-    padding = [(side, (0, 0), (-1, -1), 1.2) for side in ("TOPPADDING", "BOTTOMPADDING")]
-    table.setStyle(TableStyle([*padding, ("VALIGN", (0, 0), (-1, -1), "TOP"), ("LEFTPADDING", (0, 0), (-1, -1), 4)]))
+    padding = [(side, *EVERYWHERE, 1.2) for side in ("TOPPADDING", "BOTTOMPADDING")]
+    table.setStyle(TableStyle([TYPEFACE, *padding, ("VALIGN", *EVERYWHERE, "TOP"), ("LEFTPADDING", *EVERYWHERE, 4)]))
     return table
 
 
-def pictures(images: list[Pillow.Image], captions: list[str], *, height: float) -> Table:
-    """Return pictures side by side, each with its caption below, none higher than `height` points."""
-    width = TEXT_WIDTH / len(images)
-    row = [_fitted(image, width=width - 6, height=height) for image in images]
-    table = Table([row, [paragraph(text, size=8, colour=GREY) for text in captions]], colWidths=[width] * len(images))
-    table.setStyle(TableStyle([("ALIGN", (0, 0), (-1, 0), "LEFT"), ("LEFTPADDING", (0, 0), (-1, -1), 0)]))
+def pictures(images: list[Pillow.Image], captions: list[str], beside: list[Flowable], *, height: float) -> Table:
+    """Return pictures side by side, each with its caption below, none higher than `height` points; then the rest."""
+    count = len(images) + bool(beside)
+    width = TEXT_WIDTH / count
+    shown = [
+        [_fitted(image, width=width - 8, height=height), paragraph(text, size=8, colour=GREY)]
+        for image, text in zip(images, captions, strict=True)
+    ]
+    table = Table([[*shown, beside] if beside else shown], colWidths=_widths(shown, count, has_more=bool(beside)))
+    table.setStyle(TableStyle([TYPEFACE, ("VALIGN", *EVERYWHERE, "TOP"), ("LEFTPADDING", *EVERYWHERE, 0)]))
     return table
+
+
+def _widths(shown: list[list[Any]], count: int, *, has_more: bool) -> list[float]:
+    """Return the widths of the columns: what stands beside one picture gets all the room that it leaves."""
+    if not has_more:
+        return [TEXT_WIDTH / count] * count
+    taken = [cell[0].drawWidth + 14 for cell in shown]
+    return [*taken, TEXT_WIDTH - sum(taken)]
 
 
 def _fitted(image: Pillow.Image, *, width: float, height: float) -> Image:

@@ -22,8 +22,8 @@ from service.results.lettering import (
     watermark,
     wrap,
 )
-from service.results.statements import is_demonstration, package_line
-from service.results.wording import ENGLISH, Words, headline, reason_line
+from service.results.statements import is_demonstration
+from service.results.wording import ENGLISH, Words, headline, package_line, reason_line
 
 MIN_ROWS, MAX_ROWS = 900, 1600
 """A smaller base is enlarged until burnt-in letters are sharp; a larger one is reduced to what a screen shows."""
@@ -207,7 +207,7 @@ def _write_footer(image: Image.Image, result: PipelineResult, page: Page, *, siz
     say = page.words.term
     place = f"{say('Picture')} {page.number}/{page.count}"
     lines = (
-        f"{say('Model package')}: {package_line(result)}",
+        f"{say('Model package')}: {package_line(result, page.words)}",
         f"{say('Analysed at')} {result.analysed_at:%Y-%m-%d %H:%M %Z} - {place}",
         f"{say('Not verified by a physician.')} {say('No colour does not mean no disease.')}",
     )

@@ -18,11 +18,11 @@ from service.results import paper
 from service.results.picture import paint_anatomy
 from service.results.rows import Row, row_of
 from service.results.sources import Sources, text
-from service.results.statements import is_demonstration, label, package_line
-from service.results.wording import Words, headline, left_out, provenance
+from service.results.statements import is_demonstration, label
+from service.results.wording import Words, headline, package_line, provenance, reasons
 
 MAX_ROWS, MAX_PICTURES, MAX_IMAGES = 40, 2, 8
-PICTURE_HEIGHT = 88 * mm
+PICTURE_HEIGHT = 82 * mm
 COLOURS = {
     Outcome.FINDINGS: ("#b45309", "#fff6e8"),
     Outcome.NO_FINDINGS: ("#475569", "#f3f5f8"),
@@ -60,8 +60,6 @@ def _story(result: PipelineResult, sources: Sources, words: Words) -> list[Flowa
         *_left_out(result, words),
         *_findings(result, words),
         *_pictures(result, sources, words),
-        *_lines(words.term("Summary"), [words.line(line) for line in result.summary]),
-        *_lines(words.term("Notes"), [*map(words.reason, result.flags), *sources.notes]),
         paper.heading(words.term("How it was made")),
         paper.pairs((*provenance(result, words), _images(sources, words))),
     ]
@@ -78,8 +76,14 @@ def _state(result: PipelineResult, words: Words) -> Flowable:
 
 
 def _left_out(result: PipelineResult, words: Words) -> list[Flowable]:
-    lines = left_out(result, words)
-    return _lines(words.term("Not analysed"), list(lines), colour="#b91c1c")
+    return _lines(words.term("Not analysed"), list(reasons(result, words)), colour="#b91c1c")
+
+
+def _remarks(result: PipelineResult, sources: Sources, words: Words) -> list[Flowable]:
+    return [
+        *_lines(words.term("Summary"), [words.line(line) for line in result.summary]),
+        *_lines(words.term("Notes"), [*map(words.reason, result.flags), *sources.notes]),
+    ]
 
 
 def _lines(title: str, lines: list[str], *, colour: str = "#1b1f24") -> list[Flowable]:
@@ -112,13 +116,16 @@ def _more(count: int, what: str, words: Words) -> list[Flowable]:
 
 
 def _pictures(result: PipelineResult, sources: Sources, words: Words) -> list[Flowable]:
+    """Return the pictures, the remarks beside a single one or below."""
     shown = result.heatmaps[:MAX_PICTURES]
+    remarks = _remarks(result, sources, words)
     if not shown:
-        return []
+        return remarks
     images = [paint_anatomy(heatmap, result, words)[0] for heatmap in shown]
     captions = [_caption(heatmap, sources, words) for heatmap in shown]
-    more = _more(len(result.heatmaps) - MAX_PICTURES, "more images", words)
-    return [paper.heading(words.term("Pictures")), paper.pictures(images, captions, height=PICTURE_HEIGHT), *more]
+    beside, below = (remarks, []) if len(shown) == 1 else ([], remarks)
+    row = paper.pictures(images, captions, beside, height=PICTURE_HEIGHT)
+    return [paper.heading(words.term("Pictures")), row, *_more(len(result.heatmaps) - len(shown), "more images", words), *below]
 
 
 def _caption(heatmap: Heatmap, sources: Sources, words: Words) -> str:
@@ -140,7 +147,7 @@ def _canvas(result: PipelineResult, words: Words) -> Any:
 
     class Numbered(Canvas):  # type: ignore[misc]  # reportlab has no types
         def __init__(self, *arguments: Any, **options: Any) -> None:
-            super().__init__(*arguments, **options)
+            super().__init__(*arguments, **{**options, "initialFontName": paper.REGULAR})
             self._pages: list[dict[str, Any]] = []
 
         def showPage(self) -> None:  # noqa: N802 - reportlab's name
@@ -169,7 +176,7 @@ def _frame(canvas: Canvas, result: PipelineResult, words: Words, *, place: str) 
     canvas.setFont(paper.BOLD, 10)
     canvas.drawCentredString(paper.WIDTH / 2, top + paper.BAND_HEIGHT / 2 - 3.5, demonstration + words.research_banner)
     canvas.setFillColor(paper.GREY)
-    _footer(canvas, (words.research_sentence, f"Dokuei | {package_line(result)} | {place}"))
+    _footer(canvas, (words.research_sentence, f"Dokuei | {package_line(result, words)} | {place}"))
 
 
 def _footer(canvas: Canvas, lines: tuple[str, ...]) -> None:

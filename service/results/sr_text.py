@@ -21,7 +21,7 @@ from service.results.sr_document import Identity, device_observer, document, lan
 from service.results.sr_tree import Container, Image, Item, Link, Text, contains
 from service.results.statements import is_demonstration, series_description
 from service.results.verbatim import patient_and_study
-from service.results.wording import WORDS, Words, headline, left_out, provenance
+from service.results.wording import WORDS, Words, headline, provenance, reasons
 
 SERIES_NUMBER = 9601
 TEXT_ROLE = "text"
@@ -77,7 +77,11 @@ def _conclusion(result: PipelineResult, words: Words) -> tuple[str, ...]:
     """Return the state in unmistakable words, the result line, what was left out and why, and the warnings."""
     warning = (words.demonstration_sentence,) if is_demonstration(result) else ()
     state = f"{words.outcomes[result.outcome]} - {words.states[result.outcome]}"
-    return (*warning, state, headline(result, words), *left_out(result, words), words.research_sentence)
+    return (*warning, state, headline(result, words), *_left_out(result, words), words.research_sentence)
+
+
+def _left_out(result: PipelineResult, words: Words) -> tuple[str, ...]:
+    return tuple(f"{words.term('Not analysed')}: {reason}" for reason in reasons(result, words))
 
 
 def _findings(result: PipelineResult, words: Words) -> tuple[str, ...]:

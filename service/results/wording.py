@@ -83,18 +83,20 @@ def reason_line(result: PipelineResult, words: Words) -> str:
     """Return the line that says what was not analysed; "" when everything was."""
     if words is ENGLISH:
         return statements.reason_line(result)
-    if result.outcome not in {Outcome.NOT_ANALYSED, Outcome.PARTLY_ANALYSED}:
-        return ""
-    reasons = " ".join(map(words.reason, result.refusals)) or words.term("no reason was recorded")
-    return f"{words.outcomes[result.outcome]}:{reasons}"
+    said = " ".join(reasons(result, words))
+    return f"{words.outcomes[result.outcome]}:{said}" if said else ""
 
 
-def left_out(result: PipelineResult, words: Words) -> tuple[str, ...]:
-    """Return what was not analysed and why, one line for each reason; nothing where all was."""
+def reasons(result: PipelineResult, words: Words) -> tuple[str, ...]:
+    """Return why something was not analysed, one line for each reason; nothing where all was."""
     if result.outcome not in {Outcome.NOT_ANALYSED, Outcome.PARTLY_ANALYSED}:
         return ()
-    reasons = [words.reason(entry) for entry in result.refusals] or [words.term("no reason was recorded")]
-    return tuple(f"{words.term('Not analysed')}: {reason}" for reason in reasons)
+    return tuple(map(words.reason, result.refusals)) or (words.term("no reason was recorded"),)
+
+
+def package_line(result: PipelineResult, words: Words) -> str:
+    """Return name, version and the beginning of the digest of the package."""
+    return statements.package_line(result) if result.package else words.term("none ran")
 
 
 def comments(result: PipelineResult, words: Words = ENGLISH, *, notes: tuple[str, ...] = ()) -> tuple[str, ...]:
