@@ -88,8 +88,8 @@ def _remarks(result: PipelineResult, sources: Sources, words: Words) -> list[Flo
 
 def _lines(title: str, lines: list[str], *, colour: str = "#1b1f24") -> list[Flowable]:
     """Return a section of lines; nothing when there are none."""
-    ink = HexColor(colour)
-    return [paper.heading(title), *(paper.paragraph(f"- {line}", size=9, colour=ink) for line in lines)] if lines else []
+    said = [paper.paragraph(f"- {line}", size=9, colour=HexColor(colour)) for line in lines if line.strip()]
+    return [paper.heading(title), *said] if said else []
 
 
 def _findings(result: PipelineResult, words: Words) -> list[Flowable]:
@@ -186,4 +186,4 @@ def _footer(canvas: Canvas, lines: tuple[str, ...]) -> None:
         while canvas.stringWidth(line, paper.REGULAR, size) > paper.TEXT_WIDTH:
             size -= 0.25
         canvas.setFont(paper.REGULAR, size)
-        canvas.drawString(paper.MARGIN, 8 * mm + number * 4 * mm, line)
+        canvas.drawString(paper.MARGIN + paper.FRAME_PADDING, 8 * mm + number * 4 * mm, line)

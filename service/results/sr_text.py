@@ -66,7 +66,8 @@ def _root(result: PipelineResult, sources: Sources, words: Words) -> Item:
 
 
 def _section(heading: str, name: str, lines: tuple[str, ...]) -> Item | None:
-    return Item(dcm(heading), Container(), _texts(name, lines)) if lines else None
+    said = tuple(line for line in lines if line.strip())
+    return Item(dcm(heading), Container(), _texts(name, said)) if said else None
 
 
 def _texts(name: str, lines: tuple[str, ...]) -> tuple[Link, ...]:
