@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rules for the printed report: a whole PDF, titled with its state, that says what it was made from and names no one."""
 
+import re
 from collections.abc import Callable
 
 from pydicom.dataset import Dataset
@@ -12,6 +13,9 @@ from service.results.wording import WORDS
 START, END = b"%PDF-", b"%%EOF"
 ACTIVE = (b"/JavaScript", b"/JS", b"/Launch", b"/EmbeddedFile", b"/URI", b"/OpenAction")
 """What a document for an archive must not hold: it would be run, opened or fetched by whoever looks at it."""
+
+STREAM = re.compile(rb"stream\r?\n.*?endstream", re.DOTALL)
+"""Pictures, glyphs and page contents, whose bytes may look like any word."""
 
 
 def is_encapsulated_pdf(dataset: Dataset) -> list[str]:
@@ -41,8 +45,8 @@ def document_is_whole(dataset: Dataset) -> list[str]:
 
 def document_is_passive(dataset: Dataset) -> list[str]:
     """The document runs, opens and fetches nothing."""
-    document = _document(dataset)
-    return [f"'EncapsulatedDocument' holds {word.decode()}" for word in ACTIVE if word in document]
+    structure = STREAM.sub(b"", _document(dataset))
+    return [f"'EncapsulatedDocument' holds {word.decode()}" for word in ACTIVE if word in structure]
 
 
 def title_states_the_outcome(dataset: Dataset) -> list[str]:

@@ -13,7 +13,7 @@ from reportlab.lib.units import mm
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Flowable, SimpleDocTemplate, Spacer
 
-from service.domain.result import Heatmap, Outcome, PipelineResult
+from service.domain.result import Heatmap, Outcome, PipelineResult, Presence
 from service.results import paper
 from service.results.picture import paint_anatomy
 from service.results.rows import Row, row_of
@@ -21,8 +21,8 @@ from service.results.sources import Sources, text
 from service.results.statements import is_demonstration, label
 from service.results.wording import Words, headline, package_line, provenance, reasons
 
-MAX_ROWS, MAX_PICTURES, MAX_IMAGES = 40, 2, 8
-PICTURE_HEIGHT = 82 * mm
+MAX_ROWS, MAX_PICTURES, MAX_IMAGES = 40, 4, 8
+PICTURE_HEIGHT = 74 * mm
 COLOURS = {
     Outcome.FINDINGS: ("#b45309", "#fff6e8"),
     Outcome.NO_FINDINGS: ("#475569", "#f3f5f8"),
@@ -100,24 +100,26 @@ def _findings(result: PipelineResult, words: Words) -> list[Flowable]:
         return [title, paper.paragraph(said)]
     head = tuple(words.term(name) for name in ("Place", "Finding", "Model says", "Values"))
     rows = [_cells(row_of(finding, result, words)) for finding in result.findings[:MAX_ROWS]]
-    table = paper.grid(head, rows, widths=(0.23, 0.3, 0.15, 0.32))
-    return [title, table, *_more(len(result.findings) - MAX_ROWS, "more findings", words)]
+    table = paper.grid(head, rows, widths=(0.16, 0.33, 0.13, 0.38))
+    return [title, table, *_more(len(result.findings) - MAX_ROWS, "more findings; the structured report has all", words)]
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    return row.place, row.finding, row.presence, row.values
+    """Return the cells of a finding; its label names the view or share that its codes do not."""
+    finding = row.label if row.finding in row.label else f"{row.label} ({row.finding})"
+    return row.place, finding, row.presence, row.values
 
 
 def _more(count: int, what: str, words: Words) -> list[Flowable]:
     """Say how many did not fit: what is cut in silence misleads."""
     if count <= 0:
         return []
-    return [paper.paragraph(f"{count} {words.term(what)} {words.term('The whole list is in the structured report.')}")]
+    return [paper.paragraph(f"{count} {words.term(what)}")]
 
 
 def _pictures(result: PipelineResult, sources: Sources, words: Words) -> list[Flowable]:
     """Return the pictures, the remarks beside a single one or below."""
-    shown = result.heatmaps[:MAX_PICTURES]
+    shown = _most_telling(result)
     remarks = _remarks(result, sources, words)
     if not shown:
         return remarks
@@ -125,7 +127,20 @@ def _pictures(result: PipelineResult, sources: Sources, words: Words) -> list[Fl
     captions = [_caption(heatmap, sources, words) for heatmap in shown]
     beside, below = (remarks, []) if len(shown) == 1 else ([], remarks)
     row = paper.pictures(images, captions, beside, height=PICTURE_HEIGHT)
-    return [paper.heading(words.term("Pictures")), row, *_more(len(result.heatmaps) - len(shown), "more images", words), *below]
+    more = _more(len(result.heatmaps) - len(shown), "more images", words)
+    return [paper.heading(words.term("Pictures")), row, *more, *below]
+
+
+def _most_telling(result: PipelineResult) -> tuple[Heatmap, ...]:
+    """Return the pictures that have room, those with a finding first, otherwise in the order of the result."""
+    present = {
+        (finding.region.sop_instance_uid, finding.region.frame_number)
+        for finding in result.findings
+        if finding.presence is Presence.PRESENT
+    }
+    places = [(heatmap.source_sop_instance_uid, heatmap.frame_number) not in present for heatmap in result.heatmaps]
+    order = sorted(range(len(places)), key=lambda index: (places[index], index))[:MAX_PICTURES]
+    return tuple(result.heatmaps[index] for index in order)
 
 
 def _caption(heatmap: Heatmap, sources: Sources, words: Words) -> str:
