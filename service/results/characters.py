@@ -66,8 +66,8 @@ NO_JAPANESE = (
     "this object is in English"
 )
 NOT_CONVERTED = (
-    "(0008,0005) Specific Character Set of the source does not fit its text, which was not converted to UTF-8 but copied "
-    "byte for byte"
+    "(0008,0005) Specific Character Set of the source does not fit its text, which was not converted to UTF-8 but "
+    "copied byte for byte"
 )
 
 

@@ -21,7 +21,9 @@ RESEARCH_SENTENCE = (
     "研究用 - 診断に使用しないこと。医師が確認していないコンピュータの出力です。"
     "印がないことは病気がないことを意味しません。"
 )
-NOT_NEGATIVE_SENTENCE = "これは「所見なし」という結果ではありません。この検査は送られなかったものとして読影してください。"
+NOT_NEGATIVE_SENTENCE = (
+    "これは「所見なし」という結果ではありません。この検査は送られなかったものとして読影してください。"
+)
 OUTCOMES = {
     Outcome.FINDINGS: "解析済み:所見あり",
     Outcome.NO_FINDINGS: "解析済み:モデルの指摘なし",
@@ -166,6 +168,19 @@ REASONS = {
     "specimen": "標本の画像です",
     "tomosynthesis": "トモシンセシスの画像です",
     "too_few_slices": "スライスが足りません",
+    "no_ct_image": "CT画像がありません",
+    "no_original_axial_image": "元の横断像がありません",
+    "no_lungs": "肺が見つかりません",
+    "one_lung": "片側の肺だけです",
+    "lung_volume_implausible": "肺の体積が範囲外です",
+    "lung_not_classifiable": "肺の大部分を分類できません",
+    "lungs_cut_off": "肺が撮影範囲の端で切れています",
+    "emphysema_not_confirmed": "肺気腫の判定がCT値と合いません",
+    "package_unavailable": "使えるモデルパッケージがありません",
+    "header_unusable": "画像のヘッダが使えません",
+    "selection_failed": "画像のヘッダの処理に失敗しました",
+    "input_unusable": "画像が使えません",
+    "package_unusable": "モデルパッケージが使えません",
     "unilateral": "片側の肺野だけです",
     "view": "撮影方向が対象外です",
     "view_modifier": "撮影方向の修飾が対象外です",
@@ -245,7 +260,8 @@ FORMS: tuple[tuple[str, Say], ...] = (
     (r"(Right|Left) (\S+): view score (\S+)", lambda m: f"{SIDES[m[1].lower()]} {m[2]}:撮影方向のスコア{m[3]}"),
     (r"Marks with score (\S+) or more: (\d+)", lambda m: f"スコア{m[1]}以上の印:{m[2]}"),
     (
-        r"Colour: what raised the view score \(class activation map\)\. Boxes: detector marks\. A map is no detection\.",
+        r"Colour: what raised the view score \(class activation map\)\. "
+        r"Boxes: detector marks\. A map is no detection\.",
         lambda _: "色:撮影方向のスコアを上げた部分(クラス活性化マップ)。枠:検出器の印。色は検出ではありません。",
     ),
     (

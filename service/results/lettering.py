@@ -24,10 +24,8 @@ LINE_SPACING = 1.32
 MORE = "... more than fits here, see the report"
 """The last line of a column that has no room for all that it should say."""
 TYPEFACE = "BIZUDPGothic-Regular.ttf"
-JAPANESE_UNIT = re.compile(
-    r"[!-~]+(?: (?:%|mm\b))?|[^\x00-\x7f][、。,.:;)」』】ーっゃゅょッャュョァィゥェォ々・]*| +"
-)
-"""What is not broken at the end of a line: a Latin word with its unit, or a character with what may not begin a line."""
+JAPANESE_UNIT = re.compile(r"[!-~]+(?: (?:%|mm\b))?|[^\x00-\x7f][、。,.:;)」』】ーっゃゅょッャュョァィゥェォ々・]*| +")
+"""What stays on one line: a Latin word with its unit, a character with what may not begin a line."""
 
 
 def font(size: int, text: str = "") -> Any:

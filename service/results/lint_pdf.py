@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules for the printed report: a whole PDF, titled with its state, that says what it was made from and names no one."""
+"""Rules for the printed report: a whole PDF, titled with its state, that names what it was made from and no one."""
 
 import re
 from collections.abc import Callable
@@ -58,7 +58,9 @@ def title_states_the_outcome(dataset: Dataset) -> list[str]:
         for outcome in Outcome
         if title.endswith(f": {words.outcomes[outcome]} - {words.research_banner}")
     }
-    return [] if len(said) == 1 else [f"'DocumentTitle' {title!r} does not say one state of the analysis and 'research'"]
+    return (
+        [] if len(said) == 1 else [f"'DocumentTitle' {title!r} does not say one state of the analysis and 'research'"]
+    )
 
 
 def claims_no_identity(dataset: Dataset) -> list[str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules for the report in words: one state, said so that no reader can take it for another, and who made it from what."""
+"""Rules for the report in words: one state, said so that none can be taken for another, and who made it from what."""
 
 from collections.abc import Callable
 
@@ -24,7 +24,9 @@ TITLE: Concept = ("18748-4", "LN", "Diagnostic Imaging Report")
 LANGUAGE: Concept = ("121049", "DCM", "Language of Content Item and Descendants")
 CONCLUSIONS: Concept = ("121076", "DCM", "Conclusions")
 DESCRIPTION: Concept = ("121065", "DCM", "Procedure Description")
-VALUE_TYPES = frozenset({"CONTAINER", "TEXT", "CODE", "UIDREF", "IMAGE", "COMPOSITE", "DATE", "TIME", "DATETIME", "PNAME"})
+VALUE_TYPES = frozenset(
+    {"CONTAINER", "TEXT", "CODE", "UIDREF", "IMAGE", "COMPOSITE", "DATE", "TIME", "DATETIME", "PNAME"}
+)
 """Value types that Basic Text SR may hold (PS3.3 A.35.1.3.1)."""
 PROVENANCE = ("Model package", "Operating point", "Software", "Analysed at")
 

@@ -117,9 +117,7 @@ def grid(head: tuple[str, ...], rows: list[tuple[str, ...]], *, widths: tuple[fl
 
 def pairs(rows: tuple[tuple[str, str], ...]) -> Table:
     """Return terms and values in two columns, small."""
-    cells = [
-        [paragraph(name, size=7.5, colour=GREY), paragraph(value, size=7.5)] for name, value in rows
-    ]
+    cells = [[paragraph(name, size=7.5, colour=GREY), paragraph(value, size=7.5)] for name, value in rows]
     table = Table(cells, colWidths=[0.27 * TEXT_WIDTH, 0.73 * TEXT_WIDTH])
     padding = [(side, *EVERYWHERE, 1.2) for side in ("TOPPADDING", "BOTTOMPADDING")]
     table.setStyle(TableStyle([TYPEFACE, *padding, ("VALIGN", *EVERYWHERE, "TOP"), ("LEFTPADDING", *EVERYWHERE, 4)]))

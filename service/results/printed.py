@@ -54,7 +54,9 @@ def print_report(result: PipelineResult, sources: Sources, words: Words) -> byte
 
 def _story(result: PipelineResult, sources: Sources, words: Words) -> list[Flowable]:
     return [
-        paper.paragraph(f"{words.term('Computer-aided analysis')}: {words.pipeline(result.pipeline)}", size=15, bold=True),
+        paper.paragraph(
+            f"{words.term('Computer-aided analysis')}: {words.pipeline(result.pipeline)}", size=15, bold=True
+        ),
         Spacer(0, 6),
         _state(result, words),
         *_left_out(result, words),
@@ -101,7 +103,11 @@ def _findings(result: PipelineResult, words: Words) -> list[Flowable]:
     head = tuple(words.term(name) for name in ("Place", "Finding", "Model says", "Values"))
     rows = [_cells(row_of(finding, result, words)) for finding in result.findings[:MAX_ROWS]]
     table = paper.grid(head, rows, widths=(0.16, 0.33, 0.13, 0.38))
-    return [title, table, *_more(len(result.findings) - MAX_ROWS, "more findings; the structured report has all", words)]
+    return [
+        title,
+        table,
+        *_more(len(result.findings) - MAX_ROWS, "more findings; the structured report has all", words),
+    ]
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -89,9 +89,7 @@ def _identity(result: PipelineResult, context: ResultContext) -> Identity:
     )
 
 
-def _root(
-    result: PipelineResult, context: ResultContext, sources: Sources, *, findings: tuple[Finding, ...]
-) -> Item:
+def _root(result: PipelineResult, context: ResultContext, sources: Sources, *, findings: tuple[Finding, ...]) -> Item:
     group_context = GroupContext(result=result, context=context, sources=sources)
     groups = [measurement_group(finding, group_context) for finding in findings]
     links = (

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from service import __version__
-from service.codes import Code, code, dcm, sct
+from service.codes import code, dcm, sct
 from service.domain.instance import Instance
 from service.domain.profile import TrackingForm
 from service.domain.provenance import MANUFACTURER
@@ -106,9 +106,7 @@ def measurement_group(finding: Finding, context: GroupContext) -> Item:
 
 def _tracking(finding: Finding, context: GroupContext) -> tuple[Link, ...]:
     """Return TID 4108; the UID is the first UIDREF, which OHIF reads."""
-    uid = tracking_uid(
-        context.result, finding.key, revision=context.context.revision, profile=context.context.profile
-    )
+    uid = tracking_uid(context.result, finding.key, revision=context.context.revision, profile=context.context.profile)
     form = IDENTIFIERS[context.context.profile.tracking]
     return by_value(
         Relationship.HAS_OBS_CONTEXT,

@@ -10,18 +10,13 @@ from pathlib import Path
 import pytest
 from PIL import ImageFont
 
-from harness.studies import result_of, source_dataset, stored
+from harness.studies import result_of
 from service.codes import table
 from service.domain.instance import Instance
-from service.domain.result import Outcome, PipelineResult, Presence, Reason
+from service.domain.result import Outcome, Presence, Reason
 from service.results import japanese, paper, printed, wording
-from service.results.wording import ENGLISH, JAPANESE, WORDS, Words, comments
+from service.results.wording import JAPANESE, WORDS, Words, comments
 
-JAPANESE_STRINGS = tuple(
-    value
-    for name in ("TERMS", "REASONS", "PATTERNS", "OUTCOMES", "STATES", "PRESENCES", "PIPELINES")
-    for value in getattr(japanese, name).values()
-)
 SOURCE = inspect.getsource(japanese)
 REFUSAL_CODE = re.compile(r"code=\"([a-z_]+)\"|\b(?:reason|_reason|_refused)\(\s*(?:\w+,\s*)?\"([a-z_]+)\",")
 languages = pytest.mark.parametrize("words", WORDS.values(), ids=lambda words: words.language.value)
@@ -97,6 +92,7 @@ def test_lines_of_the_pipelines_are_said_in_japanese_with_every_number(line: str
     assert said != line
     assert not said.isascii()
     if "not analysed" not in line.lower():
+        said = said.replace("3分の1", "")  # a third
         assert sorted(re.findall(r"\d+(?:[./]\d+)*", said)) == sorted(re.findall(r"\d+(?:[./]\d+)*", line))
 
 
