@@ -260,8 +260,7 @@ FORMS: tuple[tuple[str, Say], ...] = (
     (r"(Right|Left) (\S+): view score (\S+)", lambda m: f"{SIDES[m[1].lower()]} {m[2]}:撮影方向のスコア{m[3]}"),
     (r"Marks with score (\S+) or more: (\d+)", lambda m: f"スコア{m[1]}以上の印:{m[2]}"),
     (
-        r"Colour: what raised the view score \(class activation map\)\. "
-        r"Boxes: detector marks\. A map is no detection\.",
+        r"Colour: what raised the view score \(class activation map\)\. Boxes: detector marks\. A map .+ detection\.",
         lambda _: "色:撮影方向のスコアを上げた部分(クラス活性化マップ)。枠:検出器の印。色は検出ではありません。",
     ),
     (
