@@ -14,7 +14,7 @@ from service.codes import Code
 from service.domain.instance import Instance
 from service.domain.provenance import MANUFACTURER
 from service.domain.result import PipelineResult
-from service.results.part10 import encoded
+from service.results.encoding import encoded
 from service.results.sources import text
 from service.results.statements import label, meaning, model_name
 

@@ -4,20 +4,15 @@
 import os
 from pathlib import Path
 
-from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_data_element, write_file_meta_info
-from pydicom.tag import Tag
+from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from service.domain.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from service.ports import EncodedObject, ResultKind
-from service.results.characters import CHARACTER_SET_TAG, own_encodings, values_of
+from service.results.encoding import element_bytes, encodings_for
 from service.results.verbatim import Elements
-
-SEQUENCE_HEADER_BYTES = 12
-"""Tag, representation, reserved bytes and length of a sequence in Explicit VR (PS3.5 7.1.2)."""
 
 
 def write_object(dataset: Dataset, folder: Path, *, kind: ResultKind, verbatim: Elements) -> EncodedObject:
@@ -57,41 +52,10 @@ def _file_meta(dataset: Dataset) -> FileMetaDataset:
 
 def _dataset_bytes(dataset: Dataset, verbatim: Elements) -> bytes:
     """Encode element by element: pydicom's own writer would decode and encode the verbatim ones."""
-    encodings = own_encodings(_character_set(verbatim))
-    stream = _stream()
-    for tag in sorted(set(dataset.keys()) | set(verbatim)):
-        if tag in verbatim:
-            write_data_element(stream, verbatim[tag])
-        else:
-            write_data_element(stream, dataset[tag], encodings)
-    return bytes(stream.getvalue())
-
-
-def encoded(dataset: Dataset, keyword: str, *, character_set: Elements) -> Elements:
-    """Return an element of a data set in its encoded form, for several files that hold the same.
-
-    Parameters
-    ----------
-    character_set
-        Elements that may hold the Specific Character Set of those files.
-    """
-    stream = _stream()
-    write_data_element(stream, dataset[keyword], own_encodings(_character_set(character_set)))
-    content = bytes(stream.getvalue())[SEQUENCE_HEADER_BYTES:]
-    tag = Tag(keyword)
-    return {tag: RawDataElement(tag, "SQ", len(content), content, 0, is_implicit_VR=False, is_little_endian=True)}
-
-
-def _stream() -> DicomBytesIO:
-    stream = DicomBytesIO()
-    stream.is_little_endian = True
-    stream.is_implicit_VR = False
-    return stream
-
-
-def _character_set(verbatim: Elements) -> tuple[str, ...]:
-    element = verbatim.get(CHARACTER_SET_TAG)
-    return values_of(element.value or b"") if element is not None else ()
+    encodings = encodings_for(verbatim)
+    tags = sorted(set(dataset.keys()) | set(verbatim))
+    own = (verbatim[tag] if tag in verbatim else dataset.get_item(tag) for tag in tags)
+    return b"".join(element_bytes(element, encodings) for element in own)
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -17,8 +17,9 @@ from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, Enhanc
 from service.domain.profile import ReportClass
 from service.domain.result import PipelineResult
 from service.ports import EncodedObject, ResultContext, ResultKind
+from service.results.encoding import encoded
 from service.results.identifiers import SR_ROLE, result_uid, sr_series_instance_uid
-from service.results.part10 import encoded, write_object
+from service.results.part10 import write_object
 from service.results.sources import Sources
 from service.results.sr1500 import report_document
 from service.results.sr_text import text_document
