@@ -6,7 +6,7 @@ English is set in the typeface inside Pillow, Japanese in the one of `fonts` (BI
 
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import as_file, files
 from math import atan2, degrees
 from typing import Any
@@ -145,7 +145,14 @@ def outlined(
 
 def watermark(picture: Image.Image, text: str) -> Image.Image:
     """Write the text along the diagonal, seen through: it cannot be overlooked and hides nothing."""
-    width, height = picture.size
+    result = picture.convert("RGBA")
+    result.alpha_composite(_watermark_layer(*picture.size, text))
+    return result.convert("RGB")
+
+
+@lru_cache(maxsize=4)
+def _watermark_layer(width: int, height: int, text: str) -> Image.Image:
+    """Return the text along the diagonal on a transparent ground; the pictures of a study are of few sizes."""
     diagonal = (width**2 + height**2) ** 0.5
     size = max(10, round(30 * 0.8 * diagonal / _width(text, 30)))
     layer = Image.new("RGBA", (round(diagonal), size * 2), (0, 0, 0, 0))
@@ -159,10 +166,7 @@ def watermark(picture: Image.Image, text: str) -> Image.Image:
         stroke_fill=(0, 0, 0, 78),
     )
     angle = _diagonal_angle(width, height)
-    turned = layer.rotate(angle, expand=True, resample=Image.Resampling.BICUBIC)
-    result = picture.convert("RGBA")
-    result.alpha_composite(_centred(turned, (width, height)))
-    return result.convert("RGB")
+    return _centred(layer.rotate(angle, expand=True, resample=Image.Resampling.BILINEAR), (width, height))
 
 
 def _diagonal_angle(width: int, height: int) -> float:
