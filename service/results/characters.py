@@ -19,7 +19,8 @@ from pydicom.tag import BaseTag, Tag
 from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS
 
 from service.domain.profile import CharacterSet, EncodingProfile, Language
-from service.results.verbatim import BAD_VALUE_ERRORS, INHERITED_BY_PICTURES, OPTIONAL, REQUIRED, stored_bytes
+from service.results.bad_values import BAD_VALUE_ERRORS
+from service.results.verbatim import INHERITED_BY_PICTURES, OPTIONAL, REQUIRED, stored_bytes
 
 CHARACTER_SET_TAG = Tag("SpecificCharacterSet")
 COPIED = tuple(Tag(keyword) for keyword in (*REQUIRED, *OPTIONAL, *INHERITED_BY_PICTURES))

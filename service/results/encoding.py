@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Encodes elements in Explicit VR Little Endian, those that are encoded already as they are.
 
-pydicom parses encoded sequences again before it writes a data set, to look for elements of ambiguous representation, which
-ours never have: in a report that repeats the same codes hundreds of times that was most of the time.
+pydicom parses encoded sequences again before it writes a data set, to look for elements of ambiguous representation;
+ours hold none. In a report that repeats the same codes hundreds of times that was most of the time.
 """
 
 import struct

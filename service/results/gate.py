@@ -17,13 +17,13 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
+from service.results.bad_values import BAD_VALUE_ERRORS
 from service.results.lint_image import IMAGE_RULES
 from service.results.lint_object import OBJECT_RULES
 from service.results.lint_pdf import PDF_RULES
 from service.results.lint_report import REPORT_RULES
 from service.results.lint_text import TEXT_RULES
 from service.results.validators import FOR_EVERY_OBJECT, FOR_REPORTS, Validator, installed
-from service.results.verbatim import BAD_VALUE_ERRORS
 
 Rule = Callable[[Dataset], list[str]]
 

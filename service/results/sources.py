@@ -9,8 +9,9 @@ from pydicom.dataset import Dataset
 from service.domain.instance import Instance
 from service.domain.profile import DEFAULT_PROFILE, EncodingProfile, Language
 from service.ports import ResultContext
+from service.results.bad_values import BAD_VALUE_ERRORS
 from service.results.characters import Adapted, adapted, declared
-from service.results.verbatim import BAD_VALUE_ERRORS, REQUEST
+from service.results.verbatim import REQUEST
 
 
 @dataclass(slots=True)

@@ -12,8 +12,8 @@ from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
 
-BAD_VALUE_ERRORS = (ValueError, TypeError, KeyError, AttributeError, OverflowError, NotImplementedError, LookupError)
-"""What pydicom raises when a value does not fit its representation; such an attribute counts as absent."""
+from service.results.bad_values import BAD_VALUE_ERRORS
+
 REQUIRED = (
     "PatientName",
     "PatientID",
