@@ -10,13 +10,13 @@ from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
 from service import __version__
-from service.codes import Code
+from service.codes import Code, dcm
 from service.domain.instance import Instance
 from service.domain.provenance import MANUFACTURER
-from service.domain.result import PipelineResult
+from service.domain.result import PackageIdentity, PipelineResult
 from service.results.encoding import encoded
 from service.results.sources import text
-from service.results.statements import label, meaning, model_name
+from service.results.statements import label, latin, meaning, model_name
 
 
 def software_versions(result: PipelineResult) -> list[str]:
@@ -42,6 +42,21 @@ def stamp(dataset: Dataset, result: PipelineResult, *, description: str, source:
     dataset.SoftwareVersions = software_versions(result)
     dataset.SeriesDescription = description
     dataset.ContentQualification = "RESEARCH"
+    if result.package is not None:
+        dataset.ContributingEquipmentSequence = Sequence([_model(result, result.package)])
+
+
+def _model(result: PipelineResult, package: PackageIdentity) -> Dataset:
+    """Return the model package as equipment that contributed (PS3.3 C.12.1.5): every object has room for it."""
+    item = Dataset()
+    item.PurposeOfReferenceCodeSequence = Sequence([code_item(dcm("109102"))])
+    item.Manufacturer = MANUFACTURER
+    item.ManufacturerModelName = label(package.name)
+    item.SoftwareVersions = [label(package.version), package.sha256]
+    triage = result.triage
+    point = f"operating point {triage.operating_point} at {triage.threshold:g}" if triage else "no operating point"
+    item.ContributionDescription = latin(f"Model package, status {package.status.value}, {point}")
+    return item
 
 
 def local_time(moment: datetime, source: Dataset) -> datetime:

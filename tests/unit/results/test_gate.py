@@ -120,6 +120,11 @@ def impossible_percent(number: Dataset) -> None:
     number.MeasuredValueSequence[0].NumericValue = "150"
 
 
+def model(change: Change) -> Change:
+    """Change what is said of the model package."""
+    return lambda dataset: change(dataset.ContributingEquipmentSequence[0])
+
+
 def title(value: str) -> Change:
     return lambda dataset: setattr(dataset.ConceptNameCodeSequence[0], "CodeValue", value)
 
@@ -173,6 +178,10 @@ REPORT_DEFECTS: dict[str, tuple[Change, str]] = {
     "no qualification": (remove("ContentQualification"), "'ContentQualification' is None"),
     "silent demonstration": (put("SeriesDescription", "AI SR (research)"), "does not start with '[DEMO]'"),
     "no research": (put("SeriesDescription", "[DEMO] AI SR"), "does not say 'research'"),
+    "no package": (remove("ContributingEquipmentSequence"), "does not name the model package"),
+    "nameless package": (model(remove("ManufacturerModelName")), "the model package has no name"),
+    "half a digest": (model(put("SoftwareVersions", ["0.1.0", "0123456789abcdef"])), "not as version and SHA-256"),
+    "no operating point": (model(put("ContributionDescription", "a model")), "does not say the operating point"),
     "name in description": (put("SeriesDescription", "[DEMO] research TEST"), "repeats a part of the patient's name"),
     "ID in description": (put("SeriesDescription", "[DEMO] research 0001"), "repeats a part of the patient's name"),
 }
