@@ -311,7 +311,7 @@ def line(words: str) -> str:
 def reason(entry: Reason, message: str) -> str:
     """Return why something was refused or flagged: what it means, then the message with element, value and rule."""
     meaning = REASONS.get(entry.code)
-    return f"{meaning}。({message})" if meaning else message
+    return f"{meaning}。{message}" if meaning else message
 
 
 def code(entry: Code) -> str:

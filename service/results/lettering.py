@@ -72,15 +72,16 @@ def _width(text: str, size: int) -> float:
 def wrap(text: str, *, size: int, width: int) -> list[str]:
     """Break the text into lines that fit the width; a word that is too long stands alone and is cut."""
     clean = drawable(text).strip()
+    face = font(size, clean)
     lines: list[str] = []
     line = ""
     for unit in _units(clean):
         longer = (line + unit).lstrip()
-        if line and _width(longer.rstrip(), size) > width:
+        if line and face.getlength(longer.rstrip()) > width:
             lines.append(line.rstrip())
             longer = unit.lstrip()
         line = longer
-    return [_cut(entry, size=size, width=width) for entry in [*lines, line.rstrip()] if entry]
+    return [_cut(entry, face=face, width=width) for entry in [*lines, line.rstrip()] if entry]
 
 
 def _units(text: str) -> list[str]:
@@ -93,11 +94,11 @@ def _units(text: str) -> list[str]:
     return [f" {word}" for word in re.split(r"\s+(?!%|mm\b)", text)]
 
 
-def _cut(line: str, *, size: int, width: int) -> str:
-    if _width(line, size) <= width:
+def _cut(line: str, *, face: Any, width: int) -> str:
+    if face.getlength(line) <= width:
         return line
     line = line[: width // 3]  # no letter is narrower than three pixels; measuring thousands of them takes seconds
-    while line and _width(f"{line}..", size) > width:
+    while line and face.getlength(f"{line}..") > width:
         line = line[:-1]
     return f"{line}.."
 
@@ -116,12 +117,12 @@ class Column:
 
     def write(self, text: str, *, size: int, fill: Colour = WHITE, gap: float = 0.4) -> bool:
         """Write a paragraph and the gap after it; False when it did not fit whole, after which nothing does."""
-        step = line_height(size)
+        step, face = line_height(size), font(size, drawable(text))
         for line in wrap(text, size=size, width=self.width):
             if self.is_full or self.top + step > self.bottom:
                 self._close(size)
                 return False
-            self.draw.text((self.left, self.top), line, font=font(size, line), fill=fill)
+            self.draw.text((self.left, self.top), line, font=face, fill=fill)
             self.top += step
         self.top += round(size * gap)
         return True

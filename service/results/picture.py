@@ -215,5 +215,5 @@ def _write_footer(image: Image.Image, result: PipelineResult, page: Page, *, siz
     wrapped = [part for line in lines for part in wrap(line, size=size, width=width)]
     top = image.height - line_height(size) * len(wrapped) - margin
     column = Column(ImageDraw.Draw(image), margin, top, width, image.height)
-    for line in wrapped:
+    for line in lines:
         column.write(line, size=size, fill=GREY, gap=0)
