@@ -222,6 +222,8 @@ class ResultKind(StrEnum):
 
     SR = "sr"
     HEATMAP = "heatmap"
+    TEXT = "text"
+    PDF = "pdf"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,9 +37,13 @@ def colour(values: NDArray[np.float32]) -> NDArray[np.float32]:
 def blend(base: Grey, overlay: NDArray[np.float32]) -> Picture:
     """Return the grey base (rows, columns) with the map over it, as RGB."""
     values = np.nan_to_num(overlay, nan=0.0).clip(0, 1)
-    opacity = (STRONGEST * np.minimum(values / FULL_AT, 1))[..., np.newaxis]
-    mixed = base[..., np.newaxis] * (1 - opacity) + colour(values) * opacity
-    return np.rint(mixed).astype(np.uint8)
+    mixed = np.repeat(base[..., np.newaxis], 3, axis=-1)
+    is_shown = values > 0  # a small part of most pictures
+    shown = values[is_shown]
+    opacity = (STRONGEST * np.minimum(shown / FULL_AT, 1))[..., np.newaxis]
+    grey = base[is_shown][..., np.newaxis]
+    mixed[is_shown] = np.rint(grey * (1 - opacity) + colour(shown) * opacity).astype(np.uint8)
+    return mixed
 
 
 def bar(width: int, height: int) -> Picture:

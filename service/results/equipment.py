@@ -2,17 +2,21 @@
 """Attributes that all result objects share: who made them, when, and that they are research."""
 
 from datetime import datetime, timedelta, timezone
+from functools import cache
 
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
+from pydicom.tag import Tag
 
 from service import __version__
-from service.codes import Code
+from service.codes import Code, dcm
 from service.domain.instance import Instance
 from service.domain.provenance import MANUFACTURER
-from service.domain.result import PipelineResult
+from service.domain.result import PackageIdentity, PipelineResult
+from service.results.encoding import encoded
 from service.results.sources import text
-from service.results.statements import label, meaning, model_name
+from service.results.statements import label, latin, meaning, model_name
 
 
 def software_versions(result: PipelineResult) -> list[str]:
@@ -38,6 +42,21 @@ def stamp(dataset: Dataset, result: PipelineResult, *, description: str, source:
     dataset.SoftwareVersions = software_versions(result)
     dataset.SeriesDescription = description
     dataset.ContentQualification = "RESEARCH"
+    if result.package is not None:
+        dataset.ContributingEquipmentSequence = Sequence([_model(result, result.package)])
+
+
+def _model(result: PipelineResult, package: PackageIdentity) -> Dataset:
+    """Return the model package as equipment that contributed (PS3.3 C.12.1.5): every object has room for it."""
+    item = Dataset()
+    item.PurposeOfReferenceCodeSequence = Sequence([code_item(dcm("109102"))])
+    item.Manufacturer = MANUFACTURER
+    item.ManufacturerModelName = label(package.name)
+    item.SoftwareVersions = [label(package.version), package.sha256]
+    triage = result.triage
+    point = f"operating point {triage.operating_point} at {triage.threshold:g}" if triage else "no operating point"
+    item.ContributionDescription = latin(f"Model package, status {package.status.value}, {point}")
+    return item
 
 
 def local_time(moment: datetime, source: Dataset) -> datetime:
@@ -63,11 +82,28 @@ def code_item(code: Code) -> Dataset:
     return item
 
 
+@cache
+def code_element(keyword: str, code: Code) -> RawDataElement:
+    """Return a code sequence of one item in its encoded form, which a report repeats hundreds of times.
+
+    Code meanings are ASCII, so that the bytes are right in every character set.
+    """
+    holder = Dataset()
+    setattr(holder, keyword, Sequence([code_item(code)]))
+    return encoded(holder, keyword, character_set={})[Tag(keyword)]
+
+
+def references_item(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
+    """Return a reference to an object as a sequence item (PS3.3 10.8)."""
+    item = Dataset()
+    item.ReferencedSOPClassUID = sop_class_uid
+    item.ReferencedSOPInstanceUID = sop_instance_uid
+    return item
+
+
 def reference_item(instance: Instance, *, frame_number: int | None = None) -> Dataset:
     """Return a reference to an instance as a sequence item (PS3.3 10.3)."""
-    item = Dataset()
-    item.ReferencedSOPClassUID = instance.sop_class_uid
-    item.ReferencedSOPInstanceUID = instance.sop_instance_uid
+    item = references_item(instance.sop_class_uid, instance.sop_instance_uid)
     if frame_number is not None:
         item.ReferencedFrameNumber = frame_number
     return item

@@ -1,20 +1,43 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks every result object before it leaves: what a validator or a viewer would reject is held back here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
+from pydicom.uid import (
+    BasicTextSRStorage,
+    Comprehensive3DSRStorage,
+    ComprehensiveSRStorage,
+    EncapsulatedPDFStorage,
+    EnhancedSRStorage,
+    SecondaryCaptureImageStorage,
+)
 
+from service.results.bad_values import BAD_VALUE_ERRORS
 from service.results.lint_image import IMAGE_RULES
 from service.results.lint_object import OBJECT_RULES
+from service.results.lint_pdf import PDF_RULES
 from service.results.lint_report import REPORT_RULES
-from service.results.sources import BAD_VALUE_ERRORS
+from service.results.lint_text import TEXT_RULES
 from service.results.validators import FOR_EVERY_OBJECT, FOR_REPORTS, Validator, installed
 
 Rule = Callable[[Dataset], list[str]]
+
+RULES: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
+    {
+        Comprehensive3DSRStorage: REPORT_RULES,
+        ComprehensiveSRStorage: REPORT_RULES,
+        EnhancedSRStorage: REPORT_RULES,
+        BasicTextSRStorage: TEXT_RULES,
+        SecondaryCaptureImageStorage: IMAGE_RULES,
+        EncapsulatedPDFStorage: PDF_RULES,
+    }
+)
+"""Our own rules for each SOP class that we make, beside those for every object."""
 
 
 def check_object(path: Path, *, validators: tuple[Validator, ...] | None = None) -> tuple[str, ...]:
@@ -40,7 +63,12 @@ def _is_report(dataset: Dataset) -> bool:
 
 
 def _rules(dataset: Dataset) -> tuple[Rule, ...]:
-    return OBJECT_RULES + (REPORT_RULES if _is_report(dataset) else IMAGE_RULES)
+    return OBJECT_RULES + RULES.get(str(dataset.get("SOPClassUID", "")), (is_of_a_class_that_we_make,))
+
+
+def is_of_a_class_that_we_make(dataset: Dataset) -> list[str]:
+    """An object of a SOP class without rules has not been checked, and must not leave."""
+    return [f"'SOPClassUID' is {dataset.get('SOPClassUID')}, a class that the gate has no rules for"]
 
 
 def _applied(rule: Rule, dataset: Dataset) -> list[str]:

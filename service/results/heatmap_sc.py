@@ -29,6 +29,7 @@ from service.results.verbatim import (
     has_value,
     patient_and_study,
 )
+from service.results.wording import WORDS
 
 SERIES_NUMBER = 9101
 DEFAULT_EXPLANATION = dcm("130401")
@@ -48,7 +49,7 @@ def encode_heatmaps(result: PipelineResult, context: ResultContext, folder: Path
 def _encode_page(
     result: PipelineResult, context: ResultContext, sources: Sources, *, folder: Path, count: int
 ) -> EncodedObject:
-    painted = paint_page(result, Page(number=1, count=count))
+    painted = paint_page(result, Page(number=1, count=count, words=WORDS[sources.language]))
     dataset = _picture(painted, result, context, source=sources.header(sources.first.sop_instance_uid), key=PAGE_KEY)
     dataset.InstanceNumber = 1
     dataset.DerivationDescription = "Result page of a computer-aided analysis"
@@ -68,7 +69,8 @@ def _encode_heatmap(
 ) -> EncodedObject:
     source = sources.instance(heatmap.source_sop_instance_uid)
     header = sources.header(source.sop_instance_uid)
-    painted = paint_heatmap(heatmap, result, Page(number=place[0], count=place[1], subject=subject(header)))
+    page = Page(number=place[0], count=place[1], subject=subject(header), words=WORDS[sources.language])
+    painted = paint_heatmap(heatmap, result, page)
     dataset = _picture(painted, result, context, source=header, key=heatmap.key)
     dataset.InstanceNumber = place[0]
     dataset.PatientOrientation = list(heatmap.patient_orientation or ()) or None
@@ -89,8 +91,8 @@ def _picture(painted: Painted, result: PipelineResult, context: ResultContext, *
     """Return the attributes that heatmaps and pages share."""
     dataset = Dataset()
     dataset.SOPClassUID = SecondaryCaptureImageStorage
-    dataset.SOPInstanceUID = heatmap_sop_instance_uid(result, key, revision=context.revision)
-    dataset.SeriesInstanceUID = heatmap_series_instance_uid(result, revision=context.revision)
+    dataset.SOPInstanceUID = heatmap_sop_instance_uid(result, key, revision=context.revision, profile=context.profile)
+    dataset.SeriesInstanceUID = heatmap_series_instance_uid(result, revision=context.revision, profile=context.profile)
     dataset.SeriesNumber = SERIES_NUMBER
     dataset.Modality = "CT" if text(source, "Modality").upper() == "CT" else "OT"
     dataset.ConversionType = "WSD"

@@ -13,7 +13,8 @@ from service.results.verbatim import REQUIRED, stored_bytes
 
 MAX_CODE_VALUE, MAX_MEANING, MAX_DESCRIPTION = 16, 64, 64
 UID_FORM = re.compile(r"^(0|[1-9]\d*)(\.(0|[1-9]\d*))+$")
-OWN_WORDS = frozenset(b"DEMO REVIEW FIRST HEATMAP RESEARCH PNEUMOCONIOSIS DIFFUSE LUNG MAMMOGRAPHY".split())
+DIGEST_FORM = re.compile(r"^[0-9a-f]{64}$")
+OWN_WORDS = frozenset(b"DEMO REVIEW FIRST HEATMAP TEXT PDF RESEARCH PNEUMOCONIOSIS DIFFUSE LUNG MAMMOGRAPHY".split())
 """Words of our own descriptions: a patient may be called so."""
 IDENTITY_UIDS = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")
 
@@ -57,6 +58,21 @@ def marked_as_research(dataset: Dataset) -> list[str]:
         problems.append("'SeriesDescription' of a demonstration does not start with '[DEMO]'")
     if "research" not in description:
         problems.append("'SeriesDescription' does not say 'research'")
+    return problems
+
+
+def names_its_package(dataset: Dataset) -> list[str]:
+    """The model package is named with version, whole digest and operating point; a demonstration always has one."""
+    models = list(dataset.get("ContributingEquipmentSequence") or [])
+    if not models:
+        is_demonstration = dataset.get("ManufacturerModelName") == DEMONSTRATION_MODEL_NAME
+        return ["'ContributingEquipmentSequence' does not name the model package"] if is_demonstration else []
+    problems = [] if models[0].get("ManufacturerModelName") else ["the model package has no name"]
+    versions = [str(value) for value in models[0].get("SoftwareVersions") or ()]
+    if len(versions) != 2 or not DIGEST_FORM.match(versions[1]):
+        problems.append(f"the model package is given as {versions}, not as version and SHA-256")
+    if "operating point" not in str(models[0].get("ContributionDescription", "")):
+        problems.append("'ContributionDescription' does not say the operating point")
     return problems
 
 
@@ -128,6 +144,7 @@ OBJECT_RULES: tuple[Callable[[Dataset], list[str]], ...] = (
     uids_are_valid,
     made_by_us,
     marked_as_research,
+    names_its_package,
     description_is_plain,
     codes_are_short,
     private_codes_are_known,

@@ -5,9 +5,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from pydicom.dataset import Dataset
-from pydicom.uid import ComprehensiveSRStorage
+from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage
 
 Concept = tuple[str, str, str]
+
+CLASSES = (Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage)
+"""The SOP classes of the TID 1500 report. Stone draws Comprehensive SR alone, which is what it is offered first."""
 
 TITLE: Concept = ("126000", "DCM", "Imaging Measurement Report")
 LIBRARY: Concept = ("111028", "DCM", "Image Library")
@@ -27,11 +30,11 @@ PERCENT_NAMES = frozenset({"111012", "111047"})
 STATE = {"CompletionFlag": "COMPLETE", "PreliminaryFlag": "PRELIMINARY", "VerificationFlag": "UNVERIFIED"}
 
 
-def is_comprehensive_report(dataset: Dataset) -> list[str]:
-    """Comprehensive SR (Stone draws no other), TID 1500, the one title that OHIF takes."""
+def is_measurement_report(dataset: Dataset) -> list[str]:
+    """A class that can hold outlines, TID 1500, the one title that OHIF takes."""
     problems = []
-    if dataset.get("SOPClassUID") != ComprehensiveSRStorage:
-        problems.append(f"'SOPClassUID' is {dataset.get('SOPClassUID')}, not Comprehensive SR Storage")
+    if dataset.get("SOPClassUID") not in CLASSES:
+        problems.append(f"'SOPClassUID' is {dataset.get('SOPClassUID')}, not a class of SR that can hold outlines")
     if concept(dataset) != TITLE:
         problems.append(f"the title is {concept(dataset)}, not {TITLE}")
     if template(dataset) != "1500":
@@ -141,16 +144,20 @@ def numbers_have_units(dataset: Dataset) -> list[str]:
 
 
 def evidence_is_complete(dataset: Dataset) -> list[str]:
-    """Everything referenced is listed as evidence exactly once, the source images' series first (Slicer)."""
+    """Everything referenced is listed as evidence exactly once."""
     series = [entry for study in _evidence(dataset) for entry in study.ReferencedSeriesSequence]
     listed = Counter(str(item.ReferencedSOPInstanceUID) for entry in series for item in entry.ReferencedSOPSequence)
-    references = _references(dataset)
     problems = [f"evidence lists {uid} {count} times" for uid, count in listed.items() if count > 1]
-    problems += [f"{uid} is referenced but is no evidence" for uid in references if uid not in listed]
+    return problems + [f"{uid} is referenced but is no evidence" for uid in _references(dataset) if uid not in listed]
+
+
+def evidence_starts_with_sources(dataset: Dataset) -> list[str]:
+    """The series of the source images is the first of the evidence (Slicer)."""
+    series = [entry for study in _evidence(dataset) for entry in study.ReferencedSeriesSequence]
     first = {str(item.ReferencedSOPInstanceUID) for entry in series[:1] for item in entry.ReferencedSOPSequence}
-    if not first & set(_region_images(dataset)):
-        problems.append("the first series of the evidence holds no image that a finding stands on")
-    return problems
+    if first & set(_region_images(dataset)):
+        return []
+    return ["the first series of the evidence holds no image that a finding stands on"]
 
 
 def relationships_resolve(dataset: Dataset) -> list[str]:
@@ -226,7 +233,7 @@ def _resolves(dataset: Dataset, path: list[int]) -> bool:
 
 
 REPORT_RULES: tuple[Callable[[Dataset], list[str]], ...] = (
-    is_comprehensive_report,
+    is_measurement_report,
     state_is_unverified,
     has_image_library_with_group,
     has_measurement_groups,
@@ -236,6 +243,7 @@ REPORT_RULES: tuple[Callable[[Dataset], list[str]], ...] = (
     labels_are_short,
     numbers_have_units,
     evidence_is_complete,
+    evidence_starts_with_sources,
     relationships_resolve,
     has_comment,
 )

@@ -6,18 +6,20 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_data_element, write_file_meta_info
+from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from service.domain.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from service.ports import EncodedObject, ResultKind
+from service.results.encoding import element_bytes, encodings_for
 from service.results.verbatim import Elements
 
 
 def write_object(dataset: Dataset, folder: Path, *, kind: ResultKind, verbatim: Elements) -> EncodedObject:
     """Write the data set with the verbatim elements in place of its own, named after its SOP Instance UID.
 
-    Our own text is ASCII, so that it is right in whatever character set the verbatim elements declare.
+    Our own text is encoded in the character set that the verbatim elements declare: Japanese where `characters` has
+    made sure that it can be, ASCII in any other.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{dataset.SOPInstanceUID}.dcm"
@@ -50,12 +52,10 @@ def _file_meta(dataset: Dataset) -> FileMetaDataset:
 
 def _dataset_bytes(dataset: Dataset, verbatim: Elements) -> bytes:
     """Encode element by element: pydicom's own writer would decode and encode the verbatim ones."""
-    stream = DicomBytesIO()
-    stream.is_little_endian = True
-    stream.is_implicit_VR = False
-    for tag in sorted(set(dataset.keys()) | set(verbatim)):
-        write_data_element(stream, verbatim[tag] if tag in verbatim else dataset[tag])
-    return bytes(stream.getvalue())
+    encodings = encodings_for(verbatim)
+    tags = sorted(set(dataset.keys()) | set(verbatim))
+    own = (verbatim[tag] if tag in verbatim else dataset.get_item(tag) for tag in tags)
+    return b"".join(element_bytes(element, encodings) for element in own)
 
 
 def _replace(path: Path, content: bytes) -> None:

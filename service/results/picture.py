@@ -12,6 +12,7 @@ from service.results.colours import bar, blend
 from service.results.lettering import (
     AMBER,
     GREY,
+    MORE,
     WHITE,
     Colour,
     Column,
@@ -21,15 +22,8 @@ from service.results.lettering import (
     watermark,
     wrap,
 )
-from service.results.statements import (
-    DEMONSTRATION_BANNER,
-    NOT_NEGATIVE_SENTENCE,
-    OUTCOME_WORDS,
-    RESEARCH_BANNER,
-    is_demonstration,
-    package_line,
-    reason_line,
-)
+from service.results.statements import is_demonstration
+from service.results.wording import ENGLISH, Words, headline, package_line, reason_line
 
 MIN_ROWS, MAX_ROWS = 900, 1600
 """A smaller base is enlarged until burnt-in letters are sharp; a larger one is reduced to what a screen shows."""
@@ -49,49 +43,58 @@ class Painted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """Place of a picture in its series, and what it shows ("CR PA", "MG R CC")."""
+    """Place of a picture in its series, what it shows ("CR PA", "MG R CC"), and the words that are burnt in."""
 
     number: int
     count: int
     subject: str = ""
+    words: Words = ENGLISH
 
 
 def paint_heatmap(heatmap: Heatmap, result: PipelineResult, page: Page) -> Painted:
     """Return base, overlay and marks on the left (top-left corners coincide), the panel on the right."""
+    anatomy, scale = paint_anatomy(heatmap, result, page.words)
+    panel = _panel(result, page, rows=anatomy.height, heatmap=heatmap)
+    return Painted(np.hstack((np.asarray(anatomy), np.asarray(panel))), scale)
+
+
+def paint_anatomy(heatmap: Heatmap, result: PipelineResult, words: Words) -> tuple[Image.Image, tuple[float, float]]:
+    """Return base, overlay and marks without the panel, and the scale of `Painted`."""
     rows, columns = _target_size(*heatmap.base.shape)
     scale = (rows / heatmap.base.shape[0], columns / heatmap.base.shape[1])
     image = Image.fromarray(_blended(heatmap, rows=rows, columns=columns))
     if is_demonstration(result):
-        image = watermark(image, DEMONSTRATION_BANNER)
+        image = watermark(image, words.demonstration_banner)
     draw = ImageDraw.Draw(image)
     for mark in heatmap.marks:
         _draw_mark(draw, mark, scale=scale, rows=rows)
     _draw_orientation(draw, heatmap.patient_orientation, rows=rows, columns=columns)
-    outlined(draw, (columns / 2, rows - rows // 80), RESEARCH_BANNER, size=rows // 50, fill=AMBER, anchor="ms")
-    panel = _panel(result, page, rows=rows, heatmap=heatmap)
-    return Painted(np.hstack((np.asarray(image), np.asarray(panel))), scale)
+    place = (columns / 2, rows - rows // 80)
+    outlined(draw, place, words.research_banner, size=rows // 50, fill=AMBER, anchor="ms")
+    return image, scale
 
 
 def paint_page(result: PipelineResult, page: Page) -> Painted:
     """Return a page of text, for a result without a picture, above all "NOT ANALYSED"."""
+    words = page.words
     image = Image.new("RGB", (1280, 1024), BACKGROUND)
-    column = _opened(image, result, size=30)
+    column = _opened(image, result, words, size=30)
     is_refusal = result.outcome is Outcome.NOT_ANALYSED
-    column.write(_name(result), size=30, fill=GREY)
-    column.write(OUTCOME_WORDS[result.outcome], size=92, fill=RED if is_refusal else WHITE)
+    column.write(_name(result, words), size=30, fill=GREY)
+    column.write(words.outcomes[result.outcome], size=92, fill=RED if is_refusal else WHITE)
     if is_refusal:  # before the reasons, which may be more than the page can hold
-        column.write(NOT_NEGATIVE_SENTENCE, size=34, fill=AMBER, gap=1)
+        column.write(words.not_negative_sentence, size=34, fill=AMBER, gap=1)
     else:
-        column.write(result.headline, size=48, gap=0.8)
+        column.write(headline(result, words), size=48, gap=0.8)
     for reason in result.refusals:
-        column.write(reason.message, size=38)
-    _write_details(column, result, size=28)
+        column.write(words.reason(reason), size=38)
+    _write_details(column, result, words, size=28)
     _write_footer(image, result, page, size=22, margin=30)
     return Painted(np.asarray(image), (1.0, 1.0))
 
 
-def _name(result: PipelineResult) -> str:
-    return f"Dokuei - {result.pipeline.replace('_', ' ')}"
+def _name(result: PipelineResult, words: Words) -> str:
+    return f"Dokuei - {words.pipeline(result.pipeline)}"
 
 
 def _target_size(rows: int, columns: int) -> tuple[int, int]:
@@ -152,31 +155,33 @@ def _draw_orientation(
 
 def _panel(result: PipelineResult, page: Page, *, rows: int, heatmap: Heatmap) -> Image.Image:
     image = Image.new("RGB", (round(rows * 0.56), rows), BACKGROUND)
-    unit = rows // 44
-    column = _opened(image, result, size=unit)
-    column.write(f"{_name(result)} - {page.subject}" if page.subject else _name(result), size=unit, fill=GREY)
-    column.write(result.headline, size=round(unit * 1.55), gap=0.6)
+    unit, words = rows // 44, page.words
+    column = _opened(image, result, words, size=unit)
+    column.write(" - ".join(filter(None, (_name(result, words), page.subject))), size=unit, fill=GREY)
+    column.write(headline(result, words), size=round(unit * 1.55), gap=0.6)
     if result.outcome is Outcome.PARTLY_ANALYSED:
-        column.write(reason_line(result), size=unit, fill=RED)
+        column.write(reason_line(result, words), size=unit, fill=RED)
     for line in heatmap.lines:
-        column.write(line, size=unit, gap=0.15)
+        column.write(words.line(line), size=unit, gap=0.15)
     column.top += unit
-    _draw_legend(image, column, heatmap.legend, unit=unit)
-    _write_details(column, result, size=round(unit * 0.82))
+    _draw_legend(image, column, words.line(heatmap.legend), unit=unit)
+    _write_details(column, result, words, size=round(unit * 0.82))
     _write_footer(image, result, page, size=round(unit * 0.74), margin=unit)
     return image
 
 
-def _opened(image: Image.Image, result: PipelineResult, *, size: int) -> Column:
+def _opened(image: Image.Image, result: PipelineResult, words: Words, *, size: int) -> Column:
     """Paint the warning strip at the top and return the column below it, the footer's room left free."""
     draw = ImageDraw.Draw(image)
-    warnings = [DEMONSTRATION_BANNER, RESEARCH_BANNER] if is_demonstration(result) else [RESEARCH_BANNER]
+    demonstration = [words.demonstration_banner] if is_demonstration(result) else []
+    warnings = [*demonstration, words.research_banner]
     height = round(size * (1.4 * len(warnings) + 0.6))
     draw.rectangle((0, 0, image.width, height), fill=STRIP)
-    for line, words in enumerate(warnings):
+    for line, warning in enumerate(warnings):
         place = (image.width / 2, size * (1 + 1.4 * line))
-        draw.text(place, words, font=fitting(words, size=size, width=image.width - size), fill=AMBER, anchor="mm")
-    return Column(draw, size, height + size, image.width - 2 * size, image.height - size * 5 - line_height(size))
+        draw.text(place, warning, font=fitting(warning, size=size, width=image.width - size), fill=AMBER, anchor="mm")
+    bottom = image.height - size * 5 - line_height(size)
+    return Column(draw, size, height + size, image.width - 2 * size, bottom, more=words.term(MORE))
 
 
 def _draw_legend(image: Image.Image, column: Column, legend: str, *, unit: int) -> None:
@@ -191,22 +196,24 @@ def _draw_legend(image: Image.Image, column: Column, legend: str, *, unit: int) 
     column.top += round(unit * 2)
 
 
-def _write_details(column: Column, result: PipelineResult, *, size: int) -> None:
+def _write_details(column: Column, result: PipelineResult, words: Words, *, size: int) -> None:
     for line in result.summary:
-        column.write(line, size=size, gap=0.15)
+        column.write(words.line(line), size=size, gap=0.15)
     for flag in result.flags:
-        column.write(f"Note: {flag.message}", size=size, fill=AMBER, gap=0.15)
+        column.write(f"{words.term('Note')}: {words.reason(flag)}", size=size, fill=AMBER, gap=0.15)
 
 
 def _write_footer(image: Image.Image, result: PipelineResult, page: Page, *, size: int, margin: int) -> None:
+    say = page.words.term
+    place = f"{say('Picture')} {page.number}/{page.count}"
     lines = (
-        f"Model package: {package_line(result)}",
-        f"Analysed {result.analysed_at:%Y-%m-%d %H:%M %Z} - picture {page.number} of {page.count}",
-        "Not verified by a physician. No colour does not mean no disease.",
+        f"{say('Model package')}: {package_line(result, page.words)}",
+        f"{say('Analysed at')} {result.analysed_at:%Y-%m-%d %H:%M %Z} - {place}",
+        f"{say('Not verified by a physician.')} {say('No colour does not mean no disease.')}",
     )
     width = image.width - 2 * margin
     wrapped = [part for line in lines for part in wrap(line, size=size, width=width)]
     top = image.height - line_height(size) * len(wrapped) - margin
     column = Column(ImageDraw.Draw(image), margin, top, width, image.height)
-    for line in wrapped:
+    for line in lines:
         column.write(line, size=size, fill=GREY, gap=0)

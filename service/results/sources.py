@@ -7,23 +7,25 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from service.domain.instance import Instance
+from service.domain.profile import DEFAULT_PROFILE, EncodingProfile, Language
 from service.ports import ResultContext
-
-BAD_VALUE_ERRORS = (ValueError, TypeError, KeyError, AttributeError, OverflowError, NotImplementedError, LookupError)
-"""What pydicom raises when a value does not fit its representation; such an attribute counts as absent."""
+from service.results.bad_values import BAD_VALUE_ERRORS
+from service.results.characters import Adapted, adapted, declared
+from service.results.verbatim import REQUEST
 
 
 @dataclass(slots=True)
 class Sources:
-    """Instances by UID, in a stable order, with their headers on demand."""
+    """Instances by UID, in a stable order, with their headers on demand, in the character set of the profile."""
 
     instances: tuple[Instance, ...]
-    _headers: dict[str, Dataset] = field(default_factory=dict)
+    profile: EncodingProfile = DEFAULT_PROFILE
+    _headers: dict[str, Adapted] = field(default_factory=dict)
 
     @classmethod
     def of(cls, context: ResultContext) -> "Sources":
         """Take the instances of a context in the order of their UIDs."""
-        return cls(tuple(sorted(context.sources, key=lambda instance: instance.sop_instance_uid)))
+        return cls(tuple(sorted(context.sources, key=lambda instance: instance.sop_instance_uid)), context.profile)
 
     def instance(self, sop_instance_uid: str) -> Instance:
         """Return the instance; a result may only speak of instances that it was made from."""
@@ -36,10 +38,31 @@ class Sources:
         )
 
     def header(self, sop_instance_uid: str) -> Dataset:
-        """Return the instance's header with every element as raw bytes, pixels left out."""
+        """Return the instance's header with every element as raw bytes, pixels left out.
+
+        Patient and study are the first instance's. Text of an instance that declares another character set cannot
+        stand beside them, so that its request attributes are left out.
+        """
+        header = self._read(sop_instance_uid).header
+        if declared(header) != declared(self._read(self.first.sop_instance_uid).header):
+            for keyword in REQUEST:
+                header.pop(keyword, None)
+        return header
+
+    @property
+    def language(self) -> Language:
+        """The language that our own words are written in: the profile's, where the character set can carry it."""
+        return self._read(self.first.sop_instance_uid).language
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the profile asks for and the source's character set does not allow."""
+        return self._read(self.first.sop_instance_uid).notes
+
+    def _read(self, sop_instance_uid: str) -> Adapted:
         if sop_instance_uid not in self._headers:
-            path = self.instance(sop_instance_uid).path
-            self._headers[sop_instance_uid] = pydicom.dcmread(path, stop_before_pixels=True)
+            header = pydicom.dcmread(self.instance(sop_instance_uid).path, stop_before_pixels=True)
+            self._headers[sop_instance_uid] = adapted(header, self.profile)
         return self._headers[sop_instance_uid]
 
     @property

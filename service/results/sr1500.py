@@ -1,37 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Encodes a result as Comprehensive SR with TID 1500 in the one profile that every viewer draws (results.md 4.3)."""
+"""The report of a result after TID 1500, in the one profile that every viewer draws (results.md 4.3)."""
 
 import math
-from pathlib import Path
 
-import highdicom as hd
-from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence
-from pydicom.sr.codedict import codes
 from pydicom.uid import ComprehensiveSRStorage
 
-from service import __version__
-from service.codes import PRIVATE_SCHEME, Code, code, dcm, private, sct
+from service.codes import Code, code, dcm, private, sct
 from service.domain.instance import Instance
-from service.domain.provenance import MANUFACTURER, MODEL_NAME
 from service.domain.result import Finding, Outcome, PipelineResult, Presence, Region
-from service.ports import EncodedObject, ResultContext, ResultKind
+from service.ports import ResultContext
 from service.results.equipment import stamp
 from service.results.identifiers import (
-    SERVICE,
-    derived_uid,
     heatmap_series_instance_uid,
     heatmap_sop_instance_uid,
     sr_series_instance_uid,
     sr_sop_instance_uid,
 )
-from service.results.part10 import write_object
 from service.results.sources import Sources, text
-from service.results.sr_group import SECONDARY_CAPTURE, GroupContext, concept, image_size, measurement_group
+from service.results.sr_document import Identity, Reference, device_observer, document, language
+from service.results.sr_group import SECONDARY_CAPTURE, GroupContext, image_size, measurement_group
 from service.results.sr_library import image_library
-from service.results.statements import comments, is_raised, label, latin, model_name, reason_line, series_description
-from service.results.verbatim import patient_and_study
+from service.results.sr_tree import Coded, Container, Item, Link, Relationship, Text, by_value, contains
+from service.results.statements import is_raised, label, latin, reason_line, series_description
+from service.results.wording import WORDS, comments
 
 SERIES_NUMBER = 9001
 PROCEDURES = {"MG": sct("71651007"), "CT": sct("169069000")}
@@ -51,21 +43,24 @@ WHOLE_PRESENCE = {
 }
 
 
-def encode_sr(result: PipelineResult, context: ResultContext, folder: Path) -> tuple[EncodedObject, ...]:
-    """Write the report; nothing when there is no image whose size is known to anchor it on."""
-    sources = Sources.of(context)
+def report_document(result: PipelineResult, context: ResultContext, sources: Sources) -> Dataset | None:
+    """Return the report as Comprehensive SR, complete but for patient and study.
+
+    None when there is no image whose size is known to anchor it on: a whole-image group breaks OHIF.
+    """
     findings = result.findings or _whole_image(result, sources)
     if not findings:
-        return ()
-    document = _document(result, context, sources, findings=findings)
+        return None
+    dataset = document(
+        _root(result, context, sources, findings=findings),
+        _identity(result, context),
+        study_instance_uid=sources.first.study_instance_uid,
+        evidence=_evidence(result, context, sources),
+        predecessors=[_predecessor(uid) for uid in context.predecessor_sop_instance_uids],
+    )
     header = sources.header(sources.first.sop_instance_uid)
-    description = series_description(result, "SR", context=context)
-    # highdicom notes itself here with the time of encoding, which would make every file differ.
-    document.pop("ContributingEquipmentSequence", None)
-    stamp(document, result, description=description, source=header)
-    if context.predecessor_sop_instance_uids:
-        document.PredecessorDocumentsSequence = _predecessors(result, context.predecessor_sop_instance_uids)
-    return (write_object(document, folder, kind=ResultKind.SR, verbatim=patient_and_study(header)),)
+    stamp(dataset, result, description=series_description(result, "SR", context=context), source=header)
+    return dataset
 
 
 def _whole_image(result: PipelineResult, sources: Sources) -> tuple[Finding, ...]:
@@ -84,59 +79,29 @@ def _whole_image(result: PipelineResult, sources: Sources) -> tuple[Finding, ...
     return ()
 
 
-def _document(
-    result: PipelineResult, context: ResultContext, sources: Sources, *, findings: tuple[Finding, ...]
-) -> hd.sr.ComprehensiveSR:
-    uid = sr_sop_instance_uid(result, revision=context.revision)
-    return hd.sr.ComprehensiveSR(
-        evidence=_evidence(result, context, sources),
-        content=_content(result, context, sources, findings=findings)[0],
+def _identity(result: PipelineResult, context: ResultContext) -> Identity:
+    uid = sr_sop_instance_uid(result, revision=context.revision, profile=context.profile)
+    return Identity(
+        sop_class_uid=ComprehensiveSRStorage,
+        sop_instance_uid=uid,
         series_instance_uid=sr_series_instance_uid(uid),
         series_number=SERIES_NUMBER,
-        sop_instance_uid=uid,
-        instance_number=1,
-        is_complete=True,
-        is_final=False,
-        is_verified=False,
-        coding_schemes=[_own_scheme()],
-        specific_character_set=None,
     )
 
 
-def _own_scheme() -> CodingSchemeIdentificationItem:
-    return CodingSchemeIdentificationItem(
-        designator=PRIVATE_SCHEME, name="Dokuei private codes", responsible_organization=MANUFACTURER
+def _root(result: PipelineResult, context: ResultContext, sources: Sources, *, findings: tuple[Finding, ...]) -> Item:
+    group_context = GroupContext(result=result, context=context, sources=sources)
+    groups = [measurement_group(finding, group_context) for finding in findings]
+    links = (
+        *language(code("RFC5646", sources.language.value)),
+        *device_observer(result),
+        *by_value(Relationship.HAS_CONCEPT_MOD, Item(dcm("121058"), Coded(_procedure(sources)))),
+        *_comments(result, sources),
+        *contains(image_library(_anchor_images(findings, result, sources), sources)),
+        *contains(Item(dcm("126010"), Container(), contains(*groups))),
+        *_qualitative(result, context),
     )
-
-
-def _content(
-    result: PipelineResult, context: ResultContext, sources: Sources, *, findings: tuple[Finding, ...]
-) -> hd.sr.MeasurementReport:
-    group_context = GroupContext(result=result, sources=sources, revision=context.revision)
-    report = hd.sr.MeasurementReport(
-        observation_context=_observer(result),
-        procedure_reported=concept(_procedure(sources)),
-        imaging_measurements=[measurement_group(finding, group_context) for finding in findings],
-    )
-    root = report[0]
-    *opening, measurements = root.ContentSequence
-    anchors = _anchor_images(findings, result, sources)
-    library = image_library(anchors, sources)
-    closing = _qualitative(result, context)
-    root.ContentSequence = hd.sr.ContentSequence([*opening, *_comments(result), library, measurements, *closing])
-    return report
-
-
-def _observer(result: PipelineResult) -> hd.sr.ObservationContext:
-    device = hd.sr.DeviceObserverIdentifyingAttributes(
-        uid=derived_uid(SERVICE, "device", __version__),
-        name=MODEL_NAME,
-        manufacturer_name=MANUFACTURER,
-        model_name=model_name(result),
-        serial_number=__version__,
-    )
-    observer = hd.sr.ObserverContext(observer_type=codes.DCM.Device, observer_identifying_attributes=device)
-    return hd.sr.ObservationContext(observer_device_context=observer)
+    return Item(dcm("126000"), Container("1500"), links)
 
 
 def _procedure(sources: Sources) -> Code:
@@ -151,72 +116,45 @@ def _anchor_images(findings: tuple[Finding, ...], result: PipelineResult, source
     return tuple(sources.instance(uid) for uid in dict.fromkeys(uids))
 
 
-def _comments(result: PipelineResult) -> list[hd.sr.TextContentItem]:
-    name = concept(dcm("121106"))
-    return [hd.sr.TextContentItem(name=name, value=line, relationship_type="CONTAINS") for line in comments(result)]
+def _comments(result: PipelineResult, sources: Sources) -> tuple[Link, ...]:
+    lines = comments(result, WORDS[sources.language], notes=sources.notes)
+    return contains(*(Item(dcm("121106"), Text(line)) for line in lines))
 
 
-def _qualitative(result: PipelineResult, context: ResultContext) -> list[hd.sr.ContainerContentItem]:
+def _qualitative(result: PipelineResult, context: ResultContext) -> tuple[Link, ...]:
     """Return the Qualitative Evaluations container with the triage code; none without a triage score."""
     triage = result.triage
     if triage is None:
-        return []
-    container = hd.sr.ContainerContentItem(name=concept(code("UMLS", "C0034375")), relationship_type="CONTAINS")
+        return ()
     value = private("TRIAGE-HIGH") if is_raised(result, context) else private("TRIAGE-NORM")
     words = (
         f"Triage score {triage.score:.3f}, operating point {triage.operating_point} at {triage.threshold:.3f}; "
         "not for diagnosis, never a reason to leave a study unread"
     )
-    container.ContentSequence = hd.sr.ContentSequence(
-        [
-            hd.sr.CodeContentItem(name=concept(private("TRIAGE")), value=concept(value), relationship_type="CONTAINS"),
-            hd.sr.TextContentItem(name=concept(dcm("121106")), value=latin(words), relationship_type="CONTAINS"),
-        ]
-    )
-    return [container]
+    items = (Item(private("TRIAGE"), Coded(value)), Item(dcm("121106"), Text(latin(words))))
+    return contains(Item(code("UMLS", "C0034375"), Container(), contains(*items)))
 
 
-def _evidence(result: PipelineResult, context: ResultContext, sources: Sources) -> list[Dataset]:
-    """Return every source, then every heatmap, as the stand-ins that highdicom collects references from.
-
-    Stand-ins carry no patient: highdicom refuses character sets that are valid (results.md 6), so the patient's
-    attributes are put in afterwards, byte for byte.
-    """
-    study = sources.first.study_instance_uid
-    originals = [
-        _stand_in(study, instance.series_instance_uid, instance.sop_class_uid, instance.sop_instance_uid)
-        for instance in sources.instances
+def _evidence(result: PipelineResult, context: ResultContext, sources: Sources) -> list[Instance | Reference]:
+    """Return every source, then every heatmap."""
+    series = heatmap_series_instance_uid(result, revision=context.revision, profile=context.profile)
+    pictures = [
+        Reference(
+            sop_class_uid=SECONDARY_CAPTURE,
+            sop_instance_uid=heatmap_sop_instance_uid(
+                result, heatmap.key, revision=context.revision, profile=context.profile
+            ),
+            series_instance_uid=series,
+        )
+        for heatmap in result.heatmaps
     ]
-    series = heatmap_series_instance_uid(result, revision=context.revision)
-    uids = [heatmap_sop_instance_uid(result, entry.key, revision=context.revision) for entry in result.heatmaps]
-    return originals + [_stand_in(study, series, SECONDARY_CAPTURE, uid) for uid in uids]
+    return [*sources.instances, *pictures]
 
 
-def _stand_in(study: str, series: str, sop_class: str, sop_instance: str) -> Dataset:
-    dataset = Dataset()
-    dataset.StudyInstanceUID = study
-    dataset.SeriesInstanceUID = series
-    dataset.SOPClassUID = sop_class
-    dataset.SOPInstanceUID = sop_instance
-    for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID"):
-        setattr(dataset, keyword, "")
-    dataset.StudyDate = dataset.StudyTime = None
-    return dataset
-
-
-def _predecessors(result: PipelineResult, sop_instance_uids: tuple[str, ...]) -> list[Dataset]:
-    """Return the reports that this one replaces (PS3.3 C.17.2), all of this study."""
-    study = Dataset()
-    study.StudyInstanceUID = result.study_instance_uid
-    study.ReferencedSeriesSequence = Sequence([_predecessor_series(uid) for uid in sop_instance_uids])
-    return [study]
-
-
-def _predecessor_series(sop_instance_uid: str) -> Dataset:
-    reference = Dataset()
-    reference.ReferencedSOPClassUID = ComprehensiveSRStorage
-    reference.ReferencedSOPInstanceUID = sop_instance_uid
-    series = Dataset()
-    series.SeriesInstanceUID = sr_series_instance_uid(sop_instance_uid)
-    series.ReferencedSOPSequence = Sequence([reference])
-    return series
+def _predecessor(sop_instance_uid: str) -> Reference:
+    """Return the report that this one replaces (PS3.3 C.17.2)."""
+    return Reference(
+        sop_class_uid=ComprehensiveSRStorage,
+        sop_instance_uid=sop_instance_uid,
+        series_instance_uid=sr_series_instance_uid(sop_instance_uid),
+    )

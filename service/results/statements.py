@@ -5,7 +5,7 @@ import unicodedata
 
 from service.codes import Code
 from service.domain.provenance import DEMONSTRATION_MODEL_NAME, MODEL_NAME
-from service.domain.result import Outcome, PackageStatus, PipelineResult, Priority
+from service.domain.result import Outcome, PackageStatus, PipelineResult, Presence, Priority
 from service.ports import ResultContext
 
 RESEARCH_BANNER = "RESEARCH USE - NOT FOR DIAGNOSIS"
@@ -26,6 +26,22 @@ OUTCOME_WORDS = {
     Outcome.NO_FINDINGS: "Analysed: no findings",
     Outcome.PARTLY_ANALYSED: "PARTLY ANALYSED",
     Outcome.NOT_ANALYSED: "NOT ANALYSED",
+}
+STATE_SENTENCES = {
+    Outcome.FINDINGS: "The study was analysed, and the model marked findings.",
+    Outcome.NO_FINDINGS: "The study was analysed, and the model marked nothing. No mark does not mean no disease.",
+    Outcome.PARTLY_ANALYSED: (
+        "Only part of the study was analysed. What was left out was not looked at; nothing can be said of it."
+    ),
+    Outcome.NOT_ANALYSED: (
+        "The study was NOT analysed. This is not a negative result. Read the study as if it had not been sent."
+    ),
+}
+"""The state of the analysis in one sentence; none can be taken for another."""
+PRESENCE_WORDS = {
+    Presence.PRESENT: "present",
+    Presence.ABSENT: "not marked",
+    Presence.UNDETERMINED: "unknown (not judged)",
 }
 
 PLAIN = str.maketrans(
@@ -77,17 +93,6 @@ def reason_line(result: PipelineResult) -> str:
     reasons = "; ".join(reason.message for reason in result.refusals) or "no reason was recorded"
     part = "NOT ANALYSED" if result.outcome is Outcome.NOT_ANALYSED else "PARTLY ANALYSED, left out"
     return latin(f"{part}: {reasons}")
-
-
-def comments(result: PipelineResult) -> tuple[str, ...]:
-    """Return the comments of a report, most important first."""
-    lines = [result.headline, reason_line(result)]
-    if result.outcome is Outcome.NOT_ANALYSED:
-        lines.append(NOT_NEGATIVE_SENTENCE)
-    lines += result.summary
-    lines += [f"Note: {flag.message}" for flag in result.flags]
-    lines += [DEMONSTRATION_SENTENCE] if is_demonstration(result) else []
-    return tuple(line for line in map(latin, [*lines, RESEARCH_SENTENCE]) if line)
 
 
 def package_line(result: PipelineResult) -> str:

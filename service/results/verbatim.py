@@ -12,7 +12,7 @@ from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
 
-from service.results.sources import BAD_VALUE_ERRORS
+from service.results.bad_values import BAD_VALUE_ERRORS
 
 REQUIRED = (
     "PatientName",

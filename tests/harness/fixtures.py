@@ -17,7 +17,19 @@ from harness.orthanc import Orthanc
 from harness.postgres import PostgresServer, postgres_program
 from models.phantoms.samples import draw_all
 
-PROGRAMS = ("Orthanc", "storescu", "dcmsend", "echoscu", "storescp", "dciodvfy", "dcentvfy", "dsrdump", "dsr2html")
+PROGRAMS = (
+    "Orthanc",
+    "storescu",
+    "dcmsend",
+    "echoscu",
+    "storescp",
+    "dciodvfy",
+    "dcentvfy",
+    "dsrdump",
+    "dsr2html",
+    "pdftotext",
+    "qpdf",
+)
 
 StartOrthanc = Callable[..., Orthanc]
 

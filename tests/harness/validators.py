@@ -42,5 +42,19 @@ def dsr2html(path: Path) -> str:
     return result.stdout
 
 
+def pdf_text(path: Path) -> str:
+    """Return the text of a PDF on one line without blanks, as poppler reads it; fails where qpdf finds it damaged."""
+    checked = run(["qpdf", "--check", str(path)])
+    if checked.returncode:
+        raise AssertionError(f"qpdf finds fault with {path.name}: {checked.stdout}{checked.stderr}")
+    return "".join(run(["pdftotext", "-enc", "UTF-8", str(path), "-"]).stdout.split())
+
+
+def pdf_typefaces(path: Path) -> dict[str, bool]:
+    """Return the typefaces that a PDF names, and whether each is embedded."""
+    lines = run(["pdffonts", str(path)]).stdout.splitlines()[2:]
+    return {line.split()[0]: line.split()[-5] == "yes" for line in lines}
+
+
 def _errors(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.startswith("Error")]

@@ -175,7 +175,7 @@ class _Analysis:
 def headline(extent: LungExtent, patterns: Sequence[Pattern], shown: Sequence[int]) -> str:
     """Return the result line: the largest patterns, as many as fit into 64 characters."""
     if not shown:
-        return f"Diffuse lung: no pattern above cut-off; normal {extent.percent(0):.0f} %"
+        return f"Diffuse lung: no pattern above cut-off; without any {extent.percent(0):.0f} %"
     line = "Diffuse lung:"
     for index in shown:
         part = f" {patterns[index].title.lower()} {extent.percent(index):.0f} %"

@@ -15,10 +15,9 @@ from service.domain.instance import Instance
 from service.domain.result import Outcome
 from service.ports import ResultKind
 from service.results import ENCODERS
-from service.results.gate import check_object
-from service.results.lint_image import IMAGE_RULES
+from service.results.gate import RULES, check_object
 from service.results.lint_object import OBJECT_RULES
-from service.results.lint_report import REPORT_RULES, children, content_items, measurement_groups
+from service.results.lint_report import children, content_items, measurement_groups
 from service.results.validators import dciodvfy, dsr2html, dsrdump
 
 Change = Callable[[Dataset], None]
@@ -26,7 +25,7 @@ Change = Callable[[Dataset], None]
 
 def changed(kind: ResultKind, change: Change, source: Instance, folder: Path) -> Path:
     result = result_of("CR", (source,), Outcome.FINDINGS)
-    (entry,) = ENCODERS[kind](result, context_of(source), folder)
+    entry = ENCODERS[kind](result, context_of(source), folder)[0]
     dataset = pydicom.dcmread(entry.path)
     change(dataset)
     pydicom.dcmwrite(entry.path, dataset)
@@ -121,12 +120,17 @@ def impossible_percent(number: Dataset) -> None:
     number.MeasuredValueSequence[0].NumericValue = "150"
 
 
+def model(change: Change) -> Change:
+    """Change what is said of the model package."""
+    return lambda dataset: change(dataset.ContributingEquipmentSequence[0])
+
+
 def title(value: str) -> Change:
     return lambda dataset: setattr(dataset.ConceptNameCodeSequence[0], "CodeValue", value)
 
 
 REPORT_DEFECTS: dict[str, tuple[Change, str]] = {
-    "3D report": (put("SOPClassUID", "1.2.840.10008.5.1.4.1.1.88.34"), "not Comprehensive SR Storage"),
+    "class without rules": (put("SOPClassUID", "1.2.840.10008.5.1.4.1.1.88.67"), "no rules for"),
     "wrong title": (title("126001"), "the title is"),
     "no root template": (remove("ContentTemplateSequence"), "the root template is ''"),
     "partial": (put("CompletionFlag", "PARTIAL"), "'CompletionFlag' is 'PARTIAL'"),
@@ -174,12 +178,16 @@ REPORT_DEFECTS: dict[str, tuple[Change, str]] = {
     "no qualification": (remove("ContentQualification"), "'ContentQualification' is None"),
     "silent demonstration": (put("SeriesDescription", "AI SR (research)"), "does not start with '[DEMO]'"),
     "no research": (put("SeriesDescription", "[DEMO] AI SR"), "does not say 'research'"),
+    "no package": (remove("ContributingEquipmentSequence"), "does not name the model package"),
+    "nameless package": (model(remove("ManufacturerModelName")), "the model package has no name"),
+    "half a digest": (model(put("SoftwareVersions", ["0.1.0", "0123456789abcdef"])), "not as version and SHA-256"),
+    "no operating point": (model(put("ContributionDescription", "a model")), "does not say the operating point"),
     "name in description": (put("SeriesDescription", "[DEMO] research TEST"), "repeats a part of the patient's name"),
     "ID in description": (put("SeriesDescription", "[DEMO] research 0001"), "repeats a part of the patient's name"),
 }
 
 IMAGE_DEFECTS: dict[str, tuple[Change, str]] = {
-    "another class": (put("SOPClassUID", "1.2.840.10008.5.1.4.1.1.1"), "not Secondary Capture"),
+    "another class": (put("SOPClassUID", "1.2.840.10008.5.1.4.1.1.1"), "no rules for"),
     "original": (put("ImageType", ["ORIGINAL", "PRIMARY"]), "'ImageType' is"),
     "no image type": (remove("ImageType"), "'ImageType' is None"),
     "no burnt-in text": (put("BurnedInAnnotation", "NO"), "'BurnedInAnnotation'"),
@@ -197,6 +205,80 @@ IMAGE_DEFECTS: dict[str, tuple[Change, str]] = {
         "refers to itself",
     ),
     "no study": (remove("AccessionNumber"), "'AccessionNumber' is missing"),
+}
+
+
+def conclusions(change: Change) -> Change:
+    """Change the section with the conclusions."""
+    return named("121076", change)
+
+
+def said(old: str, new: str) -> Change:
+    """Replace words wherever they stand in the texts of a section."""
+
+    def change(section: Dataset) -> None:
+        for item in content_items(section):
+            if "TextValue" in item:
+                item.TextValue = item.TextValue.replace(old, new)
+
+    return change
+
+
+def add_number(dataset: Dataset) -> None:
+    item = Dataset()
+    item.RelationshipType, item.ValueType = "CONTAINS", "NUM"
+    item.ConceptNameCodeSequence = [dataset.ConceptNameCodeSequence[0]]
+    dataset.ContentSequence.append(item)
+
+
+POSITIVE = "The study was analysed, and the model marked findings."
+REFUSED = "The study was NOT analysed. This is not a negative result. Read the study as if it had not been sent."
+PARTLY = "Only part of the study was analysed. What was left out was not looked at; nothing can be said of it."
+
+TEXT_DEFECTS: dict[str, tuple[Change, str]] = {
+    "wrong title": (title("126000"), "the title is"),
+    "no root template": (remove("ContentTemplateSequence"), "the root template is ''"),
+    "a number": (add_number, "value type 'NUM' is not allowed"),
+    "no state": (conclusions(said(POSITIVE, "")), "sentences of 0 states"),
+    "two states": (conclusions(said(POSITIVE, f"{POSITIVE} {REFUSED}")), "sentences of 2 states"),
+    "no conclusions": (without("121076"), "sentences of 0 states"),
+    "unknown language": (named("121049", lambda item: put("CodeValue", "fr")(item.ConceptCodeSequence[0])), "neither"),
+    "refused, no reason": (conclusions(said(POSITIVE, REFUSED)), "no reason is given"),
+    "partly, no reason": (conclusions(said(POSITIVE, PARTLY)), "no reason is given"),
+    "no research": (conclusions(said("Research use - not for diagnosis.", "")), "do not say 'Research use"),
+    "silent demonstration": (conclusions(said("DEMONSTRATION - NOT FOR", "FOR")), "do not say 'DEMONSTRATION"),
+    "no package": (said("Model package", "Model"), "does not say 'Model package'"),
+    "no operating point": (said("Operating point", "Point"), "does not say 'Operating point'"),
+    "not ASCII": (said("Software", "\u00b5Software"), "not ASCII"),
+    "empty text": (named("121071", put("TextValue", " ")), "cannot be read"),
+    "final": (put("PreliminaryFlag", "FINAL"), "'PreliminaryFlag' is 'FINAL'"),
+    "no evidence": (remove("CurrentRequestedProcedureEvidenceSequence"), "is no evidence"),
+    "no qualification": (remove("ContentQualification"), "'ContentQualification' is None"),
+}
+
+PDF_DEFECTS: dict[str, tuple[Change, str]] = {
+    "other type": (put("MIMETypeOfEncapsulatedDocument", "text/html"), "'MIMETypeOfEncapsulatedDocument' is"),
+    "other modality": (put("Modality", "OT"), "'Modality' is 'OT'"),
+    "verified": (put("VerificationFlag", "VERIFIED"), "'VerificationFlag' is 'VERIFIED'"),
+    "wrong length": (put("EncapsulatedDocumentLength", 7), "'EncapsulatedDocumentLength' is 7"),
+    "no document": (remove("EncapsulatedDocument"), "missing or malformed"),
+    "cut short": (
+        lambda dataset: put("EncapsulatedDocument", bytes(dataset.EncapsulatedDocument)[:2000])(dataset),
+        "does not begin and end as a PDF does",
+    ),
+    "no PDF": (
+        lambda dataset: put("EncapsulatedDocument", b"<html>" + bytes(dataset.EncapsulatedDocument))(dataset),
+        "does not begin and end as a PDF does",
+    ),
+    "active": (
+        lambda dataset: put("EncapsulatedDocument", bytes(dataset.EncapsulatedDocument) + b"/JavaScript")(dataset),
+        "holds /JavaScript",
+    ),
+    "silent title": (put("DocumentTitle", "Report"), "does not say one state"),
+    "title without research": (put("DocumentTitle", "pneumoconiosis: Analysed: findings"), "does not say one state"),
+    "claims identity": (put("BurnedInAnnotation", "YES"), "'BurnedInAnnotation' must be 'NO'"),
+    "no source": (remove("SourceInstanceSequence"), "'SourceInstanceSequence' is missing"),
+    "no patient": (remove("PatientID"), "'PatientID' is missing"),
 }
 
 
@@ -219,14 +301,28 @@ def test_image_defects_are_held_back(defect: str, radiograph: Instance, tmp_path
     assert any(expected in problem for problem in problems), problems
 
 
+@pytest.mark.parametrize("defect", TEXT_DEFECTS)
+def test_text_defects_are_held_back(defect: str, radiograph: Instance, tmp_path: Path) -> None:
+    change, expected = TEXT_DEFECTS[defect]
+    problems = check_object(changed(ResultKind.TEXT, change, radiograph, tmp_path), validators=())
+    assert any(expected in problem for problem in problems), problems
+
+
+@pytest.mark.parametrize("defect", PDF_DEFECTS)
+def test_pdf_defects_are_held_back(defect: str, radiograph: Instance, tmp_path: Path) -> None:
+    change, expected = PDF_DEFECTS[defect]
+    problems = check_object(changed(ResultKind.PDF, change, radiograph, tmp_path), validators=())
+    assert any(expected in problem for problem in problems), problems
+
+
 @pytest.mark.parametrize("kind", list(ResultKind))
 def test_unchanged_object_passes(kind: ResultKind, radiograph: Instance, tmp_path: Path) -> None:
     assert check_object(changed(kind, lambda _: None, radiograph, tmp_path), validators=()) == ()
 
 
 def test_every_rule_has_a_name_of_its_own() -> None:
-    names = [rule.__name__ for rule in (*OBJECT_RULES, *IMAGE_RULES, *REPORT_RULES)]
-    assert len(set(names)) == len(names)
+    rules = {*OBJECT_RULES, *(rule for rules in RULES.values() for rule in rules)}
+    assert len({rule.__name__ for rule in rules}) == len(rules)
 
 
 def test_problems_never_name_the_patient(radiograph: Instance, tmp_path: Path) -> None:

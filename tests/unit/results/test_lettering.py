@@ -5,7 +5,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from service.results.lettering import MORE, Column, font, wrap
+from service.results.lettering import MORE, Column, drawable, font, wrap
 
 
 def test_a_number_keeps_its_unit() -> None:
@@ -36,3 +36,17 @@ def test_a_full_column_says_once_that_words_are_missing() -> None:
     assert not column.write("later", size=8)
     assert written.count(MORE) == 1
     assert written[-1] == MORE
+
+
+def test_japanese_wraps_between_characters_and_never_begins_a_line_with_a_full_stop() -> None:
+    text = "この検査は解析されていません。これは「所見なし」という結果ではありません。密度 12 % です。"
+    lines = wrap(text, size=20, width=200)
+    assert len(lines) > 3
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+    assert not any(line.startswith(("。", "」", "ー", "%")) for line in lines)
+    assert all(font(20, text).getlength(line) <= 200 for line in lines)
+
+
+def test_what_the_typeface_does_not_have_is_said_in_ascii() -> None:
+    assert drawable("所見 µ") == "?? u"
+    assert drawable("所見") == "所見"

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reports, texts and printed reports of every pipeline, state, language and character set before independent judges."""
+
+from pathlib import Path
+
+import pydicom
+import pytest
+
+from harness.orthanc import Orthanc
+from harness.studies import context_of, result_of, source_dataset, stored
+from harness.validators import dcentvfy, dciodvfy, dsr2html, dsrdump, pdf_text, pdf_typefaces
+from service.domain.instance import Instance
+from service.domain.profile import DEFAULT_PROFILE, CharacterSet, EncodingProfile, Language, ReportClass, TrackingForm
+from service.domain.result import Outcome, PipelineResult
+from service.ports import EncodedObject, ResultKind
+from service.results import ENCODERS
+from service.results.gate import check_object
+from service.results.wording import WORDS
+
+pytestmark = pytest.mark.peers
+
+KINDS = (ResultKind.SR, ResultKind.TEXT, ResultKind.PDF, ResultKind.HEATMAP)
+NAME = "Yamada^Tarou=山田^太郎=やまだ^たろう"
+CHARACTER_SETS: dict[str, tuple[str | list[str] | None, str]] = {
+    "none": (None, "Yamada^Tarou"),
+    "ISO_IR 13": ("ISO_IR 13", "ﾔﾏﾀﾞ^ﾀﾛｳ"),
+    "IR 87": (["", "ISO 2022 IR 87"], NAME),
+    "IR 13 and 87": (["ISO 2022 IR 13", "ISO 2022 IR 87"], "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=やまだ^たろう"),
+    "ISO_IR 192": ("ISO_IR 192", NAME),
+}
+JAPANESE = EncodingProfile(language=Language.JAPANESE)
+PROFILES = {
+    "default": DEFAULT_PROFILE,
+    "AIR": EncodingProfile(report_class=ReportClass.COMPREHENSIVE_3D, tracking=TrackingForm.CORNERSTONE),
+    "Japanese": JAPANESE,
+    "Japanese UTF-8": EncodingProfile(language=Language.JAPANESE, character_set=CharacterSet.UTF8),
+}
+
+
+def sources(modality: str, character_set: str, folder: Path) -> tuple[Instance, ...]:
+    declared, name = CHARACTER_SETS[character_set]
+    made = []
+    for number in (1, 2):
+        dataset = source_dataset(modality, number)
+        if declared is not None:
+            dataset.SpecificCharacterSet = declared
+        dataset.PatientName = name
+        made.append(stored(dataset, folder))
+    return tuple(made)
+
+
+def encode(
+    result: PipelineResult, origin: tuple[Instance, ...], profile: EncodingProfile, folder: Path
+) -> list[EncodedObject]:
+    context = context_of(*origin, profile=profile)
+    return [item for kind in KINDS for item in ENCODERS[kind](result, context, folder)]
+
+
+def comparable(origin: tuple[Instance, ...], profile: EncodingProfile, folder: Path) -> list[Path]:
+    """Return the sources as dcentvfy, which compares bytes, can compare them: in UTF-8, converted by pydicom."""
+    if profile.character_set is CharacterSet.PRESERVE:
+        return [source.path for source in origin]
+    converted = []
+    for source in origin:
+        dataset = pydicom.dcmread(source.path)
+        dataset.decode()
+        dataset.SpecificCharacterSet = "ISO_IR 192"
+        converted.append(stored(dataset, folder).path)
+    return converted
+
+
+def iod_errors(path: Path) -> list[str]:
+    """Return dciodvfy's errors; under ISO_IR 13 it takes half-width kana, which the source's name has, for an error."""
+    is_kana = pydicom.dcmread(path, stop_before_pixels=True).get("SpecificCharacterSet") == "ISO_IR 13"
+    return [error for error in dciodvfy(path) if not (is_kana and "PatientName" in error)]
+
+
+def judge(
+    made: list[EncodedObject], origin: tuple[Instance, ...], profile: EncodingProfile, outcome: Outcome, folder: Path
+) -> None:
+    for item in made:
+        assert check_object(item.path, validators=()) == (), item.kind
+        assert iod_errors(item.path) == [], item.kind
+        if item.kind in {ResultKind.SR, ResultKind.TEXT}:
+            assert dsrdump(item.path)
+            assert dsr2html(item.path)
+        if item.kind is ResultKind.PDF:
+            judge_pdf(item.path, profile.language, outcome)
+    assert dcentvfy([*(item.path for item in made), *comparable(origin, profile, folder)]) == []
+
+
+def judge_pdf(path: Path, language: Language, outcome: Outcome) -> None:
+    """Find the sentences of this state, and of no other, in what poppler reads."""
+    dataset = pydicom.dcmread(path)
+    pdf = path.with_suffix(".pdf")
+    pdf.write_bytes(dataset.EncapsulatedDocument[: dataset.EncapsulatedDocumentLength])
+    text, words = pdf_text(pdf), WORDS[language]
+    found = {each for each in Outcome if "".join(words.states[each].split()) in text}
+    assert found == {outcome}
+    assert "".join(words.research_sentence.split()) in text
+    assert ("".join(words.demonstration_banner.split()) in text) == (outcome is not Outcome.NOT_ANALYSED)
+    assert "Yamada" not in text
+    assert "T-0001" not in text
+    assert set(pdf_typefaces(pdf).values()) == {True}
+
+
+@pytest.mark.parametrize("profile", ["default", "AIR", "Japanese"])
+@pytest.mark.parametrize("outcome", list(Outcome))
+@pytest.mark.parametrize("modality", ["CR", "MG", "CT"])
+def test_every_pipeline_state_and_profile(modality: str, outcome: Outcome, profile: str, tmp_path: Path) -> None:
+    origin = sources(modality, "IR 87", tmp_path / "sources")
+    result = result_of(modality, origin, outcome)
+    made = encode(result, origin, PROFILES[profile], tmp_path / "first")
+    judge(made, origin, PROFILES[profile], outcome, tmp_path / "converted")
+    again = encode(result, tuple(reversed(origin)), PROFILES[profile], tmp_path / "second")
+    assert [item.path.read_bytes() for item in made] == [item.path.read_bytes() for item in again]
+
+
+@pytest.mark.parametrize("profile", ["default", "Japanese", "Japanese UTF-8"])
+@pytest.mark.parametrize("character_set", sorted(CHARACTER_SETS.keys() - {"IR 87"}))
+def test_every_character_set(character_set: str, profile: str, tmp_path: Path) -> None:
+    origin = sources("CR", character_set, tmp_path / "sources")
+    made = encode(result_of("CR", origin, Outcome.PARTLY_ANALYSED), origin, PROFILES[profile], tmp_path / "out")
+    judge(made, origin, PROFILES[profile], Outcome.PARTLY_ANALYSED, tmp_path / "converted")
+    for item in made:
+        assert pydicom.dcmread(item.path).PatientName == pydicom.dcmread(origin[0].path).PatientName
+
+
+@pytest.mark.parametrize("character_set", ["IR 87", "ISO_IR 192"])
+def test_orthanc_stores_every_form_once_and_reads_its_name(
+    orthanc: Orthanc, character_set: str, tmp_path: Path
+) -> None:
+    origin = sources("CR", character_set, tmp_path / "sources")
+    made = [
+        item
+        for outcome in Outcome
+        for item in encode(result_of("CR", origin, outcome), origin, JAPANESE, tmp_path / "out")
+    ]
+    for item in made:
+        first, second = orthanc.upload(item.path), orthanc.upload(item.path)
+        assert (first["Status"], second["Status"]) == ("Success", "AlreadyStored"), item.kind
+        assert orthanc.tags(first["ID"])["PatientName"] == NAME
+    assert len(orthanc.instances()) == len(made)
+    (study,) = orthanc.studies()
+    assert len(orthanc.series_of(study)) == len({pydicom.dcmread(item.path).SeriesInstanceUID for item in made})

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whatever is said in Japanese can be encoded, drawn and understood; no state can be taken for another."""
+
+import inspect
+import re
+from collections.abc import Iterator
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import pytest
+from PIL import ImageFont
+
+from harness.studies import result_of
+from service.codes import table
+from service.domain.instance import Instance
+from service.domain.result import Outcome, Presence, Reason
+from service.results import japanese, paper, printed, wording
+from service.results.wording import JAPANESE, WORDS, Words, comments
+
+SOURCE = inspect.getsource(japanese)
+REFUSAL_CODE = re.compile(r"code=\"([a-z_]+)\"|\b(?:reason|_reason|_refused)\(\s*(?:\w+,\s*)?\"([a-z_]+)\",")
+languages = pytest.mark.parametrize("words", WORDS.values(), ids=lambda words: words.language.value)
+
+
+def meanings() -> Iterator[str]:
+    yield from (entry.meaning_ja for entry in table().values())
+
+
+def test_japanese_lies_in_jis_x_0208() -> None:
+    for text in (SOURCE, *meanings()):
+        for character in text:
+            raw = character.encode("iso2022_jp")
+            assert character.isascii() or raw.startswith(b"\x1b$B"), character
+
+
+def test_typefaces_hold_every_character_that_is_said() -> None:
+    needed = {character for text in (SOURCE, *meanings()) for character in text if character.isprintable()}
+    for name in (paper.REGULAR, paper.BOLD):
+        with as_file(files("service.results").joinpath("fonts", f"{name}.ttf")) as path:
+            font = ImageFont.truetype(str(path), 20)
+        missing = bytes(font.getmask("\uffff"))
+        absent = {each for each in needed if not each.isspace() and bytes(font.getmask(each)) == missing}
+        assert absent == set()
+
+
+def test_every_reason_of_a_pipeline_is_said_in_japanese() -> None:
+    folder = Path(inspect.getfile(japanese)).parents[1]
+    found = set()
+    for room in ("pipelines", "workflow"):
+        for path in folder.joinpath(room).rglob("*.py"):
+            found |= {first or second for first, second in REFUSAL_CODE.findall(path.read_text(encoding="utf-8"))}
+    assert len(found) > 50
+    assert found - japanese.REASONS.keys() == set()
+
+
+LINES = (
+    "No small opacities of profusion 1/0 or more (0/0)",
+    "Small opacities, profusion 3/2, shape r/q",
+    "RU profusion 3/3",
+    "Right upper, middle, lower: 3/3 3/2 3/2",
+    "Model score 0.99 (uncalibrated); review first at 0.55",
+    "Overall profusion is the mean over zones read as 0/1 or more.",
+    "Large opacities, pleura and symbols are not read.",
+    "Mammography: 2 marks (left MLO), exam score 1.00",
+    "Mammography: 1 mark (right breast), exam score 0.80, not all views",
+    "Mammography: no marks, exam score 0.03",
+    "View scores: R CC 0.04, L MLO 0.99",
+    "Breast scores: right 0.08, left 1.00",
+    "Exam score 1.00; operating point triage at 0.69",
+    "Standard views not read: L MLO",
+    "Mass candidate, left CC, score 0.91",
+    "No mass candidate, right MLO",
+    "Left CC: view score 0.99",
+    "Marks with score 0.35 or more: 1",
+    "Diffuse lung: no pattern above cut-off; without any 98 %",
+    "Diffuse lung: honeycombing 35 %, ground glass + nodules 11 %",
+    "Honeycombing: 35 % of lung",
+    "Reticulation: 12 % of right upper third",
+    "Ground glass: 4 % of this slice",
+    "Honeycombing: 35 (R 0/37/74, L 0/37/75)",
+    "Key slice at -61.5 mm",
+    "LAA-950: 5",
+    "No diffuse lung pattern above its cut-off",
+    "Diffuse lung: not analysed (slice too thick)",
+    "Mammography: NOT ANALYSED",
+)
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_lines_of_the_pipelines_are_said_in_japanese_with_every_number(line: str) -> None:
+    said = JAPANESE.line(line)
+    assert said != line
+    assert not said.isascii()
+    if "not analysed" not in line.lower():
+        said = said.replace("3分の1", "")  # a third
+        assert sorted(re.findall(r"\d+(?:[./]\d+)*", said)) == sorted(re.findall(r"\d+(?:[./]\d+)*", line))
+
+
+def test_an_unknown_line_is_not_left_out() -> None:
+    assert JAPANESE.line("Something new: 12 %") == "Something new: 12 %"
+
+
+@languages
+def test_no_state_can_be_taken_for_another(words: Words) -> None:
+    for table_of_words in (words.outcomes, words.states):
+        assert set(table_of_words) == set(Outcome)
+        for one in Outcome:
+            others = [table_of_words[other] for other in Outcome if other is not one]
+            assert not any(table_of_words[one] in other for other in others)
+
+
+@languages
+def test_negative_is_never_called_normal_and_refusal_never_negative(words: Words) -> None:
+    for text in (*words.outcomes.values(), *words.states.values(), *words.presences.values()):
+        assert not re.search(r"normal|healthy|clear|正常|異常なし|陰性", text, re.IGNORECASE)
+    assert words.not_negative_sentence in words.states[Outcome.NOT_ANALYSED]
+    assert words.presences[Presence.ABSENT] != words.presences[Presence.UNDETERMINED]
+
+
+@languages
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_comments_name_the_state_and_the_warnings(
+    words: Words, outcome: Outcome, radiograph: Instance, tmp_path: Path
+) -> None:
+    result = result_of("CR", (radiograph,), outcome)
+    said = "\n".join(comments(result, words, notes=("a note",)))
+    assert words.research_sentence in said
+    assert ("(0018,5101)" in said) == (outcome in {Outcome.PARTLY_ANALYSED, Outcome.NOT_ANALYSED})
+    assert (words.not_negative_sentence in said) == (outcome is Outcome.NOT_ANALYSED)
+    assert (words.demonstration_sentence in said) == (result.package is not None)
+    assert "a note" in said
+
+
+def test_reasons_keep_element_value_and_rule() -> None:
+    reason = Reason(code="slice_too_thick", message="(0018,0050) 'Slice Thickness' value 5 mm; at most 1.5 mm")
+    assert JAPANESE.reason(reason).startswith("スライスが厚すぎます。")
+    assert reason.message in JAPANESE.reason(reason)
+    assert JAPANESE.reason(Reason(code="new", message="why")) == "why"
+
+
+def test_modules_have_words_in_both_languages_for_all_that_they_say() -> None:
+    said = set()
+    for module in (printed, wording):
+        said |= set(re.findall(r"(?:term|_more|heading)\((?:[^()\"]*, )?\"([^\"]+)\"", inspect.getsource(module)))
+    assert len(said) > 8
+    assert said - japanese.TERMS.keys() == set()
