@@ -5,10 +5,17 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from service.ports import ResultEncoder, ResultKind
+from service.results.chest_cad import encode_chest_cad
 from service.results.heatmap_sc import encode_heatmaps
+from service.results.mammography_cad import encode_mammography_cad
 from service.results.sr1500 import encode_sr
 
 ENCODERS: Mapping[ResultKind, ResultEncoder] = MappingProxyType(
-    {ResultKind.SR: encode_sr, ResultKind.HEATMAP: encode_heatmaps}
+    {
+        ResultKind.SR: encode_sr,
+        ResultKind.HEATMAP: encode_heatmaps,
+        ResultKind.MAMMOGRAPHY_CAD: encode_mammography_cad,
+        ResultKind.CHEST_CAD: encode_chest_cad,
+    }
 )
 """The encoder of each kind of object that config.yaml can name."""

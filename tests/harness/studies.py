@@ -38,6 +38,8 @@ SOP_CLASSES = {
     "CT": "1.2.840.10008.5.1.4.1.1.2",
 }
 PIPELINES = {"CR": "pneumoconiosis", "MG": "mammography", "CT": "diffuse_lung"}
+FOUND = {"CR": dcm("112126"), "MG": sct("129793001"), "CT": dcm("112120")}
+"""What a finding of the harness is, by modality: small rounded opacities, a mass candidate, ground glass opacity."""
 ROWS, COLUMNS = {"CR": 256, "MG": 256, "CT": 128}, {"CR": 224, "MG": 128, "CT": 128}
 ANALYSED_AT = datetime(2026, 7, 1, 9, 30, 15, 250000, tzinfo=timezone(timedelta(hours=9)))
 
@@ -152,12 +154,12 @@ def heatmap_of(modality: str, source: Instance, key: str = "map-1") -> Heatmap:
     )
 
 
-def findings_of(source: Instance, presence: Presence) -> tuple[Finding, ...]:
+def findings_of(source: Instance, presence: Presence, modality: str = "CR") -> tuple[Finding, ...]:
     return (
         Finding(
             key="zone-RU",
             label="Right upper zone: profusion 1/2",
-            finding=dcm("112126"),
+            finding=FOUND[modality],
             presence=presence,
             region=Region.box(source.sop_instance_uid, x0=10, y0=20, x1=60.5, y1=80),
             site=sct("39607008"),
@@ -169,7 +171,7 @@ def findings_of(source: Instance, presence: Presence) -> tuple[Finding, ...]:
         Finding(
             key="zone-LU",
             label="Left upper zone",
-            finding=dcm("112126"),
+            finding=FOUND[modality],
             presence=presence,
             region=Region(sop_instance_uid=source.sop_instance_uid, points=((70, 20), (110, 25), (90, 60))),
             laterality=sct("7771000"),
@@ -208,7 +210,7 @@ def result_of(modality: str, sources: tuple[Instance, ...], outcome: Outcome, **
         package=PACKAGE if analysed else None,
         input_sop_instance_uids=tuple(sorted(source.sop_instance_uid for source in sources)),
         analysed_at=ANALYSED_AT,
-        findings=findings_of(sources[0], presence) if analysed else (),
+        findings=findings_of(sources[0], presence, modality) if analysed else (),
         heatmaps=(heatmap_of(modality, sources[0]),) if analysed else (),
         refusals=(REFUSAL,) if partly else (),
         flags=(Reason(code="low_exposure", message="Exposure index 120 is below 200; noise may hide small opacities"),),
