@@ -1,13 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks every result object before it leaves: what a validator or a viewer would reject is held back here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
+from pydicom.uid import (
+    ChestCADSRStorage,
+    ComprehensiveSRStorage,
+    MammographyCADSRStorage,
+    SecondaryCaptureImageStorage,
+)
 
+from service.results.lint_cad import CAD_RULES
 from service.results.lint_image import IMAGE_RULES
 from service.results.lint_object import OBJECT_RULES
 from service.results.lint_report import REPORT_RULES
@@ -15,6 +23,16 @@ from service.results.sources import BAD_VALUE_ERRORS
 from service.results.validators import FOR_EVERY_OBJECT, FOR_REPORTS, Validator, installed
 
 Rule = Callable[[Dataset], list[str]]
+
+RULES: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
+    {
+        ComprehensiveSRStorage: REPORT_RULES,
+        MammographyCADSRStorage: CAD_RULES,
+        ChestCADSRStorage: CAD_RULES,
+        SecondaryCaptureImageStorage: IMAGE_RULES,
+    }
+)
+"""Our own rules for an object by SOP class, beside those that hold for all."""
 
 
 def check_object(path: Path, *, validators: tuple[Validator, ...] | None = None) -> tuple[str, ...]:
@@ -40,7 +58,9 @@ def _is_report(dataset: Dataset) -> bool:
 
 
 def _rules(dataset: Dataset) -> tuple[Rule, ...]:
-    return OBJECT_RULES + (REPORT_RULES if _is_report(dataset) else IMAGE_RULES)
+    """Return the rules for an object; one of a class that no row names is judged, and refused, as its like."""
+    like = REPORT_RULES if _is_report(dataset) else IMAGE_RULES
+    return OBJECT_RULES + RULES.get(str(dataset.get("SOPClassUID", "")), like)
 
 
 def _applied(rule: Rule, dataset: Dataset) -> list[str]:
