@@ -15,11 +15,15 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from service.codes import code, dcm, private, sct
 from service.domain.instance import Instance
 from service.domain.result import (
+    AlgorithmRun,
+    CompositeFinding,
     Evaluation,
+    FeatureRelation,
     Finding,
     Heatmap,
     Mark,
     Measurement,
+    OperatingPoint,
     Outcome,
     PackageIdentity,
     PackageStatus,
@@ -28,6 +32,9 @@ from service.domain.result import (
     Priority,
     Reason,
     Region,
+    RenderingIntent,
+    RunKind,
+    RunStatus,
     Triage,
 )
 from service.ports import ResultContext
@@ -176,6 +183,54 @@ def findings_of(source: Instance, presence: Presence, modality: str = "CR") -> t
             region=Region(sop_instance_uid=source.sop_instance_uid, points=((70, 20), (110, 25), (90, 60))),
             laterality=sct("7771000"),
         ),
+    )
+
+
+def cad_result_of(sources: tuple[Instance, ...], **changes: Any) -> PipelineResult:
+    """Return a positive mammogram with all that a CAD report can say: two marks, a candidate, and a mass made of both.
+
+    The package has a floor below its display threshold.
+    """
+    positive = result_of("MG", sources, Outcome.FINDINGS)
+    region = Region.box(sources[1].sop_instance_uid, x0=5, y0=5, x1=25, y1=30)
+    optional = {"rendering": RenderingIntent.OPTIONAL, "score": 0.3, "peak": (20.0, 12.5)}
+    candidate = replace(positive.findings[0], key="candidate-1", region=region, **optional)
+    mass = CompositeFinding(
+        key="mass-1",
+        label="Mass on two views",
+        finding=sct("129788004"),
+        relation=FeatureRelation.SPATIAL,
+        members=("zone-RU", "candidate-1"),
+        score=0.6,
+    )
+    result = replace(
+        positive,
+        candidates=(candidate,),
+        composites=(mass,),
+        mark_points=(
+            OperatingPoint(name="display", threshold=0.5),
+            OperatingPoint(name="candidate", threshold=0.25),
+        ),
+        runs=runs_of_exam(sources),
+    )
+    return replace(result, **changes)
+
+
+def runs_of_exam(sources: tuple[Instance, ...], *failed: Instance) -> tuple[AlgorithmRun, ...]:
+    """Return the runs of an exam whose detector failed on some views; the exam score is then incomplete."""
+    read = [source for source in sources if source not in failed]
+    succeeded, lost = RunStatus.SUCCEEDED, RunStatus.FAILED
+    parts = [(RunKind.DETECTION, succeeded, read), (RunKind.DETECTION, lost, list(failed))]
+    parts.append((RunKind.ANALYSIS, lost if failed else succeeded, read))
+    return tuple(
+        AlgorithmRun(
+            kind=kind,
+            subject=sct("129793001") if kind is RunKind.DETECTION else dcm("111234"),
+            status=status,
+            sop_instance_uids=tuple(view.sop_instance_uid for view in views),
+        )
+        for kind, status, views in parts
+        if views
     )
 
 

@@ -219,7 +219,7 @@ def test_image_defects_are_held_back(defect: str, radiograph: Instance, tmp_path
     assert any(expected in problem for problem in problems), problems
 
 
-@pytest.mark.parametrize("kind", list(ResultKind))
+@pytest.mark.parametrize("kind", [ResultKind.SR, ResultKind.HEATMAP])
 def test_unchanged_object_passes(kind: ResultKind, radiograph: Instance, tmp_path: Path) -> None:
     assert check_object(changed(kind, lambda _: None, radiograph, tmp_path), validators=()) == ()
 
