@@ -49,16 +49,15 @@ INTENTS = MappingProxyType(
         RenderingIntent.NOT_FOR_PRESENTATION: dcm("111152"),
     }
 )
-SUMMARIES = MappingProxyType(
+SUMMARIES: Mapping[Outcome, Mapping[bool, Code]] = MappingProxyType(
     {
-        (Outcome.FINDINGS, True): dcm("111242"),
-        (Outcome.NO_FINDINGS, False): dcm("111241"),
-        (Outcome.PARTLY_ANALYSED, True): dcm("111244"),
-        (Outcome.PARTLY_ANALYSED, False): dcm("111243"),
-        (Outcome.NOT_ANALYSED, False): dcm("111245"),
+        Outcome.FINDINGS: dict.fromkeys((True, False), dcm("111242")),
+        Outcome.NO_FINDINGS: dict.fromkeys((True, False), dcm("111241")),
+        Outcome.PARTLY_ANALYSED: {True: dcm("111244"), False: dcm("111243")},
+        Outcome.NOT_ANALYSED: dict.fromkeys((True, False), dcm("111245")),
     }
 )
-"""CAD Processing and Findings Summary (CID 6047) by outcome and whether findings are reported; no other pair exists."""
+"""CAD Processing and Findings Summary (CID 6047) by outcome, and by whether findings are reported."""
 
 SUCCEEDED, PARTIALLY, FAILED, NOT_ATTEMPTED = dcm("111222"), dcm("111223"), dcm("111224"), dcm("111225")
 STATUSES: Mapping[frozenset[RunStatus], Code] = MappingProxyType(
@@ -100,19 +99,9 @@ RUN_WORDS: Mapping[RunKind, RunWords] = MappingProxyType(
 def summary_code(result: PipelineResult, *, has_findings: bool) -> Code:
     """Return what the report says as a whole.
 
-    Raises
-    ------
-    ValueError
-        The outcome contradicts the findings, and a report of it would be mistaken for another.
+    It follows the outcome alone where that decides: a result whose findings contradict it is held back by the gate.
     """
-    try:
-        return SUMMARIES[result.outcome, has_findings]
-    except KeyError:
-        reported = "reports findings" if has_findings else "reports no finding"
-        raise ValueError(
-            f"the result of {result.pipeline} has the outcome {result.outcome.value!r} and {reported}; "
-            "the pipeline must not contradict itself"
-        ) from None
+    return SUMMARIES[result.outcome][has_findings]
 
 
 def reported_findings(result: PipelineResult, findings: Iterable[Finding]) -> tuple[Finding, ...]:

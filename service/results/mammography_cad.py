@@ -148,8 +148,9 @@ class _Builder:
 
     def _composite(self, composite: CompositeFinding, built: Mapping[str, Item], placed: set[str]) -> Item:
         """Return a composite feature (TID 4004); a member that stands in an earlier one already is referred to."""
-        new = [built[key] for key in composite.members if key not in placed]
-        earlier = [built[key] for key in composite.members if key in placed]
+        members = dict.fromkeys(composite.members)
+        new = [built[key] for key in members if key not in placed]
+        earlier = [built[key] for key in members if key in placed]
         intent = _strongest(finding for finding in self._all() if finding.key in composite.members)
         certain = () if composite.score is None else (percent("111011", composite.score),)
         links = (

@@ -113,9 +113,13 @@ def test_partly_analysed_without_marks_is_not_without_findings_alone(tmp_path: P
     assert value_of(report, DETECTIONS) == "111223"
 
 
-def test_result_that_contradicts_itself_is_no_report(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="outcome 'findings' and reports no finding"):
-        report_of("MG", Outcome.FINDINGS, tmp_path, findings=())
+@pytest.mark.parametrize("modality", list(CAD))
+def test_report_of_a_result_that_contradicts_itself_is_held_back(modality: str, tmp_path: Path) -> None:
+    sources = (stored(source_dataset(modality), tmp_path),)
+    result = result_of(modality, sources, Outcome.FINDINGS, findings=())
+    (entry,) = ENCODERS[CAD[modality]](result, context_of(*sources), tmp_path / "out")
+    (problem,) = check_object(entry.path, validators=())
+    assert "'All algorithms succeeded; with findings', which the findings contradict" in problem
 
 
 @pytest.mark.parametrize("modality", list(CAD))
