@@ -49,6 +49,44 @@ class Presence(StrEnum):
     UNDETERMINED = "undetermined"
 
 
+class RenderingIntent(StrEnum):
+    """Whether a viewer is to show a finding (CID 6034, PS3.4 O.2.2.1)."""
+
+    REQUIRED = "required"
+    OPTIONAL = "optional"
+    NOT_FOR_PRESENTATION = "not_for_presentation"
+
+    @classmethod
+    def of(cls, score: float, *, display: float, floor: float) -> "RenderingIntent | None":
+        """Return the intent of a mark by its score; None below the floor, where it is no candidate."""
+        if score >= display:
+            return cls.REQUIRED
+        return cls.OPTIONAL if score >= floor else None
+
+
+class RunKind(StrEnum):
+    """What an algorithm does (PS3.17 F.1): find something on single images, or conclude from what was found."""
+
+    DETECTION = "detection"
+    ANALYSIS = "analysis"
+
+
+class RunStatus(StrEnum):
+    """How an algorithm ended on certain images (CID 6042, one algorithm at a time)."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    NOT_ATTEMPTED = "not_attempted"
+
+
+class FeatureRelation(StrEnum):
+    """How the members of a composite finding belong together (CID 6035)."""
+
+    TEMPORAL = "temporal"
+    SPATIAL = "spatial"
+    CONTRALATERAL = "contralateral"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reason:
     """Why something was refused or flagged: a stable code for metrics and a sentence for people.
@@ -91,6 +129,12 @@ class Region:
         rows = [point[1] for point in self.points]
         return min(columns), min(rows), max(columns), max(rows)
 
+    @property
+    def middle(self) -> tuple[float, float]:
+        """(x, y) of the middle of the smallest box around the outline."""
+        x0, y0, x1, y1 = self.bounds
+        return (x0 + x1) / 2, (y0 + y1) / 2
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
@@ -117,6 +161,8 @@ class Finding:
     `label` is at most 64 characters, Latin; it is what most viewers print beside the outline.
     `score` is the model's own score in [0, 1] for the finding being there (an extent is none); it is never called a
     probability of disease unless `calibrated`.
+    `peak` is the (column, row) that the detector points at, where it knows one better than the region's middle.
+    `rendering` says whether a viewer is to show it.
     """
 
     key: str
@@ -130,6 +176,50 @@ class Finding:
     calibrated: bool = False
     measurements: tuple[Measurement, ...] = ()
     evaluations: tuple[Evaluation, ...] = ()
+    peak: tuple[float, float] | None = None
+    rendering: RenderingIntent = RenderingIntent.REQUIRED
+
+    @property
+    def center(self) -> tuple[float, float]:
+        """The (column, row) that stands for the finding."""
+        return self.region.middle if self.peak is None else self.peak
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompositeFinding:
+    """One thing seen by several findings, for example a mass on both views of a breast.
+
+    `members` are keys of findings or candidates, two at least; `score` is as that of a finding.
+    """
+
+    key: str
+    label: str
+    finding: Code
+    relation: FeatureRelation
+    members: tuple[str, ...]
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlgorithmRun:
+    """How one algorithm ended on certain images.
+
+    `subject` is what a detection looks for (CID 6014, 6101, 6102), or the kind of analysis (CID 6043, 6137).
+    `sop_instance_uids` are among the sources of the result; empty when the algorithm was not attempted.
+    """
+
+    kind: RunKind
+    subject: Code
+    status: RunStatus
+    sop_instance_uids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatingPoint:
+    """A named threshold on the score of marks."""
+
+    name: str
+    threshold: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +288,9 @@ class PipelineResult:
     `headline` is the result line: at most 64 Latin characters, self-explanatory, shown wherever one line fits.
     `input_sop_instance_uids` are the instances that were analysed (or were to be), sorted.
     `values` keeps every gate value and number of the run for the record; JSON types only.
+    `candidates` are marks below the display threshold and at or above the package's floor: no findings of the result,
+    but what a CAD workstation may offer on demand. `runs` say how each algorithm ended; where there are none, `outcome`
+    does. `mark_points` are the display threshold and, where the package has one, the floor, highest first.
     """
 
     pipeline: str
@@ -214,3 +307,7 @@ class PipelineResult:
     triage: Triage | None = None
     summary: tuple[str, ...] = ()
     values: dict[str, Any] = field(default_factory=dict)
+    candidates: tuple[Finding, ...] = ()
+    composites: tuple[CompositeFinding, ...] = ()
+    runs: tuple[AlgorithmRun, ...] = ()
+    mark_points: tuple[OperatingPoint, ...] = ()

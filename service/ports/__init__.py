@@ -222,6 +222,8 @@ class ResultKind(StrEnum):
 
     SR = "sr"
     HEATMAP = "heatmap"
+    MAMMOGRAPHY_CAD = "mammography_cad"
+    CHEST_CAD = "chest_cad"
     TEXT = "text"
     PDF = "pdf"
 

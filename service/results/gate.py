@@ -10,14 +10,17 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import (
     BasicTextSRStorage,
+    ChestCADSRStorage,
     Comprehensive3DSRStorage,
     ComprehensiveSRStorage,
     EncapsulatedPDFStorage,
     EnhancedSRStorage,
+    MammographyCADSRStorage,
     SecondaryCaptureImageStorage,
 )
 
 from service.results.bad_values import BAD_VALUE_ERRORS
+from service.results.lint_cad import CAD_RULES
 from service.results.lint_image import IMAGE_RULES
 from service.results.lint_object import OBJECT_RULES
 from service.results.lint_pdf import PDF_RULES
@@ -33,6 +36,8 @@ RULES: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
         ComprehensiveSRStorage: REPORT_RULES,
         EnhancedSRStorage: REPORT_RULES,
         BasicTextSRStorage: TEXT_RULES,
+        MammographyCADSRStorage: CAD_RULES,
+        ChestCADSRStorage: CAD_RULES,
         SecondaryCaptureImageStorage: IMAGE_RULES,
         EncapsulatedPDFStorage: PDF_RULES,
     }

@@ -14,7 +14,9 @@ from service.results.verbatim import REQUIRED, stored_bytes
 MAX_CODE_VALUE, MAX_MEANING, MAX_DESCRIPTION = 16, 64, 64
 UID_FORM = re.compile(r"^(0|[1-9]\d*)(\.(0|[1-9]\d*))+$")
 DIGEST_FORM = re.compile(r"^[0-9a-f]{64}$")
-OWN_WORDS = frozenset(b"DEMO REVIEW FIRST HEATMAP TEXT PDF RESEARCH PNEUMOCONIOSIS DIFFUSE LUNG MAMMOGRAPHY".split())
+OWN_WORDS = frozenset(
+    b"DEMO CAD NOT ANALYSED REVIEW FIRST HEATMAP TEXT PDF RESEARCH PNEUMOCONIOSIS DIFFUSE LUNG MAMMOGRAPHY".split()
+)
 """Words of our own descriptions: a patient may be called so."""
 IDENTITY_UIDS = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")
 

@@ -26,7 +26,7 @@ PURPOSE: Concept = ("130400", "DCM", "Geometric purpose of region")
 PRESENCE: Concept = ("121052", "DCM", "Presence of property")
 COMMENT: Concept = ("121106", "DCM", "Comment")
 ALGORITHM: tuple[Concept, ...] = (("111001", "DCM", "Algorithm Name"), ("111003", "DCM", "Algorithm Version"))
-PERCENT_NAMES = frozenset({"111012", "111047"})
+PERCENT_NAMES = frozenset({"111011", "111012", "111047"})
 STATE = {"CompletionFlag": "COMPLETE", "PreliminaryFlag": "PRELIMINARY", "VerificationFlag": "UNVERIFIED"}
 
 
@@ -148,7 +148,7 @@ def evidence_is_complete(dataset: Dataset) -> list[str]:
     series = [entry for study in _evidence(dataset) for entry in study.ReferencedSeriesSequence]
     listed = Counter(str(item.ReferencedSOPInstanceUID) for entry in series for item in entry.ReferencedSOPSequence)
     problems = [f"evidence lists {uid} {count} times" for uid, count in listed.items() if count > 1]
-    return problems + [f"{uid} is referenced but is no evidence" for uid in _references(dataset) if uid not in listed]
+    return problems + [f"{uid} is referenced but is no evidence" for uid in references_of(dataset) if uid not in listed]
 
 
 def evidence_starts_with_sources(dataset: Dataset) -> list[str]:
@@ -165,7 +165,7 @@ def relationships_resolve(dataset: Dataset) -> list[str]:
     problems = []
     for item in content_items(dataset):
         path = item.get("ReferencedContentItemIdentifier")
-        if path is not None and not _resolves(dataset, [path] if isinstance(path, int) else list(path)):
+        if path is not None and item_at(dataset, [path] if isinstance(path, int) else list(path)) is None:
             problems.append(f"content item {path} is referenced but does not exist")
     return problems
 
@@ -210,7 +210,8 @@ def _evidence(dataset: Dataset) -> list[Dataset]:
     return list(dataset.get("CurrentRequestedProcedureEvidenceSequence") or [])
 
 
-def _references(dataset: Dataset) -> list[str]:
+def references_of(dataset: Dataset) -> list[str]:
+    """Return the UIDs of the instances that the content refers to, each once."""
     items = [item for item in content_items(dataset) if item.get("ValueType") in {"IMAGE", "COMPOSITE"}]
     return list(dict.fromkeys(str(item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID) for item in items))
 
@@ -221,15 +222,15 @@ def _region_images(dataset: Dataset) -> list[str]:
     return [str(image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID) for image in images]
 
 
-def _resolves(dataset: Dataset, path: list[int]) -> bool:
-    """Follow positions from the root, whose own position is 1."""
+def item_at(dataset: Dataset, path: list[int]) -> Dataset | None:
+    """Return the item at a place, counted from the root, whose own is 1; None when there is none (PS3.3 C.18.8)."""
     item = dataset
     for position in path[1:]:
         below = children(item)
         if not 1 <= position <= len(below):
-            return False
+            return None
         item = below[position - 1]
-    return path[:1] == [1]
+    return item if path[:1] == [1] else None
 
 
 REPORT_RULES: tuple[Callable[[Dataset], list[str]], ...] = (

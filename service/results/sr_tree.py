@@ -108,9 +108,14 @@ class Number:
     def write(self, dataset: Dataset) -> None:
         """Write Measured Value Sequence; an infinite value raises ValueError."""
         measured = Dataset()
-        measured.NumericValue = format_number_as_ds(float(self.value))
+        measured.NumericValue = _decimal_string(self.value)
         measured[UNITS] = code_element("MeasurementUnitsCodeSequence", self.unit)
         dataset.MeasuredValueSequence = Sequence([measured])
+
+
+def _decimal_string(value: float) -> str:
+    """Return a number as DS; a whole one without a fraction, because some numbers must be integers."""
+    return str(int(value)) if float(value).is_integer() and abs(value) < 10**15 else format_number_as_ds(float(value))
 
 
 @dataclass(frozen=True, slots=True)

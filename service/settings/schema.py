@@ -183,7 +183,9 @@ class DestinationSettings(Section):
     token_file: Path | None = None
     """A file with the bearer token for `url`."""
     tls: TlsClientSettings | None = None
-    objects: tuple[Literal["sr", "heatmap"], ...] = Field(default=("sr", "heatmap"), min_length=1)
+    objects: tuple[Literal["sr", "heatmap", "mammography_cad", "chest_cad"], ...] = Field(
+        default=("sr", "heatmap"), min_length=1
+    )
     retry_first_seconds: Seconds = 5
     retry_max_seconds: Seconds = 300
     timeout_seconds: Timeout = 30
@@ -203,6 +205,11 @@ class DestinationSettings(Section):
             raise ValueError("a destination needs 'ae_title', 'host' and 'port' (C-STORE), or 'url' (STOW-RS)")
         if self.token_file is not None and not self.url:
             raise ValueError("'token_file' belongs to 'url'; C-STORE has no tokens")
+        if not {"sr", "heatmap"} & set(self.objects):
+            raise ValueError(
+                f"'objects' names {', '.join(self.objects)} alone, which not every result has; add 'sr' or 'heatmap', "
+                "so that the destination hears of every study"
+            )
         if self.commitment == "request" and self.url:
             raise ValueError("'commitment: request' needs C-STORE; there is no storage commitment over DICOMweb")
         if self.tls is not None and (self.url or "").startswith("http:"):

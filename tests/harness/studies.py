@@ -15,11 +15,15 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from service.codes import code, dcm, private, sct
 from service.domain.instance import Instance
 from service.domain.result import (
+    AlgorithmRun,
+    CompositeFinding,
     Evaluation,
+    FeatureRelation,
     Finding,
     Heatmap,
     Mark,
     Measurement,
+    OperatingPoint,
     Outcome,
     PackageIdentity,
     PackageStatus,
@@ -28,6 +32,9 @@ from service.domain.result import (
     Priority,
     Reason,
     Region,
+    RenderingIntent,
+    RunKind,
+    RunStatus,
     Triage,
 )
 from service.ports import ResultContext
@@ -38,6 +45,8 @@ SOP_CLASSES = {
     "CT": "1.2.840.10008.5.1.4.1.1.2",
 }
 PIPELINES = {"CR": "pneumoconiosis", "MG": "mammography", "CT": "diffuse_lung"}
+FOUND = {"CR": dcm("112126"), "MG": sct("129793001"), "CT": dcm("112120")}
+"""What a finding of the harness is, by modality: small rounded opacities, a mass candidate, ground glass opacity."""
 ROWS, COLUMNS = {"CR": 256, "MG": 256, "CT": 128}, {"CR": 224, "MG": 128, "CT": 128}
 ANALYSED_AT = datetime(2026, 7, 1, 9, 30, 15, 250000, tzinfo=timezone(timedelta(hours=9)))
 
@@ -152,12 +161,12 @@ def heatmap_of(modality: str, source: Instance, key: str = "map-1") -> Heatmap:
     )
 
 
-def findings_of(source: Instance, presence: Presence) -> tuple[Finding, ...]:
+def findings_of(source: Instance, presence: Presence, modality: str = "CR") -> tuple[Finding, ...]:
     return (
         Finding(
             key="zone-RU",
             label="Right upper zone: profusion 1/2",
-            finding=dcm("112126"),
+            finding=FOUND[modality],
             presence=presence,
             region=Region.box(source.sop_instance_uid, x0=10, y0=20, x1=60.5, y1=80),
             site=sct("39607008"),
@@ -169,11 +178,59 @@ def findings_of(source: Instance, presence: Presence) -> tuple[Finding, ...]:
         Finding(
             key="zone-LU",
             label="Left upper zone",
-            finding=dcm("112126"),
+            finding=FOUND[modality],
             presence=presence,
             region=Region(sop_instance_uid=source.sop_instance_uid, points=((70, 20), (110, 25), (90, 60))),
             laterality=sct("7771000"),
         ),
+    )
+
+
+def cad_result_of(sources: tuple[Instance, ...], **changes: Any) -> PipelineResult:
+    """Return a positive mammogram with all that a CAD report can say: two marks, a candidate, and a mass made of both.
+
+    The package has a floor below its display threshold.
+    """
+    positive = result_of("MG", sources, Outcome.FINDINGS)
+    region = Region.box(sources[1].sop_instance_uid, x0=5, y0=5, x1=25, y1=30)
+    optional = {"rendering": RenderingIntent.OPTIONAL, "score": 0.3, "peak": (20.0, 12.5)}
+    candidate = replace(positive.findings[0], key="candidate-1", region=region, **optional)
+    mass = CompositeFinding(
+        key="mass-1",
+        label="Mass on two views",
+        finding=sct("129788004"),
+        relation=FeatureRelation.SPATIAL,
+        members=("zone-RU", "candidate-1"),
+        score=0.6,
+    )
+    result = replace(
+        positive,
+        candidates=(candidate,),
+        composites=(mass,),
+        mark_points=(
+            OperatingPoint(name="display", threshold=0.5),
+            OperatingPoint(name="candidate", threshold=0.25),
+        ),
+        runs=runs_of_exam(sources),
+    )
+    return replace(result, **changes)
+
+
+def runs_of_exam(sources: tuple[Instance, ...], *failed: Instance) -> tuple[AlgorithmRun, ...]:
+    """Return the runs of an exam whose detector failed on some views; the exam score is then incomplete."""
+    read = [source for source in sources if source not in failed]
+    succeeded, lost = RunStatus.SUCCEEDED, RunStatus.FAILED
+    parts = [(RunKind.DETECTION, succeeded, read), (RunKind.DETECTION, lost, list(failed))]
+    parts.append((RunKind.ANALYSIS, lost if failed else succeeded, read))
+    return tuple(
+        AlgorithmRun(
+            kind=kind,
+            subject=sct("129793001") if kind is RunKind.DETECTION else dcm("111234"),
+            status=status,
+            sop_instance_uids=tuple(view.sop_instance_uid for view in views),
+        )
+        for kind, status, views in parts
+        if views
     )
 
 
@@ -208,7 +265,7 @@ def result_of(modality: str, sources: tuple[Instance, ...], outcome: Outcome, **
         package=PACKAGE if analysed else None,
         input_sop_instance_uids=tuple(sorted(source.sop_instance_uid for source in sources)),
         analysed_at=ANALYSED_AT,
-        findings=findings_of(sources[0], presence) if analysed else (),
+        findings=findings_of(sources[0], presence, modality) if analysed else (),
         heatmaps=(heatmap_of(modality, sources[0]),) if analysed else (),
         refusals=(REFUSAL,) if partly else (),
         flags=(Reason(code="low_exposure", message="Exposure index 120 is below 200; noise may hide small opacities"),),

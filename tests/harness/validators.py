@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Independent judges of DICOM objects: dciodvfy and dcentvfy (dicom3tools), dsrdump and dsr2html (DCMTK)."""
+"""Independent judges: dciodvfy and dcentvfy (dicom3tools), dsrdump and dsr2html (DCMTK), PixelMed's (templates)."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from harness.dcmtk import run
+
+PIXELMED = Path("/usr/share/java/pixelmed.jar")
+"""PixelMed, whose validator knows the templates of mammography CAD; the tests that ask it need Java as well."""
+XPATH_LIMITS = ("xpathExprOpLimit", "xpathExprGrpLimit", "xpathTotalOpLimit")
+"""Java refuses the validator's style sheet, which is larger than what it lets programs compile by default."""
 
 
 def dciodvfy(path: Path) -> list[str]:
@@ -54,6 +59,17 @@ def pdf_typefaces(path: Path) -> dict[str, bool]:
     """Return the typefaces that a PDF names, and whether each is embedded."""
     lines = run(["pdffonts", str(path)]).stdout.splitlines()[2:]
     return {line.split()[0]: line.split()[-5] == "yes" for line in lines}
+
+
+def pixelmed(path: Path) -> list[str]:
+    """Return the errors that PixelMed's validator finds in an SR; it knows no template of Chest CAD SR."""
+    limits = [f"-Djdk.xml.{name}=0" for name in XPATH_LIMITS]
+    validator = "com.pixelmed.validate.DicomSRValidator"
+    result = run(["java", *limits, "-cp", str(PIXELMED), validator, str(path)], seconds=300)
+    if "IOD validation complete" not in result.stdout + result.stderr:
+        raise AssertionError(f"PixelMed's validator did not finish: {result.stderr}")
+    lines = (result.stdout + result.stderr).splitlines()
+    return [line for line in lines if line.startswith("Error") or "illegal" in line]
 
 
 def _errors(text: str) -> list[str]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from service.domain.errors import PackageError
 from service.domain.instance import Instance, sop_instance_uids
-from service.domain.result import Outcome, PipelineResult, Reason, Triage
+from service.domain.result import AlgorithmRun, Outcome, PipelineResult, Reason, RunKind, RunStatus, Triage
 from service.domain.study import Completeness, Refusal, Selection
 from service.pipelines.diffuse_lung import selection as headers
 from service.pipelines.diffuse_lung.acceptance import Acceptance
@@ -20,7 +20,7 @@ from service.pipelines.diffuse_lung.extent import ZONES, Classify, LungExtent, i
 from service.pipelines.diffuse_lung.findings import absent, make_findings, reported
 from service.pipelines.diffuse_lung.gates import reason, spacing_flags, stack_reasons
 from service.pipelines.diffuse_lung.patches import PatchRecipe
-from service.pipelines.diffuse_lung.patterns import Pattern, parse_patterns
+from service.pipelines.diffuse_lung.patterns import NORMAL, Pattern, parse_patterns
 from service.pipelines.diffuse_lung.pictures import make_heatmaps, table
 from service.pipelines.diffuse_lung.series import Series, group_series
 from service.pipelines.diffuse_lung.slices import iterate, with_frames
@@ -144,6 +144,7 @@ class _Analysis:
             flags=flags,
             triage=self._triage(extent),
             summary=table(extent, plan.patterns),
+            runs=self._runs(RunStatus.SUCCEEDED),
         )
 
     def _refused(self, reasons: tuple[Reason, ...], *, values: dict[str, Any]) -> PipelineResult:
@@ -153,6 +154,16 @@ class _Analysis:
             headline=f"Diffuse lung: not analysed ({reasons[0].code.replace('_', ' ')})"[:_HEADLINE],
             refusals=reasons,
             flags=self._selection.flags,
+            runs=self._runs(RunStatus.FAILED),
+        )
+
+    def _runs(self, status: RunStatus) -> tuple[AlgorithmRun, ...]:
+        """Return how looking for each abnormal pattern ended on the series."""
+        uids = sop_instance_uids(self._selection.instances)
+        return tuple(
+            AlgorithmRun(kind=RunKind.DETECTION, subject=pattern.code, status=status, sop_instance_uids=uids)
+            for pattern in self._plan.patterns
+            if pattern.name != NORMAL
         )
 
     def _common(self, values: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from service.codes import Code, private, sct
 from service.codes import code as any_code
 from service.domain.image import Box
-from service.domain.result import Finding, Measurement, Presence, Region
+from service.domain.result import Finding, Measurement, Presence, Region, RenderingIntent
 from service.pipelines.mammography.reading import DetectedMark, ViewReading
 from service.pipelines.mammography.views import SIDE_NAMES
 
@@ -35,11 +35,32 @@ def findings_of(
     return tuple(replace(finding, key=f"mark-{index}") for index, finding in enumerate(found, start=1))
 
 
+def candidates_of(readings: Sequence[ViewReading], *, display: float, floor: float) -> tuple[Finding, ...]:
+    """Return the marks below the display threshold and at or above the floor, which a workstation may offer."""
+    return tuple(
+        replace(_mark(reading, mark), key=f"candidate-{index}", rendering=RenderingIntent.OPTIONAL)
+        for index, (reading, mark) in enumerate(_optional(readings, display=display, floor=floor), start=1)
+    )
+
+
+def _optional(
+    readings: Sequence[ViewReading], *, display: float, floor: float
+) -> Iterator[tuple[ViewReading, DetectedMark]]:
+    for reading in readings:
+        for mark in reading.marks:
+            if RenderingIntent.of(mark.score, display=display, floor=floor) is RenderingIntent.OPTIONAL:
+                yield reading, mark
+
+
 def _marks(readings: Sequence[ViewReading], threshold: float) -> Iterator[Finding]:
     for reading in readings:
         for mark in shown_marks(reading, threshold):
-            label = f"Mass candidate, {SIDE_NAMES[reading.side]} {reading.view}, score {mark.score:.2f}"
-            yield _finding(reading, mark.box, label=label, presence=Presence.PRESENT, score=mark.score)
+            yield _mark(reading, mark)
+
+
+def _mark(reading: ViewReading, mark: DetectedMark) -> Finding:
+    label = f"Mass candidate, {SIDE_NAMES[reading.side]} {reading.view}, score {mark.score:.2f}"
+    return _finding(reading, mark.box, label=label, presence=Presence.PRESENT, score=mark.score)
 
 
 def _absence(reading: ViewReading) -> Finding:

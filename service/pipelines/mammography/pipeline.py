@@ -6,12 +6,13 @@ from datetime import datetime
 from typing import Any
 
 from service.domain.instance import Instance, sop_instance_uids
-from service.domain.result import Finding, Outcome, PipelineResult, Presence, Reason, Triage
+from service.domain.result import Finding, OperatingPoint, Outcome, PipelineResult, Presence, Reason, Triage
 from service.domain.study import Completeness, Refusal, Selection
-from service.pipelines.mammography.findings import findings_of, shown_marks
+from service.pipelines.mammography.findings import candidates_of, findings_of, shown_marks
 from service.pipelines.mammography.gates import FLAG_CODES, header_flags, header_reasons
 from service.pipelines.mammography.pictures import heatmaps_of
 from service.pipelines.mammography.reading import ViewReading, read_view
+from service.pipelines.mammography.runs import runs_of
 from service.pipelines.mammography.scores import breast_scores, exam_score
 from service.pipelines.mammography.views import (
     SIDE_NAMES,
@@ -27,6 +28,8 @@ from service.ports import Package
 
 DISPLAY_POINT = "display"
 """Name of the operating point that decides which marks are shown."""
+CANDIDATE_POINT = "candidate"
+"""Name of the operating point, which a package may have, from which on a mark may be shown on demand."""
 HEADLINE_CHARACTERS = 64
 
 
@@ -84,13 +87,15 @@ def _result(
     findings = findings_of(readings, breasts, threshold=display)
     triage = _triage(package, exam_score(breasts))
     refused = tuple(flag for flag in flags if flag.code not in FLAG_CODES)
+    points = _mark_points(package)
+    read = [reading.instance for reading in readings]
     return PipelineResult(
         pipeline=MammographyPipeline.name,
         study_instance_uid=selection.instances[0].study_instance_uid,
         outcome=_outcome(findings, refused),
         headline=_headline(readings, triage.score, display=display, refused=refused),
         package=package.identity,
-        input_sop_instance_uids=sop_instance_uids([reading.instance for reading in readings]),
+        input_sop_instance_uids=sop_instance_uids(read),
         analysed_at=analysed_at,
         findings=findings,
         heatmaps=heatmaps_of(readings, threshold=display),
@@ -99,7 +104,20 @@ def _result(
         triage=triage,
         summary=_summary(readings, breasts, triage=triage),
         values=_values(readings, breasts, triage=triage, display=display),
+        candidates=candidates_of(readings, display=display, floor=points[-1].threshold),
+        runs=runs_of(selection.instances, read, is_whole=not refused),
+        mark_points=points,
     )
+
+
+def _mark_points(package: Package) -> tuple[OperatingPoint, ...]:
+    """Return the display threshold, then the floor where the package has one that lies below."""
+    points = package.operating_points
+    display = OperatingPoint(name=DISPLAY_POINT, threshold=points[DISPLAY_POINT])
+    floor = points.get(CANDIDATE_POINT, display.threshold)
+    if floor >= display.threshold:
+        return (display,)
+    return display, OperatingPoint(name=CANDIDATE_POINT, threshold=floor)
 
 
 def _triage(package: Package, score: float) -> Triage:
@@ -181,5 +199,6 @@ def _not_analysed(
         input_sop_instance_uids=sop_instance_uids(selection.instances),
         analysed_at=analysed_at,
         refusals=(*earlier, *reasons),
+        runs=runs_of(selection.instances, (), is_whole=False),
         values={"sides": sorted({side_of(instance) + view_of(instance) for instance in selection.instances})},
     )

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from service.codes import dcm
 from service.dicom.pixels import read_image
 from service.domain.image import Box, Radiograph
 from service.domain.instance import Instance, sop_instance_uids
-from service.domain.result import Outcome, PipelineResult, Reason, Triage
+from service.domain.result import AlgorithmRun, Outcome, PipelineResult, Reason, RunKind, RunStatus, Triage
 from service.domain.study import Completeness, Refusal, Selection
 from service.imaging.masks import bounding_box
 from service.imaging.radiograph import as_chest_radiograph
@@ -69,7 +70,8 @@ class PneumoconiosisPipeline:
         analysis = _analyse(radiograph, package)
         if isinstance(analysis, Refused):
             return replace(blank, headline=_refusal_line(analysis), refusals=analysis.reasons, values=analysis.values)
-        return _result(blank, analysis, radiograph=radiograph, package=package)
+        read = replace(blank, runs=_runs(selection, RunStatus.SUCCEEDED))
+        return _result(read, analysis, radiograph=radiograph, package=package)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +105,16 @@ def _blank(selection: Selection, package: Package, analysed_at: datetime) -> Pip
         input_sop_instance_uids=sop_instance_uids(selection.instances),
         analysed_at=analysed_at,
         flags=selection.flags,
+        runs=_runs(selection, RunStatus.FAILED),
+    )
+
+
+def _runs(selection: Selection, status: RunStatus) -> tuple[AlgorithmRun, ...]:
+    """Return how looking for small opacities, rounded and irregular, ended on the film."""
+    uids = sop_instance_uids(selection.instances)
+    return tuple(
+        AlgorithmRun(kind=RunKind.DETECTION, subject=dcm(value), status=status, sop_instance_uids=uids)
+        for value in ("112126", "112125")
     )
 
 

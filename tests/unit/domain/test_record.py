@@ -16,11 +16,15 @@ from service.codes import Code, sct
 from service.domain.errors import StorageError
 from service.domain.record import RESULT_FILE, load_result, save_result
 from service.domain.result import (
+    AlgorithmRun,
+    CompositeFinding,
     Evaluation,
+    FeatureRelation,
     Finding,
     Heatmap,
     Mark,
     Measurement,
+    OperatingPoint,
     Outcome,
     PackageIdentity,
     PackageStatus,
@@ -28,6 +32,9 @@ from service.domain.result import (
     Presence,
     Reason,
     Region,
+    RenderingIntent,
+    RunKind,
+    RunStatus,
     Triage,
 )
 
@@ -75,6 +82,36 @@ def full_result(**changes: Any) -> PipelineResult:
         "flags": (Reason(code="low_contrast", message="所見 is text too"),),
         "triage": Triage(score=0.9, operating_point="high", threshold=0.5, above_operating_point=True),
         "summary": ("one", "two"),
+        "candidates": (
+            Finding(
+                key="candidate-1",
+                label="Mass candidate",
+                finding=sct("129793001"),
+                presence=Presence.PRESENT,
+                region=Region.box("1.2.3.5", x0=1.0, y0=2.0, x1=3.0, y1=4.0),
+                peak=(2.5, 3.25),
+                rendering=RenderingIntent.OPTIONAL,
+            ),
+        ),
+        "composites": (
+            CompositeFinding(
+                key="mass-1",
+                label="Mass on two views",
+                finding=sct("129788004"),
+                relation=FeatureRelation.SPATIAL,
+                members=("mark-1", "candidate-1"),
+                score=0.75,
+            ),
+        ),
+        "runs": (
+            AlgorithmRun(
+                kind=RunKind.DETECTION,
+                subject=sct("129793001"),
+                status=RunStatus.FAILED,
+                sop_instance_uids=("1.2.3.4",),
+            ),
+        ),
+        "mark_points": (OperatingPoint(name="display", threshold=0.5),),
         "values": {"gates": {"contrast": 0.25, "views": ["RCC", "RMLO"]}, "nothing": None},
     }
     return PipelineResult(**{**values, **changes})

@@ -192,3 +192,11 @@ def test_dicomweb_is_configured_both_ways() -> None:
     assert settings.dicomweb.base == "/dicom-web"
     assert settings.peers[0].ae_title is None
     assert settings.destinations[0].url == "https://archive.example/dicom-web"
+
+
+def test_a_destination_hears_of_every_study() -> None:
+    peer = "destinations:\n  - {name: a, ae_title: A, host: h, port: 1, objects: [%s]}\n"
+    settings = parse_settings(peer % "heatmap, mammography_cad, chest_cad")
+    assert settings.destinations[0].objects == ("heatmap", "mammography_cad", "chest_cad")
+    (problem,) = problems(peer % "mammography_cad")
+    assert "'objects' names mammography_cad alone, which not every result has; add 'sr' or 'heatmap'" in problem

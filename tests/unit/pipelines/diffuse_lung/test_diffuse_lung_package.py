@@ -153,6 +153,9 @@ def test_healthy_lungs_have_no_finding_but_an_absent_one(tmp_path: Path) -> None
     result = result_of(write(tmp_path, seed=42))
     assert result.outcome is Outcome.NO_FINDINGS
     assert [finding.presence for finding in result.findings] == [Presence.ABSENT]
+    patterns = package().parameters["patterns"]
+    looked_for = [each["value"] for each in patterns if each["name"] != "normal"]
+    assert [(run.subject.value, run.status) for run in result.runs] == [(value, "succeeded") for value in looked_for]
     assert result.triage is not None
     assert not result.triage.above_operating_point
     assert len(result.heatmaps) == 1

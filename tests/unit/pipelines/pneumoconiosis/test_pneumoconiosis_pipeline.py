@@ -9,7 +9,7 @@ import pytest
 from models.phantoms.chest_radiograph.film import anatomy, radiograph, stored
 from models.phantoms.chest_radiograph.opacities import NORMAL, ZONES, Disease
 from models.phantoms.dicom import PhantomStudy, write_dx
-from service.domain.result import Outcome, PipelineResult, Presence
+from service.domain.result import Outcome, PipelineResult, Presence, RunStatus
 from service.domain.study import Selection
 from service.pipelines.pneumoconiosis import PneumoconiosisPipeline
 
@@ -92,6 +92,7 @@ def test_a_normal_film_has_no_findings(write, body, package):
     result = analyse(write("normal", stored(radiograph(body, disease=NORMAL, seed=2))), package)
     assert result.outcome is Outcome.NO_FINDINGS
     assert {finding.presence for finding in result.findings[:1]} == {Presence.ABSENT}
+    assert {run.subject.value: run.status for run in result.runs} == dict.fromkeys(["112126", "112125"], "succeeded")
     assert result.triage is not None
     assert not result.triage.above_operating_point
 
@@ -161,5 +162,7 @@ def test_what_is_no_chest_film_is_refused_with_reasons(name, spoil, write, disea
     result = analyse(write(name, spoil(diseased)), package)
     assert result.outcome is Outcome.NOT_ANALYSED
     assert result.refusals
+    assert {run.status for run in result.runs} == {RunStatus.FAILED}
+    assert {run.sop_instance_uids for run in result.runs} == {result.input_sop_instance_uids}
     assert result.findings == ()
     assert result.headline.startswith("Not analysed: ")
