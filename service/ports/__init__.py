@@ -222,6 +222,10 @@ class ResultKind(StrEnum):
 
     SR = "sr"
     HEATMAP = "heatmap"
+    PRESENTATION_STATE = "presentation_state"
+    SEGMENTATION = "segmentation"
+    PARAMETRIC_MAP = "parametric_map"
+    KEY_OBJECTS = "key_objects"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,9 +6,16 @@ from types import MappingProxyType
 
 from service.ports import ResultEncoder, ResultKind
 from service.results.heatmap_sc import encode_heatmaps
+from service.results.parametric_map import encode_parametric_maps
+from service.results.segmentation import encode_segmentations
 from service.results.sr1500 import encode_sr
 
 ENCODERS: Mapping[ResultKind, ResultEncoder] = MappingProxyType(
-    {ResultKind.SR: encode_sr, ResultKind.HEATMAP: encode_heatmaps}
+    {
+        ResultKind.SR: encode_sr,
+        ResultKind.HEATMAP: encode_heatmaps,
+        ResultKind.SEGMENTATION: encode_segmentations,
+        ResultKind.PARAMETRIC_MAP: encode_parametric_maps,
+    }
 )
 """The encoder of each kind of object that config.yaml can name."""

@@ -14,21 +14,12 @@ from service.domain.result import Heatmap, Outcome, PipelineResult
 from service.ports import EncodedObject, ResultContext, ResultKind
 from service.results.equipment import code_item, reference_item, series_references, stamp
 from service.results.identifiers import PAGE_KEY, heatmap_series_instance_uid, heatmap_sop_instance_uid
+from service.results.inherited import anatomy, compression
 from service.results.part10 import write_object
 from service.results.picture import Page, Painted, paint_heatmap, paint_page
 from service.results.sources import Sources, text
 from service.results.statements import label, series_description
-from service.results.verbatim import (
-    COMPRESSION,
-    PLACE,
-    REQUEST,
-    SIDE,
-    Elements,
-    copied,
-    empty,
-    has_value,
-    patient_and_study,
-)
+from service.results.verbatim import PLACE, REQUEST, Elements, copied, has_value, patient_and_study
 
 SERIES_NUMBER = 9101
 DEFAULT_EXPLANATION = dcm("130401")
@@ -161,33 +152,11 @@ def _write(dataset: Dataset, sources: Sources, source: Instance, *, folder: Path
     header = sources.header(source.sop_instance_uid)
     elements = patient_and_study(sources.header(sources.first.sop_instance_uid))
     elements |= copied(header, REQUEST)
-    elements |= _anatomy(dataset, header)
-    elements |= _compression(header)
+    elements |= anatomy(dataset, header)
+    elements |= compression(header)
     if "ImagePositionPatient" in dataset:
         elements |= _frame_of_reference(dataset, header)
     return write_object(dataset, folder, kind=ResultKind.HEATMAP, verbatim=elements)
-
-
-def _anatomy(dataset: Dataset, header: Dataset) -> Elements:
-    """Write the body part and return the side.
-
-    The source's own words for the body part are many ("LUNG", "CHEST PA"), and the validity of a side depends on them:
-    a breast has one, empty when unknown, a chest must have none (Laterality is type 2C, PS3.3 C.7.3.1).
-    """
-    if text(header, "Modality").upper() != "MG":
-        dataset.BodyPartExamined = "CHEST"
-        return {}
-    dataset.BodyPartExamined = "BREAST"
-    for keyword in SIDE:
-        elements = copied(header, (keyword,))
-        if has_value(elements, keyword):
-            return elements
-    return empty(("Laterality",))
-
-
-def _compression(header: Dataset) -> Elements:
-    """Return the history of lossy compression, which a derived image keeps (PS3.3 C.7.6.1.1.5)."""
-    return copied(header, COMPRESSION) if text(header, "LossyImageCompression") == "01" else {}
 
 
 def _frame_of_reference(dataset: Dataset, header: Dataset) -> Elements:

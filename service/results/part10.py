@@ -2,26 +2,64 @@
 """Writes result objects as DICOM files: the same bytes for the same result, on stable storage or not at all."""
 
 import os
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element, write_file_meta_info
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from service.domain.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from service.ports import EncodedObject, ResultKind
-from service.results.verbatim import Elements
+from service.results.verbatim import ITEM, Elements
 
 
-def write_object(dataset: Dataset, folder: Path, *, kind: ResultKind, verbatim: Elements) -> EncodedObject:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bulk:
+    """An element too large to be held: its value is written as it is made.
+
+    `vr` is one with a length of four bytes ("OB", "OW", "OF", "SQ"); `length` counts the bytes of all `chunks`.
+    """
+
+    keyword: str
+    vr: str
+    length: int
+    chunks: Callable[[], Iterable[bytes]]
+
+    @property
+    def tag(self) -> BaseTag:
+        """The element's tag."""
+        return Tag(tag_for_keyword(self.keyword) or 0)
+
+    def parts(self) -> Iterator[bytes]:
+        """Yield header and value in Explicit VR Little Endian (PS3.5 7.1.2), padded to even length."""
+        even = self.length + self.length % 2
+        yield struct.pack("<HH2sHL", self.tag.group, self.tag.element, self.vr.encode("ascii"), 0, even)
+        written = 0
+        for chunk in self.chunks():
+            written += len(chunk)
+            yield chunk
+        if written != self.length:
+            raise ValueError(f"'{self.keyword}' has {written} bytes, {self.length} were announced; correct its encoder")
+        yield b"\0" * (even - written)
+
+
+def write_object(
+    dataset: Dataset, folder: Path, *, kind: ResultKind, verbatim: Elements, bulk: tuple[Bulk, ...] = ()
+) -> EncodedObject:
     """Write the data set with the verbatim elements in place of its own, named after its SOP Instance UID.
 
     Our own text is ASCII, so that it is right in whatever character set the verbatim elements declare.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{dataset.SOPInstanceUID}.dcm"
-    _replace(path, _file_bytes(dataset, verbatim))
+    _replace(path, _file_parts(dataset, verbatim, bulk))
     return EncodedObject(
         kind=kind,
         sop_class_uid=str(dataset.SOPClassUID),
@@ -30,11 +68,27 @@ def write_object(dataset: Dataset, folder: Path, *, kind: ResultKind, verbatim: 
     )
 
 
-def _file_bytes(dataset: Dataset, verbatim: Elements) -> bytes:
+def encoded_item(dataset: Dataset) -> bytes:
+    """Return a data set as a sequence item of defined length in Explicit VR Little Endian (PS3.5 7.5)."""
+    return item(elements(dataset))
+
+
+def item(content: bytes) -> bytes:
+    """Return encoded elements as a sequence item of defined length."""
+    return ITEM + struct.pack("<L", len(content)) + content
+
+
+def elements(dataset: Dataset) -> bytes:
+    """Return a data set's elements in Explicit VR Little Endian, in the order of their tags."""
+    return b"".join(_element_bytes(dataset[tag]) for tag in sorted(dataset.keys()))
+
+
+def _file_parts(dataset: Dataset, verbatim: Elements, bulk: tuple[Bulk, ...]) -> Iterator[bytes]:
     stream = DicomBytesIO()
     stream.write(b"\0" * 128 + b"DICM")
     write_file_meta_info(stream, _file_meta(dataset), enforce_standard=True)
-    return bytes(stream.getvalue()) + _dataset_bytes(dataset, verbatim)
+    yield bytes(stream.getvalue())
+    yield from _dataset_parts(dataset, verbatim, {element.tag: element for element in bulk})
 
 
 def _file_meta(dataset: Dataset) -> FileMetaDataset:
@@ -48,20 +102,27 @@ def _file_meta(dataset: Dataset) -> FileMetaDataset:
     return meta
 
 
-def _dataset_bytes(dataset: Dataset, verbatim: Elements) -> bytes:
+def _dataset_parts(dataset: Dataset, verbatim: Elements, bulk: dict[BaseTag, Bulk]) -> Iterator[bytes]:
     """Encode element by element: pydicom's own writer would decode and encode the verbatim ones."""
+    for tag in sorted(set(dataset.keys()) | set(verbatim) | set(bulk)):
+        if tag in bulk:
+            yield from bulk[tag].parts()
+        else:
+            yield _element_bytes(verbatim[tag] if tag in verbatim else dataset[tag])
+
+
+def _element_bytes(element: DataElement | RawDataElement) -> bytes:
     stream = DicomBytesIO()
     stream.is_little_endian = True
     stream.is_implicit_VR = False
-    for tag in sorted(set(dataset.keys()) | set(verbatim)):
-        write_data_element(stream, verbatim[tag] if tag in verbatim else dataset[tag])
+    write_data_element(stream, element)
     return bytes(stream.getvalue())
 
 
-def _replace(path: Path, content: bytes) -> None:
+def _replace(path: Path, parts: Iterable[bytes]) -> None:
     partial = path.with_suffix(".partial")
     with partial.open("wb") as stream:
-        stream.write(content)
+        stream.writelines(parts)
         stream.flush()
         os.fsync(stream.fileno())
     partial.replace(path)

@@ -183,7 +183,9 @@ class DestinationSettings(Section):
     token_file: Path | None = None
     """A file with the bearer token for `url`."""
     tls: TlsClientSettings | None = None
-    objects: tuple[Literal["sr", "heatmap"], ...] = Field(default=("sr", "heatmap"), min_length=1)
+    objects: tuple[
+        Literal["sr", "heatmap", "presentation_state", "segmentation", "parametric_map", "key_objects"], ...
+    ] = Field(default=("sr", "heatmap"), min_length=1)
     retry_first_seconds: Seconds = 5
     retry_max_seconds: Seconds = 300
     timeout_seconds: Timeout = 30

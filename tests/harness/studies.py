@@ -18,6 +18,7 @@ from service.domain.result import (
     Evaluation,
     Finding,
     Heatmap,
+    LabelMap,
     Mark,
     Measurement,
     Outcome,
@@ -28,8 +29,12 @@ from service.domain.result import (
     Priority,
     Reason,
     Region,
+    Segment,
+    SourceSlice,
     Triage,
+    ValueMap,
 )
+from service.domain.image import SlicePlane
 from service.ports import ResultContext
 
 SOP_CLASSES = {
@@ -177,6 +182,60 @@ def findings_of(source: Instance, presence: Presence) -> tuple[Finding, ...]:
     )
 
 
+def label_map_of(sources: tuple[Instance, ...], *, with_findings: bool) -> LabelMap:
+    """Two lungs on every slice, and in the right one, on the first slice, the extent of the first finding."""
+    labels = np.zeros((len(sources), ROWS["CT"], COLUMNS["CT"]), dtype=np.uint8)
+    labels[:, 30:90, 20:58], labels[:, 30:90, 70:108] = 1, 2
+    labels[0, 40:60, 25:45] = 3 if with_findings else 1
+    lung, abnormal = sct("91723000"), sct("49755003")
+    right, left = sct("24028007"), sct("7771000")
+    segments = [
+        Segment(
+            key=f"lung-{name}",
+            group="lungs",
+            label=f"{name} lung",
+            values=values,
+            category=lung,
+            property=sct("39607008"),
+            laterality=side,
+        )
+        for name, values, side in (("right", (1, 3), right), ("left", (2,), left))
+    ]
+    pattern = Segment(
+        key="zone-RU",
+        group="patterns",
+        label="Ground glass",
+        values=(3,),
+        category=abnormal,
+        property=dcm("112120"),
+    )
+    return LabelMap(
+        labels=labels,
+        slices=tuple(SourceSlice(sop_instance_uid=source.sop_instance_uid) for source in sources),
+        segments=(*segments, pattern) if with_findings else tuple(segments),
+    )
+
+
+def value_map_of(sources: tuple[Instance, ...]) -> ValueMap:
+    """Sixteen tiles across each slice of `source_dataset`; the first tile was not measured."""
+    values = np.linspace(0, 1, len(sources) * 256, dtype=np.float32).reshape(len(sources), 16, 16)
+    values[0, 0, 0] = np.nan
+    return ValueMap(
+        key="abnormality",
+        label="1 - p(normal lung) per tile",
+        values=values,
+        value_range=(0.0, 1.0),
+        slices=tuple(SourceSlice(sop_instance_uid=source.sop_instance_uid) for source in sources),
+        planes=tuple(
+            SlicePlane(position_mm=(-151.25, -151.25, -10.0 * number), orientation=(1, 0, 0, 0, 1, 0))
+            for number in range(1, len(sources) + 1)
+        ),
+        pixel_spacing_mm=(20.0, 20.0),
+        quantity=private("DLD-ABNORMAL"),
+        unit=code("UCUM", "1"),
+    )
+
+
 PACKAGE = PackageIdentity(
     name="pneumoconiosis-demo",
     version="0.1.0",
@@ -210,6 +269,10 @@ def result_of(modality: str, sources: tuple[Instance, ...], outcome: Outcome, **
         analysed_at=ANALYSED_AT,
         findings=findings_of(sources[0], presence) if analysed else (),
         heatmaps=(heatmap_of(modality, sources[0]),) if analysed else (),
+        label_map=label_map_of(sources, with_findings=outcome is not Outcome.NO_FINDINGS)
+        if analysed and modality == "CT"
+        else None,
+        value_maps=(value_map_of(sources),) if analysed and modality == "CT" else (),
         refusals=(REFUSAL,) if partly else (),
         flags=(Reason(code="low_exposure", message="Exposure index 120 is below 200; noise may hide small opacities"),),
         triage=Triage(score=0.87, operating_point="high", threshold=0.5, above_operating_point=True)
