@@ -9,9 +9,11 @@ from pydicom.uid import SecondaryCaptureImageStorage
 
 from service.codes import Code, dcm
 from service.domain.instance import Instance
+from service.domain.profile import CaptureModality, EncodingProfile
 from service.domain.provenance import HEATMAP_IMAGE_TYPE
-from service.domain.result import Heatmap, Outcome, PipelineResult
+from service.domain.result import Heatmap, PipelineResult
 from service.ports import EncodedObject, ResultContext, ResultKind
+from service.results.captures import captured, has_page
 from service.results.equipment import code_item, reference_item, series_references, stamp
 from service.results.identifiers import PAGE_KEY, heatmap_series_instance_uid, heatmap_sop_instance_uid
 from service.results.inherited import anatomy, compression
@@ -22,16 +24,20 @@ from service.results.statements import label, series_description
 from service.results.verbatim import PLACE, REQUEST, Elements, copied, has_value, patient_and_study
 
 SERIES_NUMBER = 9101
+SOURCE_MODALITIES = frozenset({"CR", "DX", "MG"})
 DEFAULT_EXPLANATION = dcm("130401")
 
 
 def encode_heatmaps(result: PipelineResult, context: ResultContext, folder: Path) -> tuple[EncodedObject, ...]:
-    """Write one picture per heatmap, in one series; a page of text where there is none or nothing was analysed."""
+    """Write one picture per heatmap, in one series; a page of text where there is none or nothing was analysed.
+
+    A destination may take fewer pictures than there are heatmaps; those that it gets say how many there are.
+    """
     sources = Sources.of(context)
-    has_page = result.outcome is Outcome.NOT_ANALYSED or not result.heatmaps
-    count = len(result.heatmaps) + has_page
-    objects = [_encode_page(result, context, sources, folder=folder, count=count)] if has_page else []
-    for number, heatmap in enumerate(result.heatmaps, start=1 + has_page):
+    heatmaps, first = captured(result, context.profile), 1 + has_page(result)
+    count = len(heatmaps) + first - 1
+    objects = [_encode_page(result, context, sources, folder=folder, count=count)] if has_page(result) else []
+    for number, heatmap in enumerate(heatmaps, start=first):
         objects.append(_encode_heatmap(heatmap, result, context, sources, folder=folder, place=(number, count)))
     return tuple(objects)
 
@@ -80,10 +86,12 @@ def _picture(painted: Painted, result: PipelineResult, context: ResultContext, *
     """Return the attributes that heatmaps and pages share."""
     dataset = Dataset()
     dataset.SOPClassUID = SecondaryCaptureImageStorage
-    dataset.SOPInstanceUID = heatmap_sop_instance_uid(result, key, revision=context.revision)
-    dataset.SeriesInstanceUID = heatmap_series_instance_uid(result, revision=context.revision)
+    dataset.SOPInstanceUID = heatmap_sop_instance_uid(
+        result, key, revision=context.revision, profile=context.profile
+    )
+    dataset.SeriesInstanceUID = heatmap_series_instance_uid(result, revision=context.revision, profile=context.profile)
     dataset.SeriesNumber = SERIES_NUMBER
-    dataset.Modality = "CT" if text(source, "Modality").upper() == "CT" else "OT"
+    dataset.Modality = capture_modality(source, context.profile)
     dataset.ConversionType = "WSD"
     dataset.ImageType = list(HEATMAP_IMAGE_TYPE)
     dataset.PatientOrientation = None
@@ -92,6 +100,16 @@ def _picture(painted: Painted, result: PipelineResult, context: ResultContext, *
     stamp(dataset, result, description=series_description(result, "heatmap", context=context), source=source)
     _add_pixels(dataset, painted)
     return dataset
+
+
+def capture_modality(source: Dataset, profile: EncodingProfile) -> str:
+    """Return Modality (0008,0060): of CT the source's, of radiographs what the destination wants.
+
+    OT keeps hanging protocols and other CADs from taking the picture for an exposure; some archives hide OT.
+    """
+    modality = text(source, "Modality").upper()
+    wants_source = profile.capture_modality is CaptureModality.SOURCE and modality in SOURCE_MODALITIES
+    return modality if modality == "CT" or wants_source else "OT"
 
 
 def _add_pixels(dataset: Dataset, painted: Painted) -> None:

@@ -30,7 +30,7 @@ from service.results.inherited import anatomy, compression
 from service.results.part10 import Bulk, write_object
 from service.results.series import SeriesKind, begin
 from service.results.sources import Sources
-from service.results.sr_group import concept
+from service.results.coded import concept
 from service.results.statements import label
 from service.results.verbatim import REQUEST, copied, has_value, patient_and_study
 

@@ -69,6 +69,9 @@ def source_dataset(modality: str, number: int = 1) -> Dataset:
     dataset.ReferringPhysicianName = "Doctor^Referring"
     dataset.SeriesNumber, dataset.InstanceNumber = 1, number
     dataset.Rows, dataset.Columns = ROWS[modality], COLUMNS[modality]
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0
+    dataset.WindowCenter, dataset.WindowWidth = ("40", "400") if modality == "CT" else ("2048", "4096")
     dataset.BodyPartExamined = "BREAST" if modality == "MG" else "CHEST"
     _add_modality_attributes(dataset, number)
     return dataset
@@ -91,6 +94,7 @@ def _add_modality_attributes(dataset: Dataset, number: int) -> None:
         dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
         dataset.PixelSpacing = [2.5, 2.5]
         dataset.SliceThickness = 1
+        dataset.RescaleIntercept, dataset.RescaleSlope, dataset.RescaleType = "-1024", "1", "HU"
 
 
 def stored(dataset: Dataset, folder: Path) -> Instance:
