@@ -13,7 +13,10 @@ from service.results.verbatim import REQUIRED, stored_bytes
 
 MAX_CODE_VALUE, MAX_MEANING, MAX_DESCRIPTION = 16, 64, 64
 UID_FORM = re.compile(r"^(0|[1-9]\d*)(\.(0|[1-9]\d*))+$")
-OWN_WORDS = frozenset(b"DEMO REVIEW FIRST HEATMAP RESEARCH PNEUMOCONIOSIS DIFFUSE LUNG MAMMOGRAPHY".split())
+OWN_WORDS = frozenset(
+    b"DEMO REVIEW FIRST HEATMAP MARKS SEGMENTATION PARAMETRIC MAP KEY IMAGES "
+    b"RESEARCH PNEUMOCONIOSIS DIFFUSE LUNG MAMMOGRAPHY".split()
+)
 """Words of our own descriptions: a patient may be called so."""
 IDENTITY_UIDS = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")
 

@@ -41,6 +41,7 @@ from service.results.verbatim import REQUEST, copied, has_value, patient_and_stu
 LABEL_MAP_SEGMENTATION_STORAGE = UID("1.2.840.10008.5.1.4.1.1.66.7")
 SERIES = SeriesKind(role="segmentation", modality="SEG", number=9201, words="segmentation")
 BINARY, LABELMAP = "BINARY", "LABELMAP"
+SOP_CLASSES = {BINARY: SegmentationStorage, LABELMAP: LABEL_MAP_SEGMENTATION_STORAGE}
 RANKS = {BINARY: 0, LABELMAP: 1}
 """Every viewer that draws segmentations draws bits; labels go only to an archive that does not take those."""
 IMAGE_TYPE = ("DERIVED", "PRIMARY")
@@ -150,9 +151,8 @@ def _used(group: Group, frames: Sequence[Frame]) -> list[Grid]:
 def _image(group: Group, form: str, result: PipelineResult, context: ResultContext, *, source: Dataset) -> Dataset:
     """Return the attributes that describe the image (PS3.3 C.8.20.2)."""
     role = f"segmentation:{group.name}:{form.lower()}"
-    sop_class = SegmentationStorage if form == BINARY else LABEL_MAP_SEGMENTATION_STORAGE
     dataset = begin(
-        SERIES, result, context, sop_class_uid=sop_class, role=role, instance_number=group.number, source=source
+        SERIES, result, context, sop_class_uid=SOP_CLASSES[form], role=role, instance_number=group.number, source=source
     )
     dataset.ImageType = list(IMAGE_TYPE)
     dataset.SegmentationType = form
