@@ -183,7 +183,7 @@ IMAGE_DEFECTS: dict[str, tuple[Change, str]] = {
     "original": (put("ImageType", ["ORIGINAL", "PRIMARY"]), "'ImageType' is"),
     "no image type": (remove("ImageType"), "'ImageType' is None"),
     "no burnt-in text": (put("BurnedInAnnotation", "NO"), "'BurnedInAnnotation'"),
-    "poses as mammogram": (put("Modality", "MG"), "'Modality' is 'MG'"),
+    "poses as ultrasound": (put("Modality", "US"), "'Modality' is 'US'"),
     "has a view": (put("ViewPosition", "MLO"), "'ViewPosition' is present"),
     "two sides": (lambda dataset: dataset.update({"Laterality": "L", "ImageLaterality": "L"}), "are both present"),
     "grey": (put("PhotometricInterpretation", "MONOCHROME2"), "not RGB"),
@@ -219,7 +219,7 @@ def test_image_defects_are_held_back(defect: str, radiograph: Instance, tmp_path
     assert any(expected in problem for problem in problems), problems
 
 
-@pytest.mark.parametrize("kind", list(ResultKind))
+@pytest.mark.parametrize("kind", [ResultKind.SR, ResultKind.HEATMAP])
 def test_unchanged_object_passes(kind: ResultKind, radiograph: Instance, tmp_path: Path) -> None:
     assert check_object(changed(kind, lambda _: None, radiograph, tmp_path), validators=()) == ()
 
