@@ -7,6 +7,7 @@ Organization UID and refuses valid character sets (results.md 5.5).
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from pydicom.dataset import Dataset
@@ -102,13 +103,11 @@ def shared_groups(grids: Sequence[Grid]) -> Dataset:
 def slice_distance(grids: Sequence[Grid]) -> str:
     """Return the median distance of neighbouring slices; "" of one slice."""
     heights = sorted(grid.height for grid in grids)
-    steps = sorted(upper - lower for lower, upper in zip(heights, heights[1:], strict=False))
+    steps = sorted(upper - lower for lower, upper in pairwise(heights))
     return f"{steps[len(steps) // 2]:.10g}"[:16] if steps else ""
 
 
-def frame_groups(
-    frames: Sequence[Frame], grids: Sequence[Grid], derivations: Sequence[Dataset]
-) -> Bulk:
+def frame_groups(frames: Sequence[Frame], grids: Sequence[Grid], derivations: Sequence[Dataset]) -> Bulk:
     """Return the Per-frame Functional Groups Sequence, encoded; what frames of a slice share is encoded once."""
     before = [elements(derivation) for derivation in derivations]
     after = [elements(_position(grid)) for grid in grids]

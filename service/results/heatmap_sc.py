@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Encodes heatmaps as colour Secondary Capture, the one object that every viewer and every archive displays."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -31,21 +32,23 @@ DEFAULT_EXPLANATION = dcm("130401")
 def encode_heatmaps(result: PipelineResult, context: ResultContext, folder: Path) -> tuple[EncodedObject, ...]:
     """Write one picture per heatmap, in one series; a page of text where there is none or nothing was analysed.
 
-    A destination may take fewer pictures than there are heatmaps; those that it gets say how many there are.
+    A destination may take fewer pictures than there are heatmaps; those that it gets say how many are missing.
     """
     sources = Sources.of(context)
     heatmaps, first = captured(result, context.profile), 1 + has_page(result)
     count = len(heatmaps) + first - 1
-    objects = [_encode_page(result, context, sources, folder=folder, count=count)] if has_page(result) else []
+    page = Page(number=1, count=count, left_out=len(result.heatmaps) - len(heatmaps))
+    objects = [_encode_page(result, context, sources, folder=folder, page=page)] if has_page(result) else []
     for number, heatmap in enumerate(heatmaps, start=first):
-        objects.append(_encode_heatmap(heatmap, result, context, sources, folder=folder, place=(number, count)))
+        place = replace(page, number=number)
+        objects.append(_encode_heatmap(heatmap, result, context, sources, folder=folder, page=place))
     return tuple(objects)
 
 
 def _encode_page(
-    result: PipelineResult, context: ResultContext, sources: Sources, *, folder: Path, count: int
+    result: PipelineResult, context: ResultContext, sources: Sources, *, folder: Path, page: Page
 ) -> EncodedObject:
-    painted = paint_page(result, Page(number=1, count=count))
+    painted = paint_page(result, page)
     dataset = _picture(painted, result, context, source=sources.header(sources.first.sop_instance_uid), key=PAGE_KEY)
     dataset.InstanceNumber = 1
     dataset.DerivationDescription = "Result page of a computer-aided analysis"
@@ -61,13 +64,13 @@ def _encode_heatmap(
     sources: Sources,
     *,
     folder: Path,
-    place: tuple[int, int],
+    page: Page,
 ) -> EncodedObject:
     source = sources.instance(heatmap.source_sop_instance_uid)
     header = sources.header(source.sop_instance_uid)
-    painted = paint_heatmap(heatmap, result, Page(number=place[0], count=place[1], subject=subject(header)))
+    painted = paint_heatmap(heatmap, result, replace(page, subject=subject(header)))
     dataset = _picture(painted, result, context, source=header, key=heatmap.key)
-    dataset.InstanceNumber = place[0]
+    dataset.InstanceNumber = page.number
     dataset.PatientOrientation = list(heatmap.patient_orientation or ()) or None
     _add_derivation(dataset, heatmap, source)
     _add_geometry(dataset, heatmap, painted)
@@ -86,9 +89,7 @@ def _picture(painted: Painted, result: PipelineResult, context: ResultContext, *
     """Return the attributes that heatmaps and pages share."""
     dataset = Dataset()
     dataset.SOPClassUID = SecondaryCaptureImageStorage
-    dataset.SOPInstanceUID = heatmap_sop_instance_uid(
-        result, key, revision=context.revision, profile=context.profile
-    )
+    dataset.SOPInstanceUID = heatmap_sop_instance_uid(result, key, revision=context.revision, profile=context.profile)
     dataset.SeriesInstanceUID = heatmap_series_instance_uid(result, revision=context.revision, profile=context.profile)
     dataset.SeriesNumber = SERIES_NUMBER
     dataset.Modality = capture_modality(source, context.profile)

@@ -3,6 +3,7 @@
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 from pydicom.dataset import Dataset
 
@@ -42,7 +43,7 @@ def positions_are_ranked(dataset: Dataset) -> list[str]:
         return ["the index of the position is not one number, counted from 1, for each place"]
     normal = _normal(dataset)
     heights = [math.fsum(a * b for a, b in zip(next(iter(ranks[rank])), normal, strict=True)) for rank in sorted(ranks)]
-    is_rising = all(lower < upper for lower, upper in zip(heights, heights[1:], strict=False))
+    is_rising = all(lower < upper for lower, upper in pairwise(heights))
     return [] if is_rising else ["the index of the position does not rise with it"]
 
 

@@ -10,7 +10,6 @@ from service.domain.provenance import HEATMAP_IMAGE_TYPE
 from service.results.heatmap_sc import SOURCE_MODALITIES
 from service.results.lint_object import items_below
 
-
 MODALITIES = frozenset({"OT", "CT", *SOURCE_MODALITIES})
 
 

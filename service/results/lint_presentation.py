@@ -57,11 +57,10 @@ def images_are_listed(dataset: Dataset) -> list[str]:
 
 def each_image_has_one_area(dataset: Dataset) -> list[str]:
     """All of each image is shown, counted from 1 (PS3.3 C.10.4)."""
-    problems = []
-    for area in dataset.get("DisplayedAreaSelectionSequence") or []:
-        if list(area.DisplayedAreaTopLeftHandCorner) != [1, 1]:
-            problems.append(f"a displayed area begins at {list(area.DisplayedAreaTopLeftHandCorner)}, not at [1, 1]")
-    counts = Counter(uid for area in dataset.get("DisplayedAreaSelectionSequence") or [] for uid in _of(area, dataset))
+    areas = dataset.get("DisplayedAreaSelectionSequence") or []
+    corners = [list(area.DisplayedAreaTopLeftHandCorner) for area in areas]
+    problems = [f"a displayed area begins at {corner}, not at [1, 1]" for corner in corners if corner != [1, 1]]
+    counts = Counter(uid for area in areas for uid in _of(area, dataset))
     return problems + [
         f"image {uid} has {counts[uid]} displayed areas; it needs one" for uid in images(dataset) if counts[uid] != 1
     ]
@@ -97,7 +96,9 @@ def outlines_are_tracked_and_named(dataset: Dataset) -> list[str]:
 
 def layers_exist(dataset: Dataset) -> list[str]:
     """Each annotation lies on a layer that there is, and layers have an order."""
-    layers = [(str(layer.GraphicLayer), int(layer.GraphicLayerOrder)) for layer in dataset.get("GraphicLayerSequence") or []]
+    layers = [
+        (str(layer.GraphicLayer), int(layer.GraphicLayerOrder)) for layer in dataset.get("GraphicLayerSequence") or []
+    ]
     names, orders = {name for name, _ in layers}, [order for _, order in layers]
     used = {str(item.get("GraphicLayer", "")) for item in dataset.get("GraphicAnnotationSequence") or []}
     problems = [f"graphic layer {name!r} is used but not described" for name in used - names]
@@ -110,7 +111,9 @@ def side_fits_the_body_part(dataset: Dataset) -> list[str]:
     part, has_side = dataset.get("BodyPartExamined"), "Laterality" in dataset
     if part not in {"BREAST", "CHEST"}:
         return [f"'BodyPartExamined' is {part!r}; it must be 'BREAST' or 'CHEST'"]
-    return [] if has_side == (part == "BREAST") else [f"'Laterality' must {'' if part == 'BREAST' else 'not '}be present"]
+    return (
+        [] if has_side == (part == "BREAST") else [f"'Laterality' must {'' if part == 'BREAST' else 'not '}be present"]
+    )
 
 
 def grey_scale_is_complete(dataset: Dataset) -> list[str]:

@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 from service.results.segmentation import BINARY, IMAGE_TYPE, LABELMAP, SOP_CLASSES
 
 MAX_LABEL = 64
+PROPERTIES = ("SegmentedPropertyCategoryCodeSequence", "SegmentedPropertyTypeCodeSequence")
 
 
 def is_segmentation(dataset: Dataset) -> list[str]:
@@ -37,16 +38,20 @@ def segments_are_numbered(dataset: Dataset) -> list[str]:
 
 def segments_say_what_they_are(dataset: Dataset) -> list[str]:
     """Each segment has a label, a category, a property, and the algorithm that drew it."""
-    problems = []
-    for segment in drawn_segments(dataset):
-        number = segment.SegmentNumber
-        if not 0 < len(str(segment.get("SegmentLabel", ""))) <= MAX_LABEL:
-            problems.append(f"segment {number} does not have a label of 1 to 64 characters")
-        for keyword in ("SegmentedPropertyCategoryCodeSequence", "SegmentedPropertyTypeCodeSequence"):
-            if len(segment.get(keyword) or []) != 1:
-                problems.append(f"segment {number} does not have one '{keyword}'")
-        if segment.get("SegmentAlgorithmType") != "AUTOMATIC" or not segment.get("SegmentAlgorithmName"):
-            problems.append(f"segment {number} does not say which algorithm drew it")
+    return [problem for segment in drawn_segments(dataset) for problem in _unsaid(segment)]
+
+
+def _unsaid(segment: Dataset) -> list[str]:
+    number = segment.SegmentNumber
+    problems = [
+        f"segment {number} does not have one '{keyword}'"
+        for keyword in PROPERTIES
+        if len(segment.get(keyword) or []) != 1
+    ]
+    if not 0 < len(str(segment.get("SegmentLabel", ""))) <= MAX_LABEL:
+        problems.append(f"segment {number} does not have a label of 1 to 64 characters")
+    if segment.get("SegmentAlgorithmType") != "AUTOMATIC" or not segment.get("SegmentAlgorithmName"):
+        problems.append(f"segment {number} does not say which algorithm drew it")
     return problems
 
 

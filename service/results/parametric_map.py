@@ -14,6 +14,7 @@ from service.codes import dcm, sct
 from service.domain.image import SlicePlane
 from service.domain.result import PipelineResult, ValueMap
 from service.ports import EncodedObject, ResultContext, ResultKind
+from service.results.coded import concept
 from service.results.equipment import code_item, series_references
 from service.results.frames import (
     POSITION,
@@ -30,7 +31,6 @@ from service.results.inherited import anatomy, compression
 from service.results.part10 import Bulk, write_object
 from service.results.series import SeriesKind, begin
 from service.results.sources import Sources
-from service.results.coded import concept
 from service.results.statements import label
 from service.results.verbatim import REQUEST, copied, has_value, patient_and_study
 

@@ -49,11 +49,21 @@ class Painted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """Place of a picture in its series, and what it shows ("CR PA", "MG R CC")."""
+    """Place of a picture in its series, and what it shows ("CR PA", "MG R CC").
+
+    `left_out` counts the pictures that this destination does not take.
+    """
 
     number: int
     count: int
     subject: str = ""
+    left_out: int = 0
+
+    @property
+    def words(self) -> str:
+        """The place in words; pictures that are missing are said to be, or one of four views looks like all."""
+        place = f"picture {self.number} of {self.count}"
+        return f"{place}, {self.left_out} more not sent here" if self.left_out else place
 
 
 def paint_heatmap(heatmap: Heatmap, result: PipelineResult, page: Page) -> Painted:
@@ -201,7 +211,7 @@ def _write_details(column: Column, result: PipelineResult, *, size: int) -> None
 def _write_footer(image: Image.Image, result: PipelineResult, page: Page, *, size: int, margin: int) -> None:
     lines = (
         f"Model package: {package_line(result)}",
-        f"Analysed {result.analysed_at:%Y-%m-%d %H:%M %Z} - picture {page.number} of {page.count}",
+        f"Analysed {result.analysed_at:%Y-%m-%d %H:%M %Z} - {page.words}",
         "Not verified by a physician. No colour does not mean no disease.",
     )
     width = image.width - 2 * margin

@@ -195,7 +195,10 @@ def _add_grayscale(dataset: Dataset, group: Sequence[Shown]) -> None:
         table.ModalityLUTType = first.rescale_type or "US"
         dataset.ModalityLUTSequence = Items([table])
     else:
-        dataset.RescaleIntercept, dataset.RescaleSlope = _decimal(first.rescale_intercept), _decimal(first.rescale_slope)
+        dataset.RescaleIntercept, dataset.RescaleSlope = (
+            _decimal(first.rescale_intercept),
+            _decimal(first.rescale_slope),
+        )
         dataset.RescaleType = first.rescale_type or ("HU" if first.modality == "CT" else "US")
     items = list(_voi_items(group))
     if items:
@@ -327,5 +330,7 @@ def lines(result: PipelineResult) -> tuple[str, ...]:
     if result.outcome is Outcome.NOT_ANALYSED:
         state += [NOT_NEGATIVE_SENTENCE]
     banners = [DEMONSTRATION_BANNER, RESEARCH_BANNER] if is_demonstration(result) else [RESEARCH_BANNER]
-    said = [result.headline, reason_line(result)] if result.outcome is not Outcome.NOT_ANALYSED else [reason_line(result)]
+    said = (
+        [result.headline, reason_line(result)] if result.outcome is not Outcome.NOT_ANALYSED else [reason_line(result)]
+    )
     return tuple(line for line in map(latin, (*state, *banners, *said)) if line)

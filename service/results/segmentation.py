@@ -16,6 +16,7 @@ from pydicom.uid import UID, SegmentationStorage
 from service.codes import dcm
 from service.domain.result import LabelMap, PipelineResult, Segment
 from service.ports import EncodedObject, ResultContext, ResultKind
+from service.results.coded import concept
 from service.results.equipment import code_item, series_references
 from service.results.frames import (
     POSITION,
@@ -34,7 +35,6 @@ from service.results.inherited import anatomy, compression
 from service.results.part10 import Bulk, write_object
 from service.results.series import SeriesKind, begin
 from service.results.sources import Sources
-from service.results.coded import concept
 from service.results.statements import label, latin
 from service.results.verbatim import REQUEST, copied, has_value, patient_and_study
 
@@ -74,9 +74,7 @@ class Group:
         return np.asarray(self.present[:, list(segment.values)].any(axis=1))
 
 
-def encode_segmentations(
-    result: PipelineResult, context: ResultContext, folder: Path
-) -> tuple[EncodedObject, ...]:
+def encode_segmentations(result: PipelineResult, context: ResultContext, folder: Path) -> tuple[EncodedObject, ...]:
     """Write each group of segments in both forms; nothing when nothing was segmented or it has no place in the patient.
 
     A study that was not analysed has no label map; a negative one has the lungs alone.
@@ -98,9 +96,7 @@ def _groups(label_map: LabelMap | None, sources: Sources) -> Iterator[Group]:
     drawn = [segment for segment in label_map.segments if present[:, list(segment.values)].any()]
     for number, name in enumerate(dict.fromkeys(segment.group for segment in drawn), start=1):
         segments = tuple(segment for segment in drawn if segment.group == name)
-        yield Group(
-            name=name, number=number, segments=segments, label_map=label_map, grids=grids, present=present
-        )
+        yield Group(name=name, number=number, segments=segments, label_map=label_map, grids=grids, present=present)
 
 
 def _grids(label_map: LabelMap | None, sources: Sources) -> tuple[Grid, ...]:
@@ -218,9 +214,7 @@ def _algorithm(result: PipelineResult) -> hd.AlgorithmIdentificationSequence:
 
 
 def _frame_groups(group: Group, frames: Sequence[Frame], sources: Sources) -> Bulk:
-    derivations = [
-        derivation(place, sources, how=dcm("113076"), preserved=True) for place in group.label_map.slices
-    ]
+    derivations = [derivation(place, sources, how=dcm("113076"), preserved=True) for place in group.label_map.slices]
     return frame_groups(frames, group.grids, derivations)
 
 
@@ -243,7 +237,7 @@ def _bit_planes(group: Group, frames: Sequence[Frame]) -> Iterator[NDArray[np.bo
 
 
 def packed(planes: Iterable[NDArray[np.bool_]]) -> Iterator[bytes]:
-    """Pack planes of bits, the first pixel in the lowest bit; frames follow one another without padding (PS3.5 8.1.1)."""
+    """Pack planes of bits, first pixel in the lowest bit; frames follow one another without padding (PS3.5 8.1.1)."""
     rest = np.zeros(0, dtype=np.bool_)
     for plane in planes:
         bits = np.concatenate([rest, plane.ravel()])

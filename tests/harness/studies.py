@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from service.codes import code, dcm, private, sct
+from service.domain.image import SlicePlane
 from service.domain.instance import Instance
 from service.domain.result import (
     Evaluation,
@@ -34,7 +35,6 @@ from service.domain.result import (
     Triage,
     ValueMap,
 )
-from service.domain.image import SlicePlane
 from service.ports import ResultContext
 
 SOP_CLASSES = {

@@ -188,10 +188,14 @@ DEFECTS: dict[str, tuple[str, Change, str]] = {
     "PR: no creation time": (f"{PR}:0", put("PresentationCreationTime", ""), "'PresentationCreationDate' or"),
     "PR: label of no state": (f"{PR}:0", put("ContentLabel", "RESULT"), "'ContentLabel' is 'RESULT'"),
     "PR: label of another state": (f"{PR}:0", put("ContentLabel", "AI NO FINDINGS"), "but the content label is"),
-    "PR: refusal that looks negative": ("refused", put("ContentLabel", "AI NO FINDINGS"), "no text on every image says"),
+    "PR: refusal that looks negative": (
+        "refused",
+        put("ContentLabel", "AI NO FINDINGS"),
+        "no text on every image says",
+    ),
     "PR: words on one image": (
         "refused",
-        within("GraphicAnnotationSequence", lambda item: put("ReferencedImageSequence", [Dataset()])(item)),
+        within("GraphicAnnotationSequence", put("ReferencedImageSequence", [Dataset()])),
         "no text on every image says 'AI NOT ANALYSED'",
     ),
     "PR: refusal without warning": (

@@ -32,6 +32,7 @@ from service.results import ENCODERS
 from service.results.gate import check_object
 from service.results.identifiers import tracking_uid
 from service.results.lint_report import TRACKING_IDENTIFIER, TRACKING_UID, children, measurement_groups
+from service.results.picture import Page
 from service.results.verbatim import stored_bytes
 
 KINDS = (
@@ -77,7 +78,7 @@ def named_sources(modality: str, charset: str, folder: Path) -> tuple[Instance, 
     return tuple(stored(dataset, folder) for dataset in datasets)
 
 
-# --- every state, every character set -----------------------------------------------------------------------------------
+# --- every state, every character set ---------------------------------------------------------------------------------
 
 
 @pytest.mark.peers
@@ -147,7 +148,7 @@ def test_own_results_are_recognised_when_they_come_back(tmp_path: Path) -> None:
         assert is_own_result(attributes)
 
 
-# --- presentation states ------------------------------------------------------------------------------------------------
+# --- presentation states ----------------------------------------------------------------------------------------------
 
 
 def outlines(state: Dataset) -> list[Dataset]:
@@ -272,7 +273,7 @@ def test_an_outline_beyond_the_image_ends_at_its_edge(radiograph: Instance, tmp_
     assert check_object(entry.path, validators=()) == ()
 
 
-# --- segmentations and parametric maps ----------------------------------------------------------------------------------
+# --- segmentations and parametric maps --------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -371,7 +372,7 @@ def test_dcmqi_reads_segmentations_and_maps_as_slicer_does(ct: tuple[Instance, .
         assert dcmqi("paramap2itkimage", entry.path, tmp_path / "itk") == []
 
 
-# --- key objects --------------------------------------------------------------------------------------------------------
+# --- key objects ------------------------------------------------------------------------------------------------------
 
 
 @outcomes
@@ -409,7 +410,7 @@ def test_key_objects_name_sources_and_the_captures_that_are_sent(tmp_path: Path)
     assert len(captures) == 2
 
 
-# --- captures -----------------------------------------------------------------------------------------------------------
+# --- captures ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("most", "expected"), [(1, ["slice-0"]), (2, ["slice-0", "slice-1"]), (30, None)])
@@ -422,6 +423,14 @@ def test_a_destination_gets_as_many_pictures_as_it_takes(most: int, expected: li
     kept = [heatmap.key for heatmap in heatmaps] if expected is None else expected
     assert len(pictures) == len(kept)
     assert [picture.InstanceNumber for picture in pictures] == list(range(1, len(kept) + 1))
+    whole = encode(ResultKind.HEATMAP, result, context_of(source), tmp_path / "whole")[: len(kept)]
+    same = [bool((a.pixel_array == b.pixel_array).all()) for a, b in zip(pictures, whole, strict=True)]
+    assert all(same) == (expected is None), "the footer of an incomplete set says what is missing"
+
+
+def test_pictures_that_are_not_sent_are_said_to_be_missing() -> None:
+    assert Page(number=1, count=1, left_out=3).words == "picture 1 of 1, 3 more not sent here"
+    assert Page(number=2, count=4).words == "picture 2 of 4"
 
 
 def test_a_refusal_is_said_even_where_one_picture_is_taken(tmp_path: Path) -> None:
