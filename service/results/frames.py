@@ -19,10 +19,11 @@ from service.dicom.describe import frame_scopes
 from service.domain.instance import Instance
 from service.domain.result import SourceSlice
 from service.results.equipment import code_item, reference_item
-from service.results.part10 import Bulk, elements, item
+from service.results.part10 import Bulk, elements, item, numbers, sequence_of_one
 from service.results.sources import Sources
 
 POSITION = ("ImagePositionPatient", 0x00200032, 0x00209113)
+FRAME_CONTENT, DIMENSION_INDEX_VALUES = 0x00209111, 0x00209157
 SEGMENT = ("ReferencedSegmentNumber", 0x0062000B, 0x0062000A)
 
 
@@ -107,18 +108,41 @@ def slice_distance(grids: Sequence[Grid]) -> str:
     return f"{steps[len(steps) // 2]:.10g}"[:16] if steps else ""
 
 
-def frame_groups(frames: Sequence[Frame], grids: Sequence[Grid], derivations: Sequence[Dataset]) -> Bulk:
-    """Return the Per-frame Functional Groups Sequence, encoded; what frames of a slice share is encoded once."""
-    before = [elements(derivation) for derivation in derivations]
-    after = [elements(_position(grid)) for grid in grids]
-    ranks = _ranks(grids, sorted({frame.slice_index for frame in frames}))
-    content = [
-        item(before[frame.slice_index] + _index(frame, ranks) + after[frame.slice_index] + _segment(frame))
-        for frame in frames
-    ]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SliceParts:
+    """What the functional groups of all frames of a slice have in common, encoded once."""
+
+    grid: Grid
+    source: bytes
+    position: bytes
+
+
+def slice_parts(grid: Grid, place: SourceSlice, sources: Sources, *, how: Code, preserved: bool) -> SliceParts:
+    """Encode where a slice lies and what it was made from; `how` is the derivation's code."""
+    return SliceParts(
+        grid=grid,
+        source=elements(derivation(place, sources, how=how, preserved=preserved)),
+        position=elements(_position(grid)),
+    )
+
+
+def frame_groups(frames: Sequence[Frame], parts: Sequence[SliceParts]) -> Bulk:
+    """Return the Per-frame Functional Groups Sequence, encoded."""
+    ranks = _ranks([part.grid for part in parts], sorted({frame.slice_index for frame in frames}))
+    content = [_frame_item(frame, parts[frame.slice_index], ranks[frame.slice_index]) for frame in frames]
     return Bulk(
         keyword="PerFrameFunctionalGroupsSequence", vr="SQ", length=sum(map(len, content)), chunks=lambda: content
     )
+
+
+def _frame_item(frame: Frame, part: SliceParts, rank: int) -> bytes:
+    """Return the functional groups of a frame in the order of their tags."""
+    index = (rank,) if frame.segment is None else (frame.segment, rank)
+    content = sequence_of_one(FRAME_CONTENT, numbers(DIMENSION_INDEX_VALUES, "UL", index))
+    segment = b""
+    if frame.segment is not None:
+        segment = sequence_of_one(SEGMENT[2], numbers(SEGMENT[1], "US", (frame.segment,)))
+    return item(part.source + content + part.position + segment)
 
 
 def _ranks(grids: Sequence[Grid], used: Sequence[int]) -> dict[int, int]:
@@ -146,23 +170,6 @@ def _position(grid: Grid) -> Dataset:
     position.ImagePositionPatient = list(grid.position)
     group.PlanePositionSequence = Items([position])
     return group
-
-
-def _index(frame: Frame, ranks: dict[int, int]) -> bytes:
-    content, group = Dataset(), Dataset()
-    rank = ranks[frame.slice_index]
-    content.DimensionIndexValues = rank if frame.segment is None else [frame.segment, rank]
-    group.FrameContentSequence = Items([content])
-    return elements(group)
-
-
-def _segment(frame: Frame) -> bytes:
-    if frame.segment is None:
-        return b""
-    identification, group = Dataset(), Dataset()
-    identification.ReferencedSegmentNumber = frame.segment
-    group.SegmentIdentificationSequence = Items([identification])
-    return elements(group)
 
 
 def pixels(keyword: str, vr: str, *, length: int, planes: Callable[[], Iterator[bytes]]) -> Bulk:

@@ -21,10 +21,10 @@ from service.results.frames import (
     Frame,
     Grid,
     add_dimensions,
-    derivation,
     frame_groups,
     pixels,
     shared_groups,
+    slice_parts,
 )
 from service.results.identifiers import result_uid
 from service.results.inherited import anatomy, compression
@@ -73,8 +73,11 @@ def _encode(
     verbatim |= copied(source, (*REQUEST, "FrameOfReferenceUID", "PositionReferenceIndicator"))
     verbatim |= anatomy(dataset, source) | compression(source)
     frames = [Frame(slice_index=index) for index in range(len(grids))]
-    derivations = [derivation(place, sources, how=dcm("130401"), preserved=False) for place in value_map.slices]
-    bulk = (frame_groups(frames, grids, derivations), _pixels(value_map))
+    parts = [
+        slice_parts(grid, place, sources, how=dcm("130401"), preserved=False)
+        for grid, place in zip(grids, value_map.slices, strict=True)
+    ]
+    bulk = (frame_groups(frames, parts), _pixels(value_map))
     return write_object(dataset, folder, kind=ResultKind.PARAMETRIC_MAP, verbatim=verbatim, bulk=bulk)
 
 

@@ -3,7 +3,7 @@
 
 import os
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from service.domain.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from service.ports import EncodedObject, ResultKind
 from service.results.verbatim import ITEM, Elements
+
+NUMBER_FORMATS = {"US": "H", "UL": "L"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,14 +70,21 @@ def write_object(
     )
 
 
-def encoded_item(dataset: Dataset) -> bytes:
-    """Return a data set as a sequence item of defined length in Explicit VR Little Endian (PS3.5 7.5)."""
-    return item(elements(dataset))
-
-
 def item(content: bytes) -> bytes:
     """Return encoded elements as a sequence item of defined length."""
     return ITEM + struct.pack("<L", len(content)) + content
+
+
+def sequence_of_one(tag: int, content: bytes) -> bytes:
+    """Return encoded elements as a sequence of one item, header and all."""
+    only = item(content)
+    return struct.pack("<HH2sHL", tag >> 16, tag & 0xFFFF, b"SQ", 0, len(only)) + only
+
+
+def numbers(tag: int, vr: str, values: Sequence[int]) -> bytes:
+    """Return a US or UL element; pydicom takes a hundred times as long, which thousands of frames add up to seconds."""
+    content = struct.pack(f"<{len(values)}{NUMBER_FORMATS[vr]}", *values)
+    return struct.pack("<HH2sH", tag >> 16, tag & 0xFFFF, vr.encode("ascii"), len(content)) + content
 
 
 def elements(dataset: Dataset) -> bytes:

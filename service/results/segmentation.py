@@ -23,11 +23,12 @@ from service.results.frames import (
     SEGMENT,
     Frame,
     Grid,
+    SliceParts,
     add_dimensions,
-    derivation,
     frame_groups,
     pixels,
     shared_groups,
+    slice_parts,
     source_grid,
 )
 from service.results.identifiers import result_uid, tracking_uid
@@ -57,7 +58,7 @@ class Group:
     number: int
     segments: tuple[Segment, ...]
     label_map: LabelMap
-    grids: tuple[Grid, ...]
+    parts: tuple[SliceParts, ...]
     present: NDArray[np.bool_]
     """(slices, 256): which labels a slice has."""
 
@@ -93,10 +94,14 @@ def _groups(label_map: LabelMap | None, sources: Sources) -> Iterator[Group]:
     if label_map is None or not grids:
         return
     present = np.array([np.bincount(plane.ravel(), minlength=256) > 0 for plane in label_map.labels])
+    parts = tuple(
+        slice_parts(grid, place, sources, how=dcm("113076"), preserved=True)
+        for grid, place in zip(grids, label_map.slices, strict=True)
+    )
     drawn = [segment for segment in label_map.segments if present[:, list(segment.values)].any()]
     for number, name in enumerate(dict.fromkeys(segment.group for segment in drawn), start=1):
         segments = tuple(segment for segment in drawn if segment.group == name)
-        yield Group(name=name, number=number, segments=segments, label_map=label_map, grids=grids, present=present)
+        yield Group(name=name, number=number, segments=segments, label_map=label_map, parts=parts, present=present)
 
 
 def _grids(label_map: LabelMap | None, sources: Sources) -> tuple[Grid, ...]:
@@ -123,7 +128,7 @@ def _encode(
     verbatim = patient_and_study(sources.header(sources.first.sop_instance_uid))
     verbatim |= copied(source, (*REQUEST, "FrameOfReferenceUID", "PositionReferenceIndicator"))
     verbatim |= anatomy(dataset, source) | compression(source)
-    bulk = (_frame_groups(group, frames, sources), _pixels(group, frames, form))
+    bulk = (frame_groups(frames, group.parts), _pixels(group, frames, form))
     written = write_object(dataset, folder, kind=ResultKind.SEGMENTATION, verbatim=verbatim, bulk=bulk)
     return replace(written, slot=f"segmentation:{group.name}", rank=RANKS[form])
 
@@ -141,7 +146,7 @@ def _frames(group: Group, form: str) -> list[Frame]:
 
 
 def _used(group: Group, frames: Sequence[Frame]) -> list[Grid]:
-    return [group.grids[index] for index in sorted({frame.slice_index for frame in frames})]
+    return [group.parts[index].grid for index in sorted({frame.slice_index for frame in frames})]
 
 
 def _image(group: Group, form: str, result: PipelineResult, context: ResultContext, *, source: Dataset) -> Dataset:
@@ -211,11 +216,6 @@ def _algorithm(result: PipelineResult) -> hd.AlgorithmIdentificationSequence:
     return hd.AlgorithmIdentificationSequence(
         name=latin(name), family=codes.DCM.ArtificialIntelligence, version=latin(version)
     )
-
-
-def _frame_groups(group: Group, frames: Sequence[Frame], sources: Sources) -> Bulk:
-    derivations = [derivation(place, sources, how=dcm("113076"), preserved=True) for place in group.label_map.slices]
-    return frame_groups(frames, group.grids, derivations)
 
 
 def _pixels(group: Group, frames: Sequence[Frame], form: str) -> Bulk:
