@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which heatmaps of a result become pictures: as many as the destination takes, the most important first."""
 
+from dataclasses import replace
+
 from service.domain.profile import EncodingProfile
 from service.domain.result import Heatmap, Outcome, PipelineResult
 
@@ -16,3 +18,8 @@ def captured(result: PipelineResult, profile: EncodingProfile) -> tuple[Heatmap,
     A page of text counts as one picture; without room for a heatmap beside it there is the page alone.
     """
     return result.heatmaps[: max(profile.max_secondary_captures - has_page(result), 0)]
+
+
+def as_sent(result: PipelineResult, profile: EncodingProfile) -> PipelineResult:
+    """Return the result with those heatmaps alone that a destination is sent, so that nothing refers to another."""
+    return replace(result, heatmaps=captured(result, profile))

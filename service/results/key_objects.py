@@ -93,9 +93,9 @@ def _document(
     document = hd.ko.KeyObjectSelectionDocument(
         evidence=objects,
         content=content,
-        series_instance_uid=result_uid(result, f"series:{SERIES.role}", profile=context.profile),
+        series_instance_uid=result_uid(result, f"series:{SERIES.role}"),  # `begin` says which it is
         series_number=SERIES.number,
-        sop_instance_uid=result_uid(result, ROLE, profile=context.profile),
+        sop_instance_uid=result_uid(result, ROLE),
         instance_number=1,
         specific_character_set=None,
     )

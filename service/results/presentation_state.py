@@ -296,7 +296,7 @@ def _mark(finding: Finding, image: Shown, result: PipelineResult, context: Resul
     outline.NumberOfGraphicPoints = len(points)
     outline.GraphicData = [float(value) for value in points.ravel()]
     outline.TrackingID = label(f"{result.pipeline} {finding.key}")
-    outline.TrackingUID = tracking_uid(result, finding.key, revision=context.revision)
+    outline.TrackingUID = tracking_uid(result, finding.key, revision=context.revision, profile=context.profile)
     annotation.GraphicObjectSequence = Items([outline])
     annotation.TextObjectSequence = Items([_caption(finding, points)])
     return annotation

@@ -200,7 +200,7 @@ def _segment(segment: Segment, number: int, result: PipelineResult, context: Res
         segmented_property_type=concept(segment.property),
         algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=_algorithm(result),
-        tracking_uid=tracking_uid(result, segment.key, revision=context.revision),
+        tracking_uid=tracking_uid(result, segment.key, revision=context.revision, profile=context.profile),
         tracking_id=label(f"{result.pipeline} {segment.key}"),
         display_color=hd.color.CIELabColor.from_rgb(*COLOURS[(number - 1) % len(COLOURS)]),
     )

@@ -17,6 +17,7 @@ from service.domain.instance import Instance
 from service.domain.provenance import MANUFACTURER, MODEL_NAME
 from service.domain.result import Finding, Outcome, PipelineResult, Presence, Region
 from service.ports import EncodedObject, ResultContext, ResultKind
+from service.results.captures import as_sent
 from service.results.equipment import stamp
 from service.results.identifiers import (
     SERVICE,
@@ -53,7 +54,7 @@ WHOLE_PRESENCE = {
 
 def encode_sr(result: PipelineResult, context: ResultContext, folder: Path) -> tuple[EncodedObject, ...]:
     """Write the report; nothing when there is no image whose size is known to anchor it on."""
-    sources = Sources.of(context)
+    sources, result = Sources.of(context), as_sent(result, context.profile)
     findings = result.findings or _whole_image(result, sources)
     if not findings:
         return ()
@@ -87,7 +88,7 @@ def _whole_image(result: PipelineResult, sources: Sources) -> tuple[Finding, ...
 def _document(
     result: PipelineResult, context: ResultContext, sources: Sources, *, findings: tuple[Finding, ...]
 ) -> hd.sr.ComprehensiveSR:
-    uid = sr_sop_instance_uid(result, revision=context.revision)
+    uid = sr_sop_instance_uid(result, revision=context.revision, profile=context.profile)
     return hd.sr.ComprehensiveSR(
         evidence=_evidence(result, context, sources),
         content=_content(result, context, sources, findings=findings)[0],
@@ -112,7 +113,7 @@ def _own_scheme() -> CodingSchemeIdentificationItem:
 def _content(
     result: PipelineResult, context: ResultContext, sources: Sources, *, findings: tuple[Finding, ...]
 ) -> hd.sr.MeasurementReport:
-    group_context = GroupContext(result=result, sources=sources, revision=context.revision)
+    group_context = GroupContext(result=result, sources=sources, revision=context.revision, profile=context.profile)
     report = hd.sr.MeasurementReport(
         observation_context=_observer(result),
         procedure_reported=concept(_procedure(sources)),
@@ -187,8 +188,11 @@ def _evidence(result: PipelineResult, context: ResultContext, sources: Sources) 
         _stand_in(study, instance.series_instance_uid, instance.sop_class_uid, instance.sop_instance_uid)
         for instance in sources.instances
     ]
-    series = heatmap_series_instance_uid(result, revision=context.revision)
-    uids = [heatmap_sop_instance_uid(result, entry.key, revision=context.revision) for entry in result.heatmaps]
+    revision, profile = context.revision, context.profile
+    series = heatmap_series_instance_uid(result, revision=revision, profile=profile)
+    uids = [
+        heatmap_sop_instance_uid(result, each.key, revision=revision, profile=profile) for entry in result.heatmaps
+    ]
     return originals + [_stand_in(study, series, SECONDARY_CAPTURE, uid) for uid in uids]
 
 

@@ -170,8 +170,12 @@ def test_absent_findings_are_not_outlined(radiograph: Instance, tmp_path: Path) 
     ]
 
 
-def test_outlines_share_the_reports_tracking(modality: str, sources: tuple[Instance, ...], tmp_path: Path) -> None:
-    result, context = result_of(modality, sources, Outcome.FINDINGS), context_of(*sources)
+@pytest.mark.parametrize("most", [30, 1])
+def test_outlines_share_the_reports_tracking(
+    modality: str, sources: tuple[Instance, ...], most: int, tmp_path: Path
+) -> None:
+    result = result_of(modality, sources, Outcome.FINDINGS)
+    context = context_of(*sources, profile=EncodingProfile(max_secondary_captures=most))
     states = encode(ResultKind.PRESENTATION_STATE, result, context, tmp_path)
     (report,) = encode(ResultKind.SR, result, context, tmp_path)
     tracked = {
@@ -431,6 +435,21 @@ def test_a_destination_gets_as_many_pictures_as_it_takes(most: int, expected: li
 def test_pictures_that_are_not_sent_are_said_to_be_missing() -> None:
     assert Page(number=1, count=1, left_out=3).words == "picture 1 of 1, 3 more not sent here"
     assert Page(number=2, count=4).words == "picture 2 of 4"
+
+
+def test_a_report_refers_to_no_picture_that_is_not_sent(tmp_path: Path) -> None:
+    sources = tuple(stored(source_dataset("MG", number), tmp_path / "s") for number in (1, 2))
+    heatmaps = tuple(heatmap_of("MG", source, f"view-{n}") for n, source in enumerate(sources))
+    result = result_of("MG", sources, Outcome.FINDINGS, heatmaps=heatmaps)
+    context = context_of(*sources, profile=EncodingProfile(max_secondary_captures=1))
+    (report,) = encode(ResultKind.SR, result, context, tmp_path)
+    pictures = {str(picture.SOPInstanceUID) for picture in encode(ResultKind.HEATMAP, result, context, tmp_path)}
+    evidence = {
+        str(item.ReferencedSOPInstanceUID)
+        for series in report.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence
+        for item in series.ReferencedSOPSequence
+    }
+    assert evidence - {source.sop_instance_uid for source in sources} == pictures
 
 
 def test_a_refusal_is_said_even_where_one_picture_is_taken(tmp_path: Path) -> None:
