@@ -190,9 +190,7 @@ def _evidence(result: PipelineResult, context: ResultContext, sources: Sources) 
     ]
     revision, profile = context.revision, context.profile
     series = heatmap_series_instance_uid(result, revision=revision, profile=profile)
-    uids = [
-        heatmap_sop_instance_uid(result, each.key, revision=revision, profile=profile) for each in result.heatmaps
-    ]
+    uids = [heatmap_sop_instance_uid(result, each.key, revision=revision, profile=profile) for each in result.heatmaps]
     return originals + [_stand_in(study, series, SECONDARY_CAPTURE, uid) for uid in uids]
 
 
