@@ -92,9 +92,9 @@ def shared_groups(grids: Sequence[Grid]) -> Dataset:
     """Return the functional groups that all frames share: pixel measures and orientation (PS3.3 C.7.6.16.2)."""
     measures, orientation, shared = Dataset(), Dataset(), Dataset()
     measures.PixelSpacing = list(grids[0].spacing)
-    distance = slice_distance(grids)
-    measures.SliceThickness = grids[0].thickness or distance
-    measures.SpacingBetweenSlices = distance or grids[0].thickness
+    distance, thickness = slice_distance(grids), grids[0].thickness
+    if thickness or distance:  # of a single slice without a thickness neither is known
+        measures.SliceThickness, measures.SpacingBetweenSlices = thickness or distance, distance or thickness
     orientation.ImageOrientationPatient = list(grids[0].orientation)
     shared.PixelMeasuresSequence = Items([measures])
     shared.PlaneOrientationSequence = Items([orientation])

@@ -51,7 +51,8 @@ def is_placed(dataset: Dataset) -> list[str]:
     """Frame of reference, spacing and orientation place the frames in the patient; without one Slicer crashes."""
     problems = [] if dataset.get("FrameOfReferenceUID") else ["'FrameOfReferenceUID' is missing or empty"]
     measures = dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
-    sizes = [*measures.PixelSpacing, measures.SliceThickness, measures.SpacingBetweenSlices]
+    sizes = [*measures.PixelSpacing]
+    sizes += [measures[keyword].value for keyword in ("SliceThickness", "SpacingBetweenSlices") if keyword in measures]
     if any(not float(size) > 0 for size in sizes):
         problems.append(f"pixel measures are {[str(size) for size in sizes]}; each must be above 0")
     if abs(math.hypot(*_normal(dataset)) - 1) > 1e-3:

@@ -229,7 +229,7 @@ def _voi_key(image: StoredImage) -> object:
 def _voi_item(image: StoredImage) -> Dataset | None:
     item = Dataset()
     if image.voi_luts:
-        item.VOILUTSequence = Items([_table_item(image.voi_luts[0])])
+        item.VOILUTSequence = Items([_table_item(_in_whole_bytes(image.voi_luts[0]))])
     elif image.windows:
         _add_windows(item, image.windows)
     else:
@@ -241,6 +241,14 @@ def _add_windows(item: Dataset, windows: Sequence[Window]) -> None:
     item.WindowCenter = [_decimal(window.center) for window in windows]
     item.WindowWidth = [_decimal(window.width) for window in windows]
     item.VOILUTFunction = windows[0].function.value
+
+
+def _in_whole_bytes(table: LookupTable) -> LookupTable:
+    """Return a VOI table whose entries have 8 or 16 bits, which is all that a presentation state may have (C.11.8)."""
+    if table.bits in {8, 16}:
+        return table
+    entries = table.entries.astype(np.int64) * 0xFFFF // max((1 << table.bits) - 1, 1)
+    return replace(table, entries=entries.clip(0, 0xFFFF).astype(np.uint16), bits=16)
 
 
 def _table_item(table: LookupTable) -> Dataset:

@@ -227,6 +227,7 @@ def test_images_of_other_sizes_and_windows_keep_their_own(tmp_path: Path) -> Non
     assert check_object(entry.path, validators=()) == ()
 
 
+@pytest.mark.peers
 def test_lookup_tables_of_the_source_are_kept(tmp_path: Path) -> None:
     dataset = source_dataset("CR")
     del dataset.WindowCenter, dataset.WindowWidth
@@ -239,9 +240,11 @@ def test_lookup_tables_of_the_source_are_kept(tmp_path: Path) -> None:
         result_of("CR", (source,), Outcome.FINDINGS), context_of(source), tmp_path
     )
     kept = pydicom.dcmread(entry.path).SoftcopyVOILUTSequence[0].VOILUTSequence[0]
-    assert list(kept.LUTDescriptor) == [4096, 0, 12]
-    assert bytes(kept.LUTData) == bytes(table.LUTData)
-    assert check_object(entry.path, validators=()) == ()
+    assert list(kept.LUTDescriptor) == [4096, 0, 16], "8 or 16 bits are all that a presentation state may have"
+    entries = np.frombuffer(kept.LUTData, dtype="<u2")
+    assert (entries[0], entries[-1]) == (65535, 0)
+    np.testing.assert_allclose(entries / 65535, np.arange(4096)[::-1] / 4095, atol=1e-4)
+    assert check_object(entry.path) == ()
 
 
 @pytest.mark.parametrize(
@@ -363,6 +366,17 @@ def test_highdicom_reads_back_every_value(ct: tuple[Instance, ...], tmp_path: Pa
     assert dataset.FloatPixelPaddingValue == -1
     frame = dataset.PerFrameFunctionalGroupsSequence[0]
     assert [float(value) for value in frame.PlanePositionSequence[0].ImagePositionPatient] == [-151.25, -151.25, -10]
+
+
+@pytest.mark.peers
+def test_a_single_slice_of_unknown_thickness_is_no_reason_to_fail(tmp_path: Path) -> None:
+    dataset = source_dataset("CT")
+    del dataset.SliceThickness
+    source = stored(dataset, tmp_path / "s")
+    result = result_of("CT", (source,), Outcome.FINDINGS)
+    for kind in (ResultKind.SEGMENTATION, ResultKind.PARAMETRIC_MAP):
+        entries = ENCODERS[kind](result, context_of(source), tmp_path)
+        assert [check_object(entry.path) for entry in entries] == [()] * len(entries)
 
 
 @pytest.mark.peers
