@@ -28,6 +28,7 @@ from service.results.frames import (
     frame_groups,
     pixels,
     shared_groups,
+    slice_distance,
     slice_parts,
     source_grid,
 )
@@ -111,7 +112,8 @@ def _grids(label_map: LabelMap | None, sources: Sources) -> tuple[Grid, ...]:
     grids = [source_grid(place, sources) for place in label_map.slices]
     known = tuple(grid for grid in grids if grid is not None)
     is_placed = has_value(copied(header, ("FrameOfReferenceUID",)), "FrameOfReferenceUID")
-    return known if is_placed and len(known) == len(grids) else ()
+    has_thickness = bool(known) and bool(known[0].thickness or slice_distance(known))
+    return known if is_placed and has_thickness and len(known) == len(grids) else ()
 
 
 def _encode(
