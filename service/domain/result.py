@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.codes import Code
+from service.domain.image import SlicePlane
 
 
 class Outcome(StrEnum):
@@ -258,6 +259,64 @@ class Heatmap:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSlice:
+    """A slice that a map was made from: an instance, or one frame of it."""
+
+    sop_instance_uid: str
+    frame_number: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """What is drawn where a label map has one of `values`.
+
+    `key` is stable and unique within a result; a segment that shows the extent of a finding has the finding's key, and
+    with it its tracking identifier. Segments of one `group` ("lungs", "patterns") never overlap.
+    `category` is of CID 7150, `property` of CID 7151; `label` is at most 64 Latin characters.
+    """
+
+    key: str
+    group: str
+    label: str
+    values: tuple[int, ...]
+    category: Code
+    property: Code
+    laterality: Code | None = None
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class LabelMap:
+    """Labels on the grid of the stored source slices: one plane of labels for several groups of segments.
+
+    `labels` is uint8 (slices, rows, columns), 0 where nothing is; its planes belong to `slices`, from head to feet.
+    A label may be a value of segments of several groups: that of normal lung on the right is in "Right lung" alone.
+    """
+
+    labels: NDArray[np.uint8]
+    slices: tuple[SourceSlice, ...]
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class ValueMap:
+    """A number for every place of a grid of its own, which may be coarser than the source's.
+
+    `values` is float32 (slices, rows, columns) within `value_range`, NaN where nothing was measured; `planes` say where
+    each slice of the grid lies in the patient, `pixel_spacing_mm` is (between rows, between columns) of the grid.
+    """
+
+    key: str
+    label: str
+    values: NDArray[np.float32]
+    value_range: tuple[float, float]
+    slices: tuple[SourceSlice, ...]
+    planes: tuple[SlicePlane, ...]
+    pixel_spacing_mm: tuple[float, float]
+    quantity: Code
+    unit: Code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PackageIdentity:
     """Which model package produced a result."""
 
@@ -302,6 +361,8 @@ class PipelineResult:
     analysed_at: datetime
     findings: tuple[Finding, ...] = ()
     heatmaps: tuple[Heatmap, ...] = ()
+    label_map: LabelMap | None = None
+    value_maps: tuple[ValueMap, ...] = ()
     refusals: tuple[Reason, ...] = ()
     flags: tuple[Reason, ...] = ()
     triage: Triage | None = None

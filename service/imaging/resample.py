@@ -82,6 +82,23 @@ def back_to(
     return resample_box(pixels, box, shape=shape, fill=fill)[0]
 
 
+def nearest_on(labels: NDArray[Any], to_target: Affine, *, shape: tuple[int, int]) -> NDArray[Any]:
+    """Draw labels on the grid of (rows, columns) that `to_target` maps theirs to: each pixel the one under its centre.
+
+    `to_target` may scale, shift and mirror, but not turn; beyond the labels is 0.
+    """
+    back = to_target.inverse()
+    rows = np.floor(back.e * (np.arange(shape[0]) + 0.5) + back.f).astype(np.intp)
+    columns = np.floor(back.a * (np.arange(shape[1]) + 0.5) + back.c).astype(np.intp)
+    within_rows, within_columns = (
+        ((rows >= 0) & (rows < labels.shape[0])),
+        ((columns >= 0) & (columns < labels.shape[1])),
+    )
+    drawn = np.zeros(shape, dtype=labels.dtype)
+    drawn[np.ix_(within_rows, within_columns)] = labels[np.ix_(rows[within_rows], columns[within_columns])]
+    return drawn
+
+
 def _whole(size: float) -> int:
     return max(1, math.floor(size + 1e-6))
 

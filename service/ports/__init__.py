@@ -226,6 +226,10 @@ class ResultKind(StrEnum):
     CHEST_CAD = "chest_cad"
     TEXT = "text"
     PDF = "pdf"
+    PRESENTATION_STATE = "presentation_state"
+    SEGMENTATION = "segmentation"
+    PARAMETRIC_MAP = "parametric_map"
+    KEY_OBJECTS = "key_objects"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,11 @@ from service.ports import ResultEncoder, ResultKind
 from service.results.chest_cad import encode_chest_cad
 from service.results.encapsulated_pdf import encode_pdf
 from service.results.heatmap_sc import encode_heatmaps
+from service.results.key_objects import encode_key_objects
 from service.results.mammography_cad import encode_mammography_cad
+from service.results.parametric_map import encode_parametric_maps
+from service.results.presentation_state import encode_presentation_states
+from service.results.segmentation import encode_segmentations
 from service.results.sr_forms import encode_sr
 from service.results.sr_text import encode_text
 
@@ -20,6 +24,10 @@ ENCODERS: Mapping[ResultKind, ResultEncoder] = MappingProxyType(
         ResultKind.CHEST_CAD: encode_chest_cad,
         ResultKind.TEXT: encode_text,
         ResultKind.PDF: encode_pdf,
+        ResultKind.PRESENTATION_STATE: encode_presentation_states,
+        ResultKind.SEGMENTATION: encode_segmentations,
+        ResultKind.PARAMETRIC_MAP: encode_parametric_maps,
+        ResultKind.KEY_OBJECTS: encode_key_objects,
     }
 )
 """The encoder of each kind of object that config.yaml can name."""

@@ -10,8 +10,9 @@ from pydicom.dataset import Dataset
 
 from service.codes import Code, code, dcm, sct
 from service.domain.instance import Instance
+from service.results.bad_values import BAD_VALUE_ERRORS
 from service.results.context_groups import as_member
-from service.results.sources import BAD_VALUE_ERRORS, Sources, integer, text
+from service.results.sources import Sources, integer, text
 from service.results.sr_tree import (
     Coded,
     Container,

@@ -1,48 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks every result object before it leaves: what a validator or a viewer would reject is held back here."""
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
-from pydicom.uid import (
-    BasicTextSRStorage,
-    ChestCADSRStorage,
-    Comprehensive3DSRStorage,
-    ComprehensiveSRStorage,
-    EncapsulatedPDFStorage,
-    EnhancedSRStorage,
-    MammographyCADSRStorage,
-    SecondaryCaptureImageStorage,
-)
 
 from service.results.bad_values import BAD_VALUE_ERRORS
-from service.results.lint_cad import CAD_RULES
-from service.results.lint_image import IMAGE_RULES
+from service.results.lint import UNKNOWN_TO_DCIODVFY, Rule, rules_of
 from service.results.lint_object import OBJECT_RULES
-from service.results.lint_pdf import PDF_RULES
-from service.results.lint_report import REPORT_RULES
-from service.results.lint_text import TEXT_RULES
 from service.results.validators import FOR_EVERY_OBJECT, FOR_REPORTS, Validator, installed
-
-Rule = Callable[[Dataset], list[str]]
-
-RULES: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
-    {
-        Comprehensive3DSRStorage: REPORT_RULES,
-        ComprehensiveSRStorage: REPORT_RULES,
-        EnhancedSRStorage: REPORT_RULES,
-        BasicTextSRStorage: TEXT_RULES,
-        MammographyCADSRStorage: CAD_RULES,
-        ChestCADSRStorage: CAD_RULES,
-        SecondaryCaptureImageStorage: IMAGE_RULES,
-        EncapsulatedPDFStorage: PDF_RULES,
-    }
-)
-"""Our own rules for each SOP class that we make, beside those for every object."""
 
 
 def check_object(path: Path, *, validators: tuple[Validator, ...] | None = None) -> tuple[str, ...]:
@@ -58,22 +26,16 @@ def check_object(path: Path, *, validators: tuple[Validator, ...] | None = None)
     except (InvalidDicomError, *BAD_VALUE_ERRORS) as error:
         return (f"the file cannot be read back: {error}",)
     if validators is None:
-        validators = installed(FOR_EVERY_OBJECT) + (installed(FOR_REPORTS) if _is_report(dataset) else ())
-    own = tuple(problem for rule in _rules(dataset) for problem in _applied(rule, dataset))
+        validators = _validators(dataset)
+    own = tuple(problem for rule in OBJECT_RULES + rules_of(dataset) for problem in _applied(rule, dataset))
     return own + tuple(problem for validator in validators for problem in validator(path))
 
 
-def _is_report(dataset: Dataset) -> bool:
-    return "ContentSequence" in dataset or str(dataset.get("Modality", "")) == "SR"
-
-
-def _rules(dataset: Dataset) -> tuple[Rule, ...]:
-    return OBJECT_RULES + RULES.get(str(dataset.get("SOPClassUID", "")), (is_of_a_class_that_we_make,))
-
-
-def is_of_a_class_that_we_make(dataset: Dataset) -> list[str]:
-    """An object of a SOP class without rules has not been checked, and must not leave."""
-    return [f"'SOPClassUID' is {dataset.get('SOPClassUID')}, a class that the gate has no rules for"]
+def _validators(dataset: Dataset) -> tuple[Validator, ...]:
+    """Return the programs that know objects of this kind."""
+    is_report = "ContentSequence" in dataset or str(dataset.get("Modality", "")) == "SR"
+    is_known = str(dataset.get("SOPClassUID", "")) not in UNKNOWN_TO_DCIODVFY
+    return (installed(FOR_EVERY_OBJECT) if is_known else ()) + (installed(FOR_REPORTS) if is_report else ())
 
 
 def _applied(rule: Rule, dataset: Dataset) -> list[str]:

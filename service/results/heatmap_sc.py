@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Encodes heatmaps as colour Secondary Capture, the one object that every viewer and every archive displays."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -9,47 +10,46 @@ from pydicom.uid import SecondaryCaptureImageStorage
 
 from service.codes import Code, dcm
 from service.domain.instance import Instance
+from service.domain.profile import CaptureModality, EncodingProfile
 from service.domain.provenance import HEATMAP_IMAGE_TYPE
-from service.domain.result import Heatmap, Outcome, PipelineResult
+from service.domain.result import Heatmap, PipelineResult
 from service.ports import EncodedObject, ResultContext, ResultKind
+from service.results.captures import captured, has_page
 from service.results.equipment import code_item, reference_item, series_references, stamp
 from service.results.identifiers import PAGE_KEY, heatmap_series_instance_uid, heatmap_sop_instance_uid
+from service.results.inherited import anatomy, compression
 from service.results.part10 import write_object
 from service.results.picture import Page, Painted, paint_heatmap, paint_page
 from service.results.sources import Sources, text
 from service.results.statements import label, series_description
-from service.results.verbatim import (
-    COMPRESSION,
-    PLACE,
-    REQUEST,
-    SIDE,
-    Elements,
-    copied,
-    empty,
-    has_value,
-    patient_and_study,
-)
+from service.results.verbatim import PLACE, REQUEST, Elements, copied, has_value, patient_and_study
 from service.results.wording import WORDS
 
 SERIES_NUMBER = 9101
+SOURCE_MODALITIES = frozenset({"CR", "DX", "MG"})
 DEFAULT_EXPLANATION = dcm("130401")
 
 
 def encode_heatmaps(result: PipelineResult, context: ResultContext, folder: Path) -> tuple[EncodedObject, ...]:
-    """Write one picture per heatmap, in one series; a page of text where there is none or nothing was analysed."""
+    """Write one picture per heatmap, in one series; a page of text where there is none or nothing was analysed.
+
+    A destination may take fewer pictures than there are heatmaps; those that it gets say how many are missing.
+    """
     sources = Sources.of(context)
-    has_page = result.outcome is Outcome.NOT_ANALYSED or not result.heatmaps
-    count = len(result.heatmaps) + has_page
-    objects = [_encode_page(result, context, sources, folder=folder, count=count)] if has_page else []
-    for number, heatmap in enumerate(result.heatmaps, start=1 + has_page):
-        objects.append(_encode_heatmap(heatmap, result, context, sources, folder=folder, place=(number, count)))
+    heatmaps, first = captured(result, context.profile), 1 + has_page(result)
+    count = len(heatmaps) + first - 1
+    page = Page(number=1, count=count, left_out=len(result.heatmaps) - len(heatmaps), words=WORDS[sources.language])
+    objects = [_encode_page(result, context, sources, folder=folder, page=page)] if has_page(result) else []
+    for number, heatmap in enumerate(heatmaps, start=first):
+        place = replace(page, number=number)
+        objects.append(_encode_heatmap(heatmap, result, context, sources, folder=folder, page=place))
     return tuple(objects)
 
 
 def _encode_page(
-    result: PipelineResult, context: ResultContext, sources: Sources, *, folder: Path, count: int
+    result: PipelineResult, context: ResultContext, sources: Sources, *, folder: Path, page: Page
 ) -> EncodedObject:
-    painted = paint_page(result, Page(number=1, count=count, words=WORDS[sources.language]))
+    painted = paint_page(result, page)
     dataset = _picture(painted, result, context, source=sources.header(sources.first.sop_instance_uid), key=PAGE_KEY)
     dataset.InstanceNumber = 1
     dataset.DerivationDescription = "Result page of a computer-aided analysis"
@@ -65,14 +65,13 @@ def _encode_heatmap(
     sources: Sources,
     *,
     folder: Path,
-    place: tuple[int, int],
+    page: Page,
 ) -> EncodedObject:
     source = sources.instance(heatmap.source_sop_instance_uid)
     header = sources.header(source.sop_instance_uid)
-    page = Page(number=place[0], count=place[1], subject=subject(header), words=WORDS[sources.language])
-    painted = paint_heatmap(heatmap, result, page)
+    painted = paint_heatmap(heatmap, result, replace(page, subject=subject(header)))
     dataset = _picture(painted, result, context, source=header, key=heatmap.key)
-    dataset.InstanceNumber = place[0]
+    dataset.InstanceNumber = page.number
     dataset.PatientOrientation = list(heatmap.patient_orientation or ()) or None
     _add_derivation(dataset, heatmap, source)
     _add_geometry(dataset, heatmap, painted)
@@ -94,7 +93,7 @@ def _picture(painted: Painted, result: PipelineResult, context: ResultContext, *
     dataset.SOPInstanceUID = heatmap_sop_instance_uid(result, key, revision=context.revision, profile=context.profile)
     dataset.SeriesInstanceUID = heatmap_series_instance_uid(result, revision=context.revision, profile=context.profile)
     dataset.SeriesNumber = SERIES_NUMBER
-    dataset.Modality = "CT" if text(source, "Modality").upper() == "CT" else "OT"
+    dataset.Modality = capture_modality(source, context.profile)
     dataset.ConversionType = "WSD"
     dataset.ImageType = list(HEATMAP_IMAGE_TYPE)
     dataset.PatientOrientation = None
@@ -103,6 +102,16 @@ def _picture(painted: Painted, result: PipelineResult, context: ResultContext, *
     stamp(dataset, result, description=series_description(result, "heatmap", context=context), source=source)
     _add_pixels(dataset, painted)
     return dataset
+
+
+def capture_modality(source: Dataset, profile: EncodingProfile) -> str:
+    """Return Modality (0008,0060): of CT the source's, of radiographs what the destination wants.
+
+    OT keeps hanging protocols and other CADs from taking the picture for an exposure; some archives hide OT.
+    """
+    modality = text(source, "Modality").upper()
+    wants_source = profile.capture_modality is CaptureModality.SOURCE and modality in SOURCE_MODALITIES
+    return modality if modality == "CT" or wants_source else "OT"
 
 
 def _add_pixels(dataset: Dataset, painted: Painted) -> None:
@@ -163,33 +172,11 @@ def _write(dataset: Dataset, sources: Sources, source: Instance, *, folder: Path
     header = sources.header(source.sop_instance_uid)
     elements = patient_and_study(sources.header(sources.first.sop_instance_uid))
     elements |= copied(header, REQUEST)
-    elements |= _anatomy(dataset, header)
-    elements |= _compression(header)
+    elements |= anatomy(dataset, header)
+    elements |= compression(header)
     if "ImagePositionPatient" in dataset:
         elements |= _frame_of_reference(dataset, header)
     return write_object(dataset, folder, kind=ResultKind.HEATMAP, verbatim=elements)
-
-
-def _anatomy(dataset: Dataset, header: Dataset) -> Elements:
-    """Write the body part and return the side.
-
-    The source's own words for the body part are many ("LUNG", "CHEST PA"), and the validity of a side depends on them:
-    a breast has one, empty when unknown, a chest must have none (Laterality is type 2C, PS3.3 C.7.3.1).
-    """
-    if text(header, "Modality").upper() != "MG":
-        dataset.BodyPartExamined = "CHEST"
-        return {}
-    dataset.BodyPartExamined = "BREAST"
-    for keyword in SIDE:
-        elements = copied(header, (keyword,))
-        if has_value(elements, keyword):
-            return elements
-    return empty(("Laterality",))
-
-
-def _compression(header: Dataset) -> Elements:
-    """Return the history of lossy compression, which a derived image keeps (PS3.3 C.7.6.1.1.5)."""
-    return copied(header, COMPRESSION) if text(header, "LossyImageCompression") == "01" else {}
 
 
 def _frame_of_reference(dataset: Dataset, header: Dataset) -> Elements:

@@ -65,6 +65,7 @@ TERMS = {
     "Note": "注意",
     "Pictures": "画像",
     "Picture": "画像",
+    "not sent here": "この送信先に送らない画像",
     "Summary": "要約",
     "How it was made": "作成の方法",
     "Model package": "モデルパッケージ",

@@ -7,7 +7,10 @@ from pydicom.dataset import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from service.domain.provenance import HEATMAP_IMAGE_TYPE
+from service.results.heatmap_sc import SOURCE_MODALITIES
 from service.results.lint_object import items_below
+
+MODALITIES = frozenset({"OT", "CT", *SOURCE_MODALITIES})
 
 
 def is_derived_secondary_capture(dataset: Dataset) -> list[str]:
@@ -27,7 +30,7 @@ def tells_of_burnt_in_text(dataset: Dataset) -> list[str]:
 
 def does_not_pose_as_mammogram(dataset: Dataset) -> list[str]:
     """No hanging protocol and no other CAD may take the picture for an exposure (results.md 4.4)."""
-    problems = [] if dataset.get("Modality") in {"OT", "CT"} else [f"'Modality' is {dataset.get('Modality')!r}"]
+    problems = [] if dataset.get("Modality") in MODALITIES else [f"'Modality' is {dataset.get('Modality')!r}"]
     views = [keyword for keyword in ("ViewPosition", "ViewCodeSequence") if keyword in dataset]
     problems += [f"'{keyword}' is present, so that the picture would be hung as an exposure" for keyword in views]
     if "Laterality" in dataset and "ImageLaterality" in dataset:

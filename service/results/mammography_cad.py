@@ -48,7 +48,7 @@ from service.results.sr_tree import (
     by_value,
     contains,
 )
-from service.results.statements import comments
+from service.results.wording import comments
 
 PIPELINE = "mammography"
 KIND = CadKind(kind=ResultKind.MAMMOGRAPHY_CAD, sop_class_uid=MammographyCADSRStorage, series_number=9011)

@@ -43,12 +43,22 @@ class Painted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """Place of a picture in its series, what it shows ("CR PA", "MG R CC"), and the words that are burnt in."""
+    """Place of a picture in its series, what it shows ("CR PA", "MG R CC"), and the words that are burnt in.
+
+    `left_out` counts the pictures that this destination does not take.
+    """
 
     number: int
     count: int
     subject: str = ""
+    left_out: int = 0
     words: Words = ENGLISH
+
+    @property
+    def place(self) -> str:
+        """The place in words; pictures that are missing are said to be, or one of four views looks like all."""
+        place = f"{self.words.term('Picture')} {self.number}/{self.count}"
+        return f"{place}, {self.words.term('not sent here')}: {self.left_out}" if self.left_out else place
 
 
 def paint_heatmap(heatmap: Heatmap, result: PipelineResult, page: Page) -> Painted:
@@ -205,10 +215,9 @@ def _write_details(column: Column, result: PipelineResult, words: Words, *, size
 
 def _write_footer(image: Image.Image, result: PipelineResult, page: Page, *, size: int, margin: int) -> None:
     say = page.words.term
-    place = f"{say('Picture')} {page.number}/{page.count}"
     lines = (
         f"{say('Model package')}: {package_line(result, page.words)}",
-        f"{say('Analysed at')} {result.analysed_at:%Y-%m-%d %H:%M %Z} - {place}",
+        f"{say('Analysed at')} {result.analysed_at:%Y-%m-%d %H:%M %Z} - {page.place}",
         f"{say('Not verified by a physician.')} {say('No colour does not mean no disease.')}",
     )
     width = image.width - 2 * margin

@@ -10,6 +10,7 @@ from service.codes import Code, code, dcm, private, sct
 from service.domain.instance import Instance
 from service.domain.result import Finding, Outcome, PipelineResult, Presence, Region
 from service.ports import ResultContext
+from service.results.captures import as_sent
 from service.results.equipment import stamp
 from service.results.identifiers import (
     heatmap_series_instance_uid,
@@ -48,6 +49,7 @@ def report_document(result: PipelineResult, context: ResultContext, sources: Sou
 
     None when there is no image whose size is known to anchor it on: a whole-image group breaks OHIF.
     """
+    result = as_sent(result, context.profile)
     findings = result.findings or _whole_image(result, sources)
     if not findings:
         return None

@@ -183,9 +183,21 @@ class DestinationSettings(Section):
     token_file: Path | None = None
     """A file with the bearer token for `url`."""
     tls: TlsClientSettings | None = None
-    objects: tuple[Literal["sr", "heatmap", "mammography_cad", "chest_cad"], ...] = Field(
-        default=("sr", "heatmap"), min_length=1
-    )
+    objects: tuple[
+        Literal[
+            "sr",
+            "heatmap",
+            "mammography_cad",
+            "chest_cad",
+            "presentation_state",
+            "segmentation",
+            "parametric_map",
+            "key_objects",
+            "text",
+            "pdf",
+        ],
+        ...,
+    ] = Field(default=("sr", "heatmap"), min_length=1)
     retry_first_seconds: Seconds = 5
     retry_max_seconds: Seconds = 300
     timeout_seconds: Timeout = 30

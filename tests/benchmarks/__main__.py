@@ -27,6 +27,7 @@ from tests.benchmarks.associations import (
     measure_set_up,
 )
 from tests.benchmarks.bench import Bench
+from tests.benchmarks.encoding import measure_encoding
 from tests.benchmarks.load import measure_journal, measure_steady
 from tests.benchmarks.measure import Measurement
 from tests.benchmarks.pass_lines import line_for
@@ -47,6 +48,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Iterable[Measurement]]] = {
     "load-steady": measure_steady,
     "load-journal": measure_journal,
     "turnaround": measure_turnaround,
+    "encode-maps": measure_encoding,
 }
 
 

@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from service.codes import code, dcm, private, sct
+from service.domain.image import SlicePlane
 from service.domain.instance import Instance
 from service.domain.result import (
     AlgorithmRun,
@@ -21,6 +22,7 @@ from service.domain.result import (
     FeatureRelation,
     Finding,
     Heatmap,
+    LabelMap,
     Mark,
     Measurement,
     OperatingPoint,
@@ -35,7 +37,10 @@ from service.domain.result import (
     RenderingIntent,
     RunKind,
     RunStatus,
+    Segment,
+    SourceSlice,
     Triage,
+    ValueMap,
 )
 from service.ports import ResultContext
 
@@ -73,6 +78,9 @@ def source_dataset(modality: str, number: int = 1) -> Dataset:
     dataset.ReferringPhysicianName = "Doctor^Referring"
     dataset.SeriesNumber, dataset.InstanceNumber = 1, number
     dataset.Rows, dataset.Columns = ROWS[modality], COLUMNS[modality]
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0
+    dataset.WindowCenter, dataset.WindowWidth = ("40", "400") if modality == "CT" else ("2048", "4096")
     dataset.BodyPartExamined = "BREAST" if modality == "MG" else "CHEST"
     _add_modality_attributes(dataset, number)
     return dataset
@@ -95,6 +103,7 @@ def _add_modality_attributes(dataset: Dataset, number: int) -> None:
         dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
         dataset.PixelSpacing = [2.5, 2.5]
         dataset.SliceThickness = 1
+        dataset.RescaleIntercept, dataset.RescaleSlope, dataset.RescaleType = "-1024", "1", "HU"
 
 
 def stored(dataset: Dataset, folder: Path) -> Instance:
@@ -234,6 +243,60 @@ def runs_of_exam(sources: tuple[Instance, ...], *failed: Instance) -> tuple[Algo
     )
 
 
+def label_map_of(sources: tuple[Instance, ...], *, with_findings: bool) -> LabelMap:
+    """Two lungs on every slice, and in the right one, on the first slice, the extent of the first finding."""
+    labels = np.zeros((len(sources), ROWS["CT"], COLUMNS["CT"]), dtype=np.uint8)
+    labels[:, 30:90, 20:58], labels[:, 30:90, 70:108] = 1, 2
+    labels[0, 40:60, 25:45] = 3 if with_findings else 1
+    lung, abnormal = sct("91723000"), sct("49755003")
+    right, left = sct("24028007"), sct("7771000")
+    segments = [
+        Segment(
+            key=f"lung-{name}",
+            group="lungs",
+            label=f"{name} lung",
+            values=values,
+            category=lung,
+            property=sct("39607008"),
+            laterality=side,
+        )
+        for name, values, side in (("right", (1, 3), right), ("left", (2,), left))
+    ]
+    pattern = Segment(
+        key="zone-RU",
+        group="patterns",
+        label="Ground glass",
+        values=(3,),
+        category=abnormal,
+        property=dcm("112120"),
+    )
+    return LabelMap(
+        labels=labels,
+        slices=tuple(SourceSlice(sop_instance_uid=source.sop_instance_uid) for source in sources),
+        segments=(*segments, pattern) if with_findings else tuple(segments),
+    )
+
+
+def value_map_of(sources: tuple[Instance, ...]) -> ValueMap:
+    """Sixteen tiles across each slice of `source_dataset`; the first tile was not measured."""
+    values = np.linspace(0, 1, len(sources) * 256, dtype=np.float32).reshape(len(sources), 16, 16)
+    values[0, 0, 0] = np.nan
+    return ValueMap(
+        key="abnormality",
+        label="1 - p(normal lung) per tile",
+        values=values,
+        value_range=(0.0, 1.0),
+        slices=tuple(SourceSlice(sop_instance_uid=source.sop_instance_uid) for source in sources),
+        planes=tuple(
+            SlicePlane(position_mm=(-151.25, -151.25, -10.0 * number), orientation=(1, 0, 0, 0, 1, 0))
+            for number in range(1, len(sources) + 1)
+        ),
+        pixel_spacing_mm=(20.0, 20.0),
+        quantity=private("DLD-ABNORMAL"),
+        unit=code("UCUM", "1"),
+    )
+
+
 PACKAGE = PackageIdentity(
     name="pneumoconiosis-demo",
     version="0.1.0",
@@ -267,6 +330,10 @@ def result_of(modality: str, sources: tuple[Instance, ...], outcome: Outcome, **
         analysed_at=ANALYSED_AT,
         findings=findings_of(sources[0], presence, modality) if analysed else (),
         heatmaps=(heatmap_of(modality, sources[0]),) if analysed else (),
+        label_map=label_map_of(sources, with_findings=outcome is not Outcome.NO_FINDINGS)
+        if analysed and modality == "CT"
+        else None,
+        value_maps=(value_map_of(sources),) if analysed and modality == "CT" else (),
         refusals=(REFUSAL,) if partly else (),
         flags=(Reason(code="low_exposure", message="Exposure index 120 is below 200; noise may hide small opacities"),),
         triage=Triage(score=0.87, operating_point="high", threshold=0.5, above_operating_point=True)

@@ -2,6 +2,7 @@
 """Independent judges: dciodvfy and dcentvfy (dicom3tools), dsrdump and dsr2html (DCMTK), PixelMed's (templates)."""
 
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 
 from harness.dcmtk import run
@@ -74,3 +75,13 @@ def pixelmed(path: Path) -> list[str]:
 
 def _errors(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.startswith("Error")]
+
+
+def dcmqi(program: str, path: Path, folder: Path) -> list[str]:
+    """Read an object as 3D Slicer does, with a program of dcmqi; return its complaints, and that it died."""
+    folder.mkdir(parents=True, exist_ok=True)
+    place = Path(str(files("dcmqi"))) / "bin" / program
+    result = run([str(place), "--inputDICOM", str(path), "--outputDirectory", str(folder), "--outputType", "nrrd"])
+    lines = (result.stdout + result.stderr).splitlines()
+    complaints = [line for line in lines if line.startswith(("E:", "W:", "ERROR", "FATAL", "Error"))]
+    return complaints + ([f"{program} ended with status {result.returncode}"] if result.returncode else [])

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Counts lung by pattern: of one slice through the classifier, then of all slices by side and zone."""
 
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -8,10 +9,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.image import Affine
+from service.domain.image import Affine, SlicePlane
 from service.domain.instance import Instance
 from service.imaging.resample import resample_mm
-from service.pipelines.diffuse_lung.lungs import find_lungs
+from service.pipelines.diffuse_lung.lungs import Sides, find_lungs
 from service.pipelines.diffuse_lung.patches import PatchRecipe, Tiling, cut_patches, spread, tile
 from service.pipelines.diffuse_lung.slices import AxialSlice
 
@@ -44,6 +45,10 @@ class SliceExtent:
         From the resampled grid to the upright slice, and from there to the stored image.
     size
         Columns and rows of the stored image.
+    packed_sides, sides_shape
+        The side of the lungs for each pixel of the resampled grid, compressed (see `sides`), and the grid's shape.
+    plane, spacing_mm
+        Where the upright slice lies in the patient, and its distance between rows and between columns.
     """
 
     instance: Instance
@@ -59,6 +64,16 @@ class SliceExtent:
     to_upright: Affine
     to_stored: Affine
     size: tuple[int, int]
+    packed_sides: bytes
+    sides_shape: tuple[int, int]
+    plane: SlicePlane
+    spacing_mm: tuple[float, float]
+
+    @property
+    def sides(self) -> Sides:
+        """The side of the lungs for each pixel of the resampled grid."""
+        flat = np.frombuffer(zlib.decompress(self.packed_sides), dtype=np.uint8)
+        return flat.reshape(self.sides_shape)
 
     @property
     def area_px(self) -> int:
@@ -87,6 +102,10 @@ def measure_slice(section: AxialSlice, recipe: PatchRecipe, *, classify: Classif
         to_upright=to_upright,
         to_stored=section.to_stored,
         size=(section.hounsfield.shape[1], section.hounsfield.shape[0]),
+        packed_sides=zlib.compress(sides.tobytes(), 1),
+        sides_shape=(sides.shape[0], sides.shape[1]),
+        plane=section.plane,
+        spacing_mm=section.spacing_mm,
     )
 
 

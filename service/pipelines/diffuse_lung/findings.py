@@ -47,6 +47,11 @@ def make_findings(extent: LungExtent, patterns: Sequence[Pattern], *, recipe: Pa
     )
 
 
+def pattern_key(pattern: Pattern) -> str:
+    """Return the key of a pattern's finding for the lungs, which its segment shares."""
+    return f"pattern-{pattern.name.replace('_', '-')}"
+
+
 def absent(extent: LungExtent, *, recipe: PatchRecipe) -> Finding:
     """Return the one finding of a study without any: absent, anchored to the lungs on their largest slice."""
     section = max(extent.slices, key=lambda each: each.area_px)
@@ -77,7 +82,7 @@ def _overall(extent: LungExtent, index: int, pattern: Pattern, *, recipe: PatchR
     section = key_slice(extent.slices, index)
     percent = extent.percent(index)
     return Finding(
-        key=f"pattern-{pattern.name.replace('_', '-')}",
+        key=pattern_key(pattern),
         label=f"{pattern.title}: {percent:.0f} % of lung",
         finding=pattern.code,
         presence=Presence.PRESENT,
@@ -106,7 +111,7 @@ def _by_zone(extent: LungExtent, index: int, pattern: Pattern, *, recipe: PatchR
             if not pattern_tiles(section, index, side).any():
                 continue
             yield Finding(
-                key=f"pattern-{pattern.name.replace('_', '-')}-{side_letter}{zone_letter}",
+                key=f"{pattern_key(pattern)}-{side_letter}{zone_letter}",
                 label=f"{pattern.title}: {percent:.0f} % of {_SIDE_NAMES[side]} {_ZONE_NAMES[zone]} third",
                 finding=pattern.code,
                 presence=Presence.PRESENT,

@@ -19,6 +19,7 @@ from service.pipelines.diffuse_lung.anatomy import anatomy_flags, anatomy_refusa
 from service.pipelines.diffuse_lung.extent import ZONES, Classify, LungExtent, in_batches, measure_slices
 from service.pipelines.diffuse_lung.findings import absent, make_findings, reported
 from service.pipelines.diffuse_lung.gates import reason, spacing_flags, stack_reasons
+from service.pipelines.diffuse_lung.maps import make_abnormality_map, make_label_map
 from service.pipelines.diffuse_lung.patches import PatchRecipe
 from service.pipelines.diffuse_lung.patterns import NORMAL, Pattern, parse_patterns
 from service.pipelines.diffuse_lung.pictures import make_heatmaps, table
@@ -141,6 +142,8 @@ class _Analysis:
             headline=headline(extent, plan.patterns, shown),
             findings=findings,
             heatmaps=make_heatmaps(extent, plan.patterns, reported=shown, recipe=recipe),
+            label_map=make_label_map(extent, plan.patterns, reported=shown, recipe=recipe),
+            value_maps=(make_abnormality_map(extent, recipe),),
             flags=flags,
             triage=self._triage(extent),
             summary=table(extent, plan.patterns),

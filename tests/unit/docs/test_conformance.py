@@ -8,6 +8,7 @@ import pytest
 
 from service.cli.app import app
 from service.dicom.pixels import TRANSFER_SYNTAXES
+from service.results.lint import RULES
 from service.transport.dicomweb.store_response import TRANSFER_SYNTAX_NOT_SUPPORTED
 from service.transport.sop_classes import INPUT_SOP_CLASSES
 from service.transport.statuses import PROCESSING_FAILURE, SOP_CLASS_NOT_SUPPORTED, STORE_STATUS, SUCCESS
@@ -34,6 +35,10 @@ def test_the_sop_classes_are_those_that_the_node_accepts() -> None:
 
 def test_the_transfer_syntaxes_are_those_that_the_node_decodes() -> None:
     assert uids(section("Transfer syntaxes")) == set(TRANSFER_SYNTAXES)
+
+
+def test_every_kind_of_result_is_told_of() -> None:
+    assert set(RULES) <= uids(CONFORMANCE.split("## Results\n")[1].split("\n### ")[0])
 
 
 def test_the_store_statuses_are_those_that_the_node_answers() -> None:

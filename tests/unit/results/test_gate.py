@@ -191,7 +191,7 @@ IMAGE_DEFECTS: dict[str, tuple[Change, str]] = {
     "original": (put("ImageType", ["ORIGINAL", "PRIMARY"]), "'ImageType' is"),
     "no image type": (remove("ImageType"), "'ImageType' is None"),
     "no burnt-in text": (put("BurnedInAnnotation", "NO"), "'BurnedInAnnotation'"),
-    "poses as mammogram": (put("Modality", "MG"), "'Modality' is 'MG'"),
+    "poses as ultrasound": (put("Modality", "US"), "'Modality' is 'US'"),
     "has a view": (put("ViewPosition", "MLO"), "'ViewPosition' is present"),
     "two sides": (lambda dataset: dataset.update({"Laterality": "L", "ImageLaterality": "L"}), "are both present"),
     "grey": (put("PhotometricInterpretation", "MONOCHROME2"), "not RGB"),

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import tracemalloc
+import zlib
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
@@ -53,6 +54,7 @@ def section(number: int, right: list[list[int]], left: list[list[int]], *, heigh
     counts = np.stack(
         [np.bincount(part[part >= 0], minlength=3) * 144.0 for part in (classes[:, :half], classes[:, half:])]
     )
+    sides = np.kron((classes >= 0) * np.where(np.arange(classes.shape[1]) < half, 1, 2), np.ones((12, 12))).astype("u1")
     return SliceExtent(
         instance=ct_slice(number, z_mm=height_mm),
         frame_number=None,
@@ -67,6 +69,10 @@ def section(number: int, right: list[list[int]], left: list[list[int]], *, heigh
         to_upright=Affine(),
         to_stored=Affine(),
         size=(512, 512),
+        packed_sides=zlib.compress(sides.tobytes()),
+        sides_shape=sides.shape,
+        plane=SlicePlane(position_mm=(0, 0, height_mm), orientation=(1, 0, 0, 0, 1, 0)),
+        spacing_mm=(0.6, 0.6),
     )
 
 

@@ -12,16 +12,20 @@ import pydicom
 import pytest
 from diffuse_lung_instances import CT, ENHANCED_CT
 
+from harness.studies import context_of
 from models.phantoms.computed_tomography import ChestPhantom, Involvement
 from models.phantoms.computed_tomography.dicom import write_ct_series
 from models.phantoms.dicom import PhantomStudy
 from service.dicom.header import read_attributes
 from service.domain.instance import Instance
-from service.domain.result import Outcome, PipelineResult, Presence
+from service.domain.result import Outcome, PipelineResult, Presence, Priority
 from service.domain.study import Completeness, Refusal
 from service.inference.package import LoadedPackage, load_package
 from service.pipelines import PIPELINES
 from service.pipelines.diffuse_lung.acceptance import Acceptance
+from service.ports import ResultKind
+from service.results import ENCODERS
+from service.results.gate import check_object
 
 PACKAGE = Path(__file__).parents[4] / "models" / "packages" / "diffuse-lung-demo" / "0.1.0"
 ANALYSED_AT = datetime(2026, 4, 1, tzinfo=UTC)
@@ -142,11 +146,32 @@ def test_pictures_stand_where_their_slices_are(basal: list[Instance], basal_resu
         assert heatmap.overlay[heatmap.base > 250].mean() < heatmap.overlay[heatmap.base < 150].mean()
 
 
+def test_maps_hold_the_shares_that_are_reported(basal: list[Instance], basal_result: PipelineResult) -> None:
+    drawn = basal_result.label_map
+    assert drawn is not None
+    assert {place.sop_instance_uid for place in drawn.slices} <= {each.sop_instance_uid for each in basal}
+    lung = np.count_nonzero(drawn.labels)
+    shares = {
+        segment.key: 100 * np.count_nonzero(np.isin(drawn.labels, segment.values)) / lung for segment in drawn.segments
+    }
+    for finding in basal_result.findings:
+        if finding.key in shares:
+            # Unclassified lung counts as lung in the map but not in the share: a percent or so.
+            assert shares[finding.key] == pytest.approx(finding.measurements[0].value, abs=2)
+    assert {key for key in shares if key.startswith("pattern")} <= {finding.key for finding in basal_result.findings}
+    (abnormality,) = basal_result.value_maps
+    assert abnormality.values.shape[0] == len(drawn.slices)
+    assert 0.05 < np.nanmean(abnormality.values) < 0.6
+
+
 def test_the_same_input_gives_the_same_result(basal: list[Instance], basal_result: PipelineResult) -> None:
     again = result_of(list(reversed(basal)))
     assert again.findings == basal_result.findings
     assert again.values == basal_result.values
     np.testing.assert_array_equal(again.heatmaps[0].overlay, basal_result.heatmaps[0].overlay)
+    assert again.label_map is not None
+    assert basal_result.label_map is not None
+    np.testing.assert_array_equal(again.label_map.labels, basal_result.label_map.labels)
 
 
 def test_healthy_lungs_have_no_finding_but_an_absent_one(tmp_path: Path) -> None:
@@ -159,6 +184,8 @@ def test_healthy_lungs_have_no_finding_but_an_absent_one(tmp_path: Path) -> None
     assert result.triage is not None
     assert not result.triage.above_operating_point
     assert len(result.heatmaps) == 1
+    assert result.label_map is not None
+    assert [segment.key for segment in result.label_map.segments] == ["lung-right", "lung-left"]
 
 
 def test_prone_pictures_are_turned_but_boxes_stay_on_the_stored_image(
@@ -170,6 +197,11 @@ def test_prone_pictures_are_turned_but_boxes_stay_on_the_stored_image(
     boxes = {finding.key: finding.region.points for finding in result.findings}
     assert min(x for x, _ in boxes["pattern-honeycombing-RL"]) >= 240, "right lung is on the stored image's right"
     assert result.heatmaps[0].orientation == (1, 0, 0, 0, 1, 0)
+    assert result.label_map is not None
+    assert basal_result.label_map is not None
+    np.testing.assert_array_equal(result.label_map.labels[:, ::-1, ::-1], basal_result.label_map.labels)
+    for one, other in zip(result.value_maps[0].planes, basal_result.value_maps[0].planes, strict=True):
+        assert one.position_mm == pytest.approx(other.position_mm), "maps lie upright, at the same place"
 
 
 def _turn(source: Path, target: Path) -> Path:
@@ -277,3 +309,24 @@ def test_an_enhanced_image_gives_what_its_slices_give(
     assert [z for _, _, z in frames.values()] == [
         heatmap.position_mm[2] for heatmap in basal_result.heatmaps if heatmap.position_mm
     ]
+    assert result.label_map is not None
+    assert basal_result.label_map is not None
+    np.testing.assert_array_equal(result.label_map.labels, basal_result.label_map.labels)
+    assert {place.sop_instance_uid for place in result.label_map.slices} == {enhanced.sop_instance_uid}
+
+
+def test_results_of_an_enhanced_image_refer_to_its_frames(basal: list[Instance], tmp_path: Path) -> None:
+    enhanced = _write_enhanced(basal, tmp_path / "enhanced.dcm")
+    result, context = result_of([enhanced]), context_of(enhanced, priority=Priority.URGENT)
+    kinds = (ResultKind.SEGMENTATION, ResultKind.PARAMETRIC_MAP, ResultKind.PRESENTATION_STATE, ResultKind.KEY_OBJECTS)
+    for kind in kinds:
+        entries = ENCODERS[kind](result, context, tmp_path)
+        assert entries
+        assert [check_object(entry.path, validators=()) for entry in entries] == [()] * len(entries)
+    (bits, *_) = ENCODERS[ResultKind.SEGMENTATION](result, context, tmp_path)
+    frames = pydicom.dcmread(bits.path).PerFrameFunctionalGroupsSequence
+    numbers = [int(frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedFrameNumber) for frame in frames]
+    heights = [float(frame.PlanePositionSequence[0].ImagePositionPatient[2]) for frame in frames]
+    of_frame = pydicom.dcmread(enhanced.path).PerFrameFunctionalGroupsSequence
+    expected = [float(of_frame[number - 1].PlanePositionSequence[0].ImagePositionPatient[2]) for number in numbers]
+    assert heights == expected
