@@ -12,7 +12,7 @@ from service.results.lint_image import IMAGE_RULES
 from service.results.lint_object import OBJECT_RULES
 from service.results.lint_report import REPORT_RULES
 from service.results.sources import BAD_VALUE_ERRORS
-from service.results.validators import FOR_EVERY_OBJECT, FOR_REPORTS, Validator, installed
+from service.results.validators import FOR_EVERY_OBJECT, FOR_REPORTS, Validator, complaints, installed
 
 Rule = Callable[[Dataset], list[str]]
 
@@ -32,7 +32,7 @@ def check_object(path: Path, *, validators: tuple[Validator, ...] | None = None)
     if validators is None:
         validators = installed(FOR_EVERY_OBJECT) + (installed(FOR_REPORTS) if _is_report(dataset) else ())
     own = tuple(problem for rule in _rules(dataset) for problem in _applied(rule, dataset))
-    return own + tuple(problem for validator in validators for problem in validator(path))
+    return own + complaints(path, validators)
 
 
 def _is_report(dataset: Dataset) -> bool:
