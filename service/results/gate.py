@@ -10,6 +10,7 @@ from pydicom.errors import InvalidDicomError
 
 from service.results.lint_image import IMAGE_RULES
 from service.results.lint_object import OBJECT_RULES
+from service.results.lint_rejection import REJECTION_RULES, is_rejection_note
 from service.results.lint_report import REPORT_RULES
 from service.results.sources import BAD_VALUE_ERRORS
 from service.results.validators import FOR_EVERY_OBJECT, FOR_REPORTS, Validator, complaints, installed
@@ -40,6 +41,8 @@ def _is_report(dataset: Dataset) -> bool:
 
 
 def _rules(dataset: Dataset) -> tuple[Rule, ...]:
+    if is_rejection_note(dataset):
+        return OBJECT_RULES + REJECTION_RULES
     return OBJECT_RULES + (REPORT_RULES if _is_report(dataset) else IMAGE_RULES)
 
 

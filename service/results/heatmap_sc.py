@@ -89,8 +89,8 @@ def _picture(painted: Painted, result: PipelineResult, context: ResultContext, *
     """Return the attributes that heatmaps and pages share."""
     dataset = Dataset()
     dataset.SOPClassUID = SecondaryCaptureImageStorage
-    dataset.SOPInstanceUID = heatmap_sop_instance_uid(result, key, revision=context.revision)
-    dataset.SeriesInstanceUID = heatmap_series_instance_uid(result, revision=context.revision)
+    dataset.SOPInstanceUID = heatmap_sop_instance_uid(result, key, revision=context.revision, profile=context.profile)
+    dataset.SeriesInstanceUID = heatmap_series_instance_uid(result, revision=context.revision, profile=context.profile)
     dataset.SeriesNumber = SERIES_NUMBER
     dataset.Modality = "CT" if text(source, "Modality").upper() == "CT" else "OT"
     dataset.ConversionType = "WSD"

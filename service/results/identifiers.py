@@ -46,9 +46,9 @@ def _choices(profile: EncodingProfile) -> list[list[list[object]]]:
     return [chosen] if chosen else []
 
 
-def sr_sop_instance_uid(result: PipelineResult, *, revision: int) -> str:
+def sr_sop_instance_uid(result: PipelineResult, *, revision: int, profile: EncodingProfile = DEFAULT_PROFILE) -> str:
     """Return the SOP Instance UID of the result's structured report."""
-    return result_uid(result, SR_ROLE, revision=revision)
+    return result_uid(result, SR_ROLE, revision=revision, profile=profile)
 
 
 def sr_series_instance_uid(sop_instance_uid: str) -> str:
@@ -60,16 +60,22 @@ def sr_series_instance_uid(sop_instance_uid: str) -> str:
     return derived_uid(SERVICE, "series of", sop_instance_uid)
 
 
-def heatmap_sop_instance_uid(result: PipelineResult, key: str, *, revision: int) -> str:
+def heatmap_sop_instance_uid(
+    result: PipelineResult, key: str, *, revision: int, profile: EncodingProfile = DEFAULT_PROFILE
+) -> str:
     """Return the SOP Instance UID of the heatmap named `key`."""
-    return result_uid(result, f"heatmap:{key}", revision=revision)
+    return result_uid(result, f"heatmap:{key}", revision=revision, profile=profile)
 
 
-def heatmap_series_instance_uid(result: PipelineResult, *, revision: int) -> str:
+def heatmap_series_instance_uid(
+    result: PipelineResult, *, revision: int, profile: EncodingProfile = DEFAULT_PROFILE
+) -> str:
     """Return the one series that holds all heatmaps of a result."""
-    return result_uid(result, HEATMAP_SERIES_ROLE, revision=revision)
+    return result_uid(result, HEATMAP_SERIES_ROLE, revision=revision, profile=profile)
 
 
-def tracking_uid(result: PipelineResult, finding_key: str, *, revision: int) -> str:
+def tracking_uid(
+    result: PipelineResult, finding_key: str, *, revision: int, profile: EncodingProfile = DEFAULT_PROFILE
+) -> str:
     """Return the Tracking Unique Identifier of a finding: unique in the document, or OHIF merges two findings."""
-    return result_uid(result, f"tracking:{finding_key}", revision=revision)
+    return result_uid(result, f"tracking:{finding_key}", revision=revision, profile=profile)

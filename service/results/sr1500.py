@@ -7,9 +7,7 @@ from pathlib import Path
 import highdicom as hd
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence
 from pydicom.sr.codedict import codes
-from pydicom.uid import ComprehensiveSRStorage
 
 from service import __version__
 from service.codes import PRIVATE_SCHEME, Code, code, dcm, private, sct
@@ -27,6 +25,7 @@ from service.results.identifiers import (
     sr_sop_instance_uid,
 )
 from service.results.part10 import write_object
+from service.results.predecessors import predecessors, study_references
 from service.results.sources import Sources, text
 from service.results.sr_group import SECONDARY_CAPTURE, GroupContext, concept, image_size, measurement_group
 from service.results.sr_library import image_library
@@ -63,8 +62,9 @@ def encode_sr(result: PipelineResult, context: ResultContext, folder: Path) -> t
     # highdicom notes itself here with the time of encoding, which would make every file differ.
     document.pop("ContributingEquipmentSequence", None)
     stamp(document, result, description=description, source=header)
-    if context.predecessor_sop_instance_uids:
-        document.PredecessorDocumentsSequence = _predecessors(result, context.predecessor_sop_instance_uids)
+    replaced = predecessors(context)
+    if replaced:
+        document.PredecessorDocumentsSequence = study_references(result.study_instance_uid, replaced)
     return (write_object(document, folder, kind=ResultKind.SR, verbatim=patient_and_study(header)),)
 
 
@@ -87,7 +87,7 @@ def _whole_image(result: PipelineResult, sources: Sources) -> tuple[Finding, ...
 def _document(
     result: PipelineResult, context: ResultContext, sources: Sources, *, findings: tuple[Finding, ...]
 ) -> hd.sr.ComprehensiveSR:
-    uid = sr_sop_instance_uid(result, revision=context.revision)
+    uid = sr_sop_instance_uid(result, revision=context.revision, profile=context.profile)
     return hd.sr.ComprehensiveSR(
         evidence=_evidence(result, context, sources),
         content=_content(result, context, sources, findings=findings)[0],
@@ -112,7 +112,7 @@ def _own_scheme() -> CodingSchemeIdentificationItem:
 def _content(
     result: PipelineResult, context: ResultContext, sources: Sources, *, findings: tuple[Finding, ...]
 ) -> hd.sr.MeasurementReport:
-    group_context = GroupContext(result=result, sources=sources, revision=context.revision)
+    group_context = GroupContext(result=result, sources=sources, revision=context.revision, profile=context.profile)
     report = hd.sr.MeasurementReport(
         observation_context=_observer(result),
         procedure_reported=concept(_procedure(sources)),
@@ -187,8 +187,11 @@ def _evidence(result: PipelineResult, context: ResultContext, sources: Sources) 
         _stand_in(study, instance.series_instance_uid, instance.sop_class_uid, instance.sop_instance_uid)
         for instance in sources.instances
     ]
-    series = heatmap_series_instance_uid(result, revision=context.revision)
-    uids = [heatmap_sop_instance_uid(result, entry.key, revision=context.revision) for entry in result.heatmaps]
+    series = heatmap_series_instance_uid(result, revision=context.revision, profile=context.profile)
+    uids = [
+        heatmap_sop_instance_uid(result, entry.key, revision=context.revision, profile=context.profile)
+        for entry in result.heatmaps
+    ]
     return originals + [_stand_in(study, series, SECONDARY_CAPTURE, uid) for uid in uids]
 
 
@@ -202,21 +205,3 @@ def _stand_in(study: str, series: str, sop_class: str, sop_instance: str) -> Dat
         setattr(dataset, keyword, "")
     dataset.StudyDate = dataset.StudyTime = None
     return dataset
-
-
-def _predecessors(result: PipelineResult, sop_instance_uids: tuple[str, ...]) -> list[Dataset]:
-    """Return the reports that this one replaces (PS3.3 C.17.2), all of this study."""
-    study = Dataset()
-    study.StudyInstanceUID = result.study_instance_uid
-    study.ReferencedSeriesSequence = Sequence([_predecessor_series(uid) for uid in sop_instance_uids])
-    return [study]
-
-
-def _predecessor_series(sop_instance_uid: str) -> Dataset:
-    reference = Dataset()
-    reference.ReferencedSOPClassUID = ComprehensiveSRStorage
-    reference.ReferencedSOPInstanceUID = sop_instance_uid
-    series = Dataset()
-    series.SeriesInstanceUID = sr_series_instance_uid(sop_instance_uid)
-    series.ReferencedSOPSequence = Sequence([reference])
-    return series

@@ -10,6 +10,7 @@ import numpy as np
 from service import __version__
 from service.codes import Code, code, dcm, sct
 from service.domain.instance import Instance
+from service.domain.profile import DEFAULT_PROFILE, EncodingProfile
 from service.domain.provenance import MANUFACTURER
 from service.domain.result import Finding, Measurement, PackageIdentity, PackageStatus, PipelineResult, Presence, Region
 from service.results.identifiers import heatmap_sop_instance_uid, tracking_uid
@@ -34,6 +35,7 @@ class GroupContext:
     result: PipelineResult
     sources: Sources
     revision: int
+    profile: EncodingProfile = DEFAULT_PROFILE
 
 
 def concept(value: Code) -> hd.sr.CodedConcept:
@@ -62,7 +64,7 @@ def measurement_group(finding: Finding, context: GroupContext) -> hd.sr.PlanarRO
 
 
 def _tracking(finding: Finding, context: GroupContext) -> hd.sr.TrackingIdentifier:
-    uid = tracking_uid(context.result, finding.key, revision=context.revision)
+    uid = tracking_uid(context.result, finding.key, revision=context.revision, profile=context.profile)
     return hd.sr.TrackingIdentifier(uid=uid, identifier=label(f"{context.result.pipeline} {finding.key}"))
 
 
@@ -178,7 +180,7 @@ def _visual_explanation(region: Region, context: GroupContext) -> hd.sr.ImageCon
                 name=concept(dcm("130401")),
                 referenced_sop_class_uid=SECONDARY_CAPTURE,
                 referenced_sop_instance_uid=heatmap_sop_instance_uid(
-                    context.result, heatmap.key, revision=context.revision
+                    context.result, heatmap.key, revision=context.revision, profile=context.profile
                 ),
                 relationship_type="CONTAINS",
             )

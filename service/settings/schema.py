@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from service.settings.base import AeTitle, Name, Port, Seconds, Section, Timeout
+from service.settings.results import DEFAULT_OBJECTS, ChosenKind, ResultSettings, Supersession
 from service.settings.security import (
     AuditSettings,
     CertificateName,
@@ -183,7 +184,12 @@ class DestinationSettings(Section):
     token_file: Path | None = None
     """A file with the bearer token for `url`."""
     tls: TlsClientSettings | None = None
-    objects: tuple[Literal["sr", "heatmap"], ...] = Field(default=("sr", "heatmap"), min_length=1)
+    objects: tuple[ChosenKind, ...] = Field(default=DEFAULT_OBJECTS, min_length=1)
+    """What it is sent; kinds that a study gives no reason for are not made."""
+    results: ResultSettings = ResultSettings()
+    """How that is written."""
+    supersede: Supersession = Supersession.REFERENCE
+    """What it is told of older results of the same study."""
     retry_first_seconds: Seconds = 5
     retry_max_seconds: Seconds = 300
     timeout_seconds: Timeout = 30

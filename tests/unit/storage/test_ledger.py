@@ -9,6 +9,7 @@ from service.domain.entry import DeliveryState, JobRecord, JobState, NewJob
 from service.domain.instance import Instance
 from service.domain.result import Outcome, Priority
 from service.ports import AnalysisSummary, ResultObject
+from service.ports.ledger import Wanted
 from service.storage import SqlLedger, create_database, migrate
 from service.storage.ledger import SqlTransaction
 
@@ -59,7 +60,8 @@ def finish(transaction: SqlTransaction, root: Path, job: JobRecord) -> None:
     summary = AnalysisSummary(outcome=Outcome.FINDINGS, headline="h")
     transaction.jobs.analysed(job.id, summary, priority=job.priority, task_id="encode", at=1.0)
     item = ResultObject(kind="sr", sop_class_uid="1", sop_instance_uid=f"2.{job.id}", path=root / f"{job.id}.dcm")
-    transaction.jobs.encoded(job.id, [item], destinations={}, at=1.0)
+    wanted = Wanted(profile="", kinds=frozenset({"sr"}))
+    transaction.jobs.encoded(job.id, [item], destinations={"pacs": wanted}, at=1.0)
     transaction.jobs.end(job.id, JobState.FINISHED, at=1.0)
 
 
@@ -89,7 +91,7 @@ def test_other_work_supersedes_what_was_never_seen(ledger: SqlLedger, tmp_path: 
         assert first is not None
         assert second is not None
         assert transaction.jobs.get(first.id).state is JobState.SUPERSEDED
-        assert (second.result_revision, second.predecessor_sop_instance_uids) == (2, ())
+        assert (second.result_revision, transaction.jobs.earlier(second.id)) == (2, ())
 
 
 def test_other_work_names_the_result_that_it_replaces(ledger: SqlLedger, tmp_path: Path) -> None:
@@ -100,7 +102,8 @@ def test_other_work_names_the_result_that_it_replaces(ledger: SqlLedger, tmp_pat
         second = add(transaction, tmp_path, 2, "b")
         assert second is not None
         assert transaction.jobs.get(first.id).state is JobState.FINISHED
-        assert second.predecessor_sop_instance_uids == (f"2.{first.id}",)
+        (earlier,) = transaction.jobs.earlier(second.id)
+        assert (earlier.job_id, earlier.sop_instance_uid, earlier.destination) == (first.id, f"2.{first.id}", "pacs")
 
 
 def test_work_that_has_become_wanted_again_is_done_again(ledger: SqlLedger, tmp_path: Path) -> None:
