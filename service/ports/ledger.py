@@ -134,7 +134,10 @@ class JobLedger(Protocol):
         """Note which objects must not leave."""
 
     def unhold(self, job_id: int) -> None:
-        """Forget what was noted of a job: it is encoded anew."""
+        """Forget what was noted of a job, and of the earlier ones that it replaces: it is encoded anew."""
+
+    def forget_held(self) -> int:
+        """Forget all that was noted: a person has seen it; return the number."""
 
     def held(self, *, limit: int) -> tuple[HeldObject, ...]:
         """Return what must not leave, the latest first."""

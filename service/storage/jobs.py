@@ -155,8 +155,16 @@ class SqlJobs:
             self._connection.execute(sa.insert(schema.held_object), rows)
 
     def unhold(self, job_id: int) -> None:
-        """Forget what was noted of a job."""
-        self._connection.execute(sa.delete(schema.held_object).where(schema.held_object.c.job_id == job_id))
+        """Forget what was noted of a job and of those that it replaces."""
+        job = schema.job.c
+        own = sa.select(job.study_id, job.pipeline).where(job.id == job_id).subquery()
+        same = (job.study_id == own.c.study_id, job.pipeline == own.c.pipeline)
+        replaced = sa.select(job.id).where(*same, job.id <= job_id)
+        self._connection.execute(sa.delete(schema.held_object).where(schema.held_object.c.job_id.in_(replaced)))
+
+    def forget_held(self) -> int:
+        """Forget all that was noted."""
+        return self._connection.execute(sa.delete(schema.held_object)).rowcount
 
     def held(self, *, limit: int) -> tuple[HeldObject, ...]:
         """Return what must not leave, the latest first."""

@@ -30,7 +30,7 @@ EVENT_TYPES = [
     for value in vars(events).values()
     if isinstance(value, type) and issubclass(value, Event) and value is not Event
 ]
-NOT_COUNTED = {events.NodeStopping, events.CircuitChanged}
+NOT_COUNTED = {events.NodeStopping, events.CircuitChanged, events.SourceItemsLeftOut, events.ContextsNegotiated}
 """Events that are logged alone: the process ends, and nobody could scrape the count; the ledger has the state."""
 
 
