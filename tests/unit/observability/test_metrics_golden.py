@@ -42,6 +42,8 @@ class Queues:
             deliveries_pending={"pacs": 2},
             deliveries_refused={"pacs": 1},
             deliveries_abandoned={"old": 1},
+            deliveries_declined={"pacs": 1},
+            held=3,
             commitments_pending={"pacs": 2},
             circuits={"pacs": 2},
             last_delivered_at={"pacs": 1.7e9},
