@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from service.settings.base import AeTitle, Name, Port, Seconds, Section, Timeout
-from service.settings.results import DEFAULT_OBJECTS, ChosenKind, ResultSettings, Supersession
+from service.settings.results import DEFAULT_OBJECTS, ChosenKind, ResultKind, ResultSettings, Supersession
 from service.settings.security import (
     AuditSettings,
     CertificateName,
@@ -199,6 +199,14 @@ class DestinationSettings(Section):
     """So long is the association held open after the request, for the report to come on it."""
     commitment_report_seconds: Timeout = 600
     """Without a report for this long, the destination is asked again."""
+
+    @field_validator("objects")
+    @classmethod
+    def _each_once(cls, value: tuple[ResultKind, ...]) -> tuple[ResultKind, ...]:
+        doubled = [kind.value for kind in dict.fromkeys(value) if value.count(kind) > 1]
+        if doubled:
+            raise ValueError(f"{doubled[0]!r} is named twice; name each kind once")
+        return value
 
     @model_validator(mode="after")
     def _one_form(self) -> Self:
