@@ -12,7 +12,7 @@ from service.workflow.circuit import Reach
 from service.workflow.context import FlowParts
 from service.workflow.notes import Notes
 from service.workflow.outbox import Outbox
-from service.workflow.slots import Statuses, Verdict, in_order, is_permanent, is_taken, judge
+from service.workflow.slots import Statuses, Verdict, first_forms, in_order, is_permanent, is_taken, judge
 
 
 class DeliverJob:
@@ -104,6 +104,7 @@ class DeliverJob:
         return statuses, "", Reach.ANSWERED if answered else Reach.BROKEN
 
     def _audit_begin(self, job: JobRecord, rows: Sequence[DeliveryRecord]) -> None:
+        rows = first_forms(rows)
         if self._parts.audit.writes and any(row.attempts == 0 for row in rows):
             with self._parts.ledger.transaction() as transaction:
                 self._parts.audit.begin_sending(transaction, job, rows, to=self._outbox.settings, at=self._parts.now())

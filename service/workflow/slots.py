@@ -57,6 +57,12 @@ def in_order(rows: Sequence[DeliveryRecord]) -> list[DeliveryRecord]:
     return sorted(rows, key=lambda row: (row.kind not in STATEMENTS, row.slot != "", row.slot, row.rank, row.id))
 
 
+def first_forms(rows: Sequence[DeliveryRecord]) -> list[DeliveryRecord]:
+    """Return the objects with one form of each slot, the best that is still to be offered."""
+    best = {row.slot: row.id for row in sorted(rows, key=lambda row: row.rank, reverse=True) if row.slot}
+    return [row for row in rows if best.get(row.slot, row.id) == row.id]
+
+
 def judge(
     rows: Sequence[DeliveryRecord],
     pending: Collection[int],

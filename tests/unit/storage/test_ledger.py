@@ -171,5 +171,5 @@ def _encoded(transaction: SqlTransaction, root: Path) -> JobRecord:
     job = add(transaction, root, 1, "key")
     assert job is not None
     item = ResultObject(kind="sr", sop_class_uid="1.2", sop_instance_uid="1.2.3.4", path=root / "results" / "a.dcm")
-    transaction.jobs.encoded(job.id, [item], destinations={"pacs": ("sr",)}, at=2.0)
+    transaction.jobs.encoded(job.id, [item], destinations={"pacs": Wanted(profile="", kinds=frozenset({"sr"}))}, at=2.0)
     return job

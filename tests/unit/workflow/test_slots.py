@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from service.domain.entry import AT_THE_DESTINATION, DeliveryRecord, DeliveryState
 from service.ports import EncodedObject, ResultKind
 from service.transport.forms import choose_forms
-from service.workflow.slots import PERMANENT_TRIES, in_order, judge
+from service.workflow.slots import PERMANENT_TRIES, first_forms, in_order, judge
 
 PENDING, DELIVERED, DECLINED = DeliveryState.PENDING, DeliveryState.DELIVERED, DeliveryState.DECLINED
 REFUSED, UNNEEDED = DeliveryState.REFUSED, DeliveryState.UNNEEDED
@@ -111,6 +111,11 @@ def test_where_no_words_are_meant_anything_is_enough() -> None:
 def test_words_go_first_and_forms_in_their_order() -> None:
     rows = (OVERLAY, FORMS[2], PICTURE, FORMS[0], FORMS[1])
     assert [entry.id for entry in in_order(rows)] == [4, 1, 2, 3, 5]
+
+
+def test_of_each_slot_one_form_is_about_to_be_sent() -> None:
+    assert [entry.id for entry in first_forms((OVERLAY, *FORMS[::-1], PICTURE))] == [5, 1, 4]
+    assert [entry.id for entry in first_forms(FORMS[1:])] == [2]
 
 
 ANSWERS = st.sampled_from([0, NOT_SUPPORTED, REFUSAL, BUSY, None])
