@@ -91,7 +91,7 @@ def _plain(path: Path) -> Iterator[Path]:
 
     Validators print values as they are: a line feed in a name could write, or hide, a line of their own.
     """
-    dataset = pydicom.dcmread(path)
+    dataset = pydicom.dcmread(path, stop_before_pixels=True)
     inherited = [dataset.get_item(tag) for tag in map(Tag, sorted(INHERITED)) if tag in dataset]
     broken = [place for place in map(_place, inherited) if place and CONTROL.search(place[1])]
     if not broken:

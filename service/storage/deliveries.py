@@ -151,9 +151,9 @@ class SqlDeliveries:
         return int(self._connection.execute(query).scalar_one())
 
     def reopen(self, destination: str | None = None) -> int:
-        """Make refused and declined deliveries pending again."""
+        """Make refused and declined deliveries pending again, but of results that were rejected meanwhile."""
         refused = schema.delivery.c.state.in_([DeliveryState.REFUSED, DeliveryState.DECLINED])
-        conditions: list[sa.ColumnElement[bool]] = [refused]
+        conditions: list[sa.ColumnElement[bool]] = [refused, ~_is_replaced()]
         if destination is not None:
             conditions.append(schema.delivery.c.destination == destination)
         values = {"state": DeliveryState.PENDING, "permanent_refusals": 0, "next_attempt_at": 0.0, "ended_at": None}
@@ -259,6 +259,14 @@ def _is(state: DeliveryState) -> sa.ColumnElement[bool]:
 
 def _of(job_id: int, destination: str) -> list[sa.ColumnElement[bool]]:
     return [schema.delivery.c.job_id == job_id, schema.delivery.c.destination == destination]
+
+
+def _is_replaced() -> sa.ColumnElement[bool]:
+    """Say whether the destination was told that another result replaces a delivery's own."""
+    other, delivery = schema.delivery.alias(), schema.delivery.c
+    same = (other.c.job_id == delivery.job_id, other.c.destination == delivery.destination)
+    retired = sa.select(other.c.id).where(*same, other.c.state == DeliveryState.RETIRED)
+    return retired.correlate(schema.delivery).exists()
 
 
 def _parked(destination: str) -> list[sa.ColumnElement[bool]]:

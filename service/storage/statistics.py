@@ -21,8 +21,10 @@ Number = TypeVar("Number", int, float)
 STAGES = ("close", "route", "analyse", "encode", "deliver", "commit", "notify")
 CIRCUITS = {CircuitState.CLOSED: 0, CircuitState.HALF_OPEN: 1, CircuitState.OPEN: 2}
 SENT = (*AT_THE_DESTINATION, DeliveryState.RETIRED)
-MEANT = tuple(state for state in DeliveryState if state not in {DeliveryState.UNNEEDED, DeliveryState.WAITING})
-"""States of what a destination is to have: not of another form of the same, nor of a note that may never go."""
+NOT_MEANT = frozenset({DeliveryState.UNNEEDED, DeliveryState.DECLINED, DeliveryState.WAITING})
+MEANT = tuple(state for state in DeliveryState if state not in NOT_MEANT)
+"""States of what a destination is to have: no other form of the same, nothing that it does not take, no note that may
+never go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

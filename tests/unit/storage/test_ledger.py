@@ -173,3 +173,22 @@ def _encoded(transaction: SqlTransaction, root: Path) -> JobRecord:
     item = ResultObject(kind="sr", sop_class_uid="1.2", sop_instance_uid="1.2.3.4", path=root / "results" / "a.dcm")
     transaction.jobs.encoded(job.id, [item], destinations={"pacs": Wanted(profile="", kinds=frozenset({"sr"}))}, at=2.0)
     return job
+
+
+def test_a_retry_sends_nothing_of_a_result_that_was_rejected(ledger: SqlLedger, tmp_path: Path) -> None:
+    with ledger.transaction() as transaction:
+        jobs = [add(transaction, tmp_path, number, key) for number, key in enumerate("ab", start=1)]
+        assert all(jobs)
+        for job in jobs:
+            assert job is not None
+            finish(transaction, tmp_path, job)
+            extra = ResultObject(kind="heatmap", sop_class_uid="1", sop_instance_uid=f"3.{job.id}", path=tmp_path / "x")
+            wanted = {"pacs": Wanted(profile="", kinds=frozenset({"heatmap"}))}
+            transaction.jobs.encoded(job.id, [extra], destinations=wanted, at=1.0)
+            for row in transaction.deliveries.pending(job.id, "pacs"):
+                state = DeliveryState.DELIVERED if row.kind == "sr" else DeliveryState.DECLINED
+                transaction.deliveries.change([row.id], state, at=1.0)
+        assert jobs[1] is not None
+        assert transaction.deliveries.retire(jobs[1].id, "pacs", at=2.0) == 1
+        assert transaction.deliveries.reopen("pacs") == 1
+        assert [row.kind for row in transaction.deliveries.pending(jobs[1].id, "pacs")] == ["heatmap"]
