@@ -33,11 +33,13 @@ from service.ports import (
     IncomingInstance,
     InstalledPackage,
     Package,
+    RejectRequest,
     ResultObject,
 )
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 SR = "1.2.840.10008.5.1.4.1.1.88.33"
+KOS = "1.2.840.10008.5.1.4.1.1.88.59"
 PACKAGE = InstalledPackage(
     identity=PackageIdentity(name="fake", version="1", sha256="a" * 64, status=PackageStatus.DEMONSTRATION),
     acceptance={},
@@ -95,6 +97,7 @@ class FakeAnalyst:
     analysed: list[str] = field(default_factory=list)
     refused: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     encoded: list[EncodeRequest] = field(default_factory=list)
+    rejected: list[RejectRequest] = field(default_factory=list)
 
     def analyse(self, request: AnalysisRequest) -> AnalysisSummary:
         self.analysed.append(request.job_key)
@@ -113,6 +116,14 @@ class FakeAnalyst:
         path.write_text((request.analysis.folder / "result").read_text())
         uid = f"2.25.{int(request.analysis.job_key.replace('-', ''), 16)}"
         return (ResultObject(kind="sr", sop_class_uid=SR, sop_instance_uid=uid, path=path),)
+
+    def reject(self, request: RejectRequest) -> ResultObject:
+        self.rejected.append(request)
+        path = request.analysis.folder / "objects" / f"{request.sop_instance_uid}.dcm"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("\n".join(item.sop_instance_uid for item in request.rejected))
+        uid = request.sop_instance_uid
+        return ResultObject(kind="rejection_note", sop_class_uid=KOS, sop_instance_uid=uid, path=path)
 
 
 @dataclass

@@ -9,12 +9,14 @@ from pydantic import TypeAdapter
 from service.bootstrap.observation import WorkObserver
 from service.domain.result import Reason
 from service.inference.worker import WorkerPool
-from service.ports import AnalysisRequest, AnalysisSummary, EncodeRequest, ResultObject
+from service.ports import AnalysisRequest, AnalysisSummary, EncodeRequest, RejectRequest, ResultObject
 
 REQUEST = TypeAdapter(AnalysisRequest)
 SUMMARY = TypeAdapter(AnalysisSummary)
 ENCODE_REQUEST = TypeAdapter(EncodeRequest)
 REASONS = TypeAdapter(tuple[Reason, ...])
+REJECT_REQUEST = TypeAdapter(RejectRequest)
+OBJECT = TypeAdapter(ResultObject)
 OBJECTS = TypeAdapter(tuple[ResultObject, ...])
 
 
@@ -43,6 +45,11 @@ class ChildAnalyst:
         """See `ports.Analyst`."""
         task = {"task": "encode", "request": ENCODE_REQUEST.dump_python(request, mode="json")}
         return OBJECTS.validate_python(self._call(task, request.analysis)["objects"])
+
+    def reject(self, request: RejectRequest) -> ResultObject:
+        """See `ports.Analyst`."""
+        task = {"task": "reject", "request": REJECT_REQUEST.dump_python(request, mode="json")}
+        return OBJECT.validate_python(self._call(task, request.analysis)["object"])
 
     def _call(self, task: dict[str, Any], request: AnalysisRequest) -> dict[str, Any]:
         reply = self._pool.call(task, priority=request.priority)

@@ -2,32 +2,26 @@
 """What runs in the child process: it loads the packages once, then analyses and encodes on request."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from service.bootstrap.analyst import ENCODE_REQUEST, OBJECTS, REASONS, REQUEST, SUMMARY
+from service.bootstrap.analyst import ENCODE_REQUEST, OBJECT, OBJECTS, REASONS, REJECT_REQUEST, REQUEST, SUMMARY
+from service.bootstrap.encoding import EncodingJob, Written, objects_folder
 from service.bootstrap.observation import to_json
 from service.bootstrap.packages import PackageChoice, load_choices
 from service.domain.errors import PackageError
-from service.domain.event import Event, ObjectHeld
+from service.domain.event import Event, ObjectHeld, SourceItemsLeftOut
+from service.domain.profile import DEFAULT_PROFILE
 from service.domain.record import load_result, save_result
 from service.domain.result import Outcome, PipelineResult
 from service.domain.study import Selection
 from service.inference.package import LoadedPackage
 from service.pipelines import PIPELINES
-from service.ports import (
-    AnalysisRequest,
-    AnalysisSummary,
-    EncodedObject,
-    EncodeRequest,
-    ResultContext,
-    ResultKind,
-    ResultObject,
-)
-from service.results import ENCODERS
+from service.ports import AnalysisRequest, AnalysisSummary, ResultContext, ResultObject
 from service.results.gate import check_object
+from service.results.predecessors import with_series
+from service.results.rejection_note import encode_rejection_note
 from service.storage.flush import flush_folder
 
 CHOICES = TypeAdapter(dict[str, PackageChoice])
@@ -52,6 +46,7 @@ class Child:
             "analyse": self._analyse,
             "refuse": self._refuse,
             "encode": self._encode,
+            "reject": self._reject,
         }
 
     def __call__(self, task: dict[str, Any]) -> Reply:
@@ -101,22 +96,41 @@ class Child:
 
     def _encode(self, task: dict[str, Any]) -> Reply:
         request = ENCODE_REQUEST.validate_python(task["request"])
-        encoded = encode_kinds(request)
-        for folder in {item.path.parent for item in encoded} | {request.analysis.folder}:
+        job = EncodingJob(request)
+        objects = [self._checked(item) for item in job.written()]
+        for folder in {item.path.parent for item in objects} | {request.analysis.folder}:
             flush_folder(folder)
-        passed = [item for item in encoded if self._passes(item)]
-        return {"objects": OBJECTS.dump_python(tuple(map(_as_result_object, passed)), mode="json")}
+        self._events += [ObjectHeld(study_key="", kind=kind, reason="encoder") for kind, _ in job.failures]
+        sequences = job.left_out()
+        self._events += [SourceItemsLeftOut(study_key="", sequences=sequences)] if sequences else []
+        made = (*objects, *job.failed())
+        return {"objects": OBJECTS.dump_python(made, mode="json")}
 
-    def _passes(self, item: EncodedObject) -> bool:
-        """Check an object; one that fails stays in the folder, beside a file that says why.
+    def _checked(self, item: Written) -> ResultObject:
+        """Check an object; one that fails stays in the folder, beside a file that says why in full.
 
-        The reasons may quote header values, so that they go into the data folder and not into the log.
+        The reasons may quote header values: the ledger and the log get them without.
         """
-        problems = check_object(item.path)
+        problems = check_object(item.encoded.path)
         if problems:
-            item.path.with_suffix(".held.txt").write_text("\n".join(problems) + "\n", encoding="utf-8")
-            self._events.append(ObjectHeld(study_key="", kind=item.kind, reason="gate"))
-        return not problems
+            item.encoded.path.with_suffix(".held.txt").write_text("\n".join(problems) + "\n", encoding="utf-8")
+            self._events.append(ObjectHeld(study_key="", kind=item.encoded.kind, reason="gate"))
+        return item.as_result_object(problems)
+
+    def _reject(self, task: dict[str, Any]) -> Reply:
+        request = REJECT_REQUEST.validate_python(task["request"])
+        rejected = tuple(map(with_series, request.rejected))
+        folder = objects_folder(request.analysis.folder)
+        encoded = encode_rejection_note(
+            load_result(request.analysis.folder),
+            ResultContext(sources=request.analysis.instances, revision=1, priority=request.analysis.priority),
+            folder,
+            sop_instance_uid=request.sop_instance_uid,
+            rejected=rejected,
+        )
+        note = self._checked(Written(encoded=encoded, profile=DEFAULT_PROFILE))
+        flush_folder(folder)
+        return {"object": OBJECT.dump_python(note, mode="json")}
 
 
 def _title(pipeline: str) -> str:
@@ -132,29 +146,3 @@ def _summary(result: PipelineResult) -> Any:
         triage=result.triage,
     )
     return SUMMARY.dump_python(summary, mode="json")
-
-
-def encode_kinds(request: EncodeRequest) -> list[EncodedObject]:
-    """Write the objects of the asked kinds into the job's folder."""
-    result = load_result(request.analysis.folder)
-    return [item for kind in request.kinds for item in _encode_kind(ResultKind(kind), result, request)]
-
-
-def _encode_kind(kind: ResultKind, result: PipelineResult, request: EncodeRequest) -> tuple[EncodedObject, ...]:
-    analysis = request.analysis
-    context = ResultContext(
-        sources=analysis.instances,
-        revision=request.revision,
-        priority=analysis.priority,
-        predecessor_sop_instance_uids=request.predecessor_sop_instance_uids,
-        may_raise=request.may_raise,
-    )
-    folder = Path(analysis.folder) / "objects"
-    folder.mkdir(exist_ok=True)
-    return ENCODERS[kind](result, context, folder)
-
-
-def _as_result_object(item: EncodedObject) -> ResultObject:
-    return ResultObject(
-        kind=item.kind, sop_class_uid=item.sop_class_uid, sop_instance_uid=item.sop_instance_uid, path=item.path
-    )

@@ -10,7 +10,7 @@ from service.domain.errors import ConfigurationError, WorkerUnavailableError
 from service.domain.event import Event
 from service.domain.result import Reason
 from service.domain.study import study_key
-from service.ports import AnalysisRequest, AnalysisSummary, EncodeRequest, ResultObject
+from service.ports import AnalysisRequest, AnalysisSummary, EncodeRequest, RejectRequest, ResultObject
 from service.settings import Settings
 from service.storage.database import DATABASE_FILE, database_of
 from service.storage.folder import open_folder, site_key
@@ -71,4 +71,7 @@ class _NoAnalyst:
         raise WorkerUnavailableError(f"{request.pipeline}: commands refuse nothing ({len(reasons)}), the node does")
 
     def encode(self, request: EncodeRequest) -> tuple[ResultObject, ...]:
+        raise WorkerUnavailableError(f"{request.analysis.pipeline}: commands encode nothing, the node does")
+
+    def reject(self, request: RejectRequest) -> ResultObject:
         raise WorkerUnavailableError(f"{request.analysis.pipeline}: commands encode nothing, the node does")

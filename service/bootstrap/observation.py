@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from typing import Any
 
-from service.domain.event import Event, InferenceFinished, ObjectHeld
+from service.domain.event import Event, InferenceFinished, ObjectHeld, SourceItemsLeftOut
 from service.ports import AnalysisRequest, Observer
 
-CARRIED: dict[str, type[InferenceFinished] | type[ObjectHeld]] = {
+CARRIED: dict[str, type[InferenceFinished] | type[ObjectHeld] | type[SourceItemsLeftOut]] = {
     "InferenceFinished": InferenceFinished,
     "ObjectHeld": ObjectHeld,
+    "SourceItemsLeftOut": SourceItemsLeftOut,
 }
 """The events that happen in a child; the table is closed, because a child's words are input."""
 
@@ -32,8 +33,10 @@ class WorkObserver:
     def __call__(self, events: Iterable[dict[str, Any]], request: AnalysisRequest) -> None:
         """Pass on the events of one reply."""
         for values in events:
-            fields = dict(values)
+            fields: dict[str, Any] = {
+                name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+            }
             event = CARRIED[fields.pop("event")](**fields)
-            if isinstance(event, ObjectHeld):
+            if isinstance(event, ObjectHeld | SourceItemsLeftOut):
                 event = replace(event, study_key=self._study_key(request.study_instance_uid))
             self._observe(event)

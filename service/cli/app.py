@@ -146,6 +146,24 @@ Identity = Annotated[
 Entry = Annotated[int, typer.Argument(metavar="NUMBER", help="The entry's number, from `dokuei quarantine list`.")]
 
 
+@app.command()
+def held(
+    config: Config = DEFAULT_CONFIG,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="Show so many, the latest first.")] = 50,
+    *,
+    forget: Annotated[bool, typer.Option("--forget", help="Forget them instead: somebody has seen to it.")] = False,
+    identity: Identity = False,
+    as_json: Json = False,
+) -> None:
+    """List the result objects that failed the checks before sending, and why; exit status 1 when there are any.
+
+    The reasons are shown without the values that they are about; the files lie under storage.folder/results.
+    """
+    if forget:
+        raise typer.Exit(_command("held").forget(config))
+    raise typer.Exit(_command("held").held(config, limit=limit, identity=identity, as_json=as_json))
+
+
 @quarantine_app.command("list")
 def quarantine_list(
     config: Config = DEFAULT_CONFIG,

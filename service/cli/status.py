@@ -5,15 +5,18 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pydicom.uid import UID
+
 from service.cli.console import console, print_json, print_table
 from service.domain.errors import ConfigurationError
 from service.ports.statistics import QueueCounts
 from service.settings import StorageSettings, load_settings
 from service.storage.database import DATABASE_FILE, database_of
-from service.storage.statistics import SqlStatistics, StudyStatus
+from service.storage.statistics import ClassStatus, SqlStatistics, StudyStatus
 
 SHOWN = 50
-DESTINATION_COLUMNS = ("destination", "circuit", "to send", "oldest", "to commit", "refused", "last stored")
+DESTINATION_COLUMNS = ("destination", "circuit", "to send", "oldest", "to commit", "declined", "refused", "last stored")
+CLASS_COLUMNS = ("destination", "kind", "SOP class", "answer", "objects")
 CIRCUITS = ("closed", "half-open", "open: not there")
 
 
@@ -21,13 +24,14 @@ def status(config: Path, *, as_json: bool) -> int:
     """Print queues, destinations and the last studies; exit status 1 when something needs a person."""
     storage = load_settings(config).storage
     statistics = open_statistics(storage)
-    counts, studies = statistics.counts(), statistics.studies(limit=SHOWN)
+    counts, studies, classes = statistics.counts(), statistics.studies(limit=SHOWN), statistics.classes()
     if as_json:
         rows = [asdict(study) for study in studies]
-        print_json({"durability": storage.durability, "queues": asdict(counts), "studies": rows})
+        takes = [asdict(entry) for entry in classes]
+        print_json({"durability": storage.durability, "queues": asdict(counts), "studies": rows, "classes": takes})
     else:
         _warn_of_unsafe(storage)
-        _tell(counts, studies)
+        _tell(counts, studies, classes)
     return 1 if _needs_a_person(counts) else 0
 
 
@@ -42,7 +46,7 @@ def _warn_of_unsafe(storage: StorageSettings) -> None:
 
 def _needs_a_person(counts: QueueCounts) -> bool:
     held = counts.deliveries_refused or counts.deliveries_abandoned
-    return bool(held or counts.conflicts or counts.failed_jobs)
+    return bool(held or counts.conflicts or counts.failed_jobs or counts.held)
 
 
 def open_statistics(storage: StorageSettings) -> SqlStatistics:
@@ -55,11 +59,26 @@ def open_statistics(storage: StorageSettings) -> SqlStatistics:
     return SqlStatistics(database_of(storage))
 
 
-def _tell(counts: QueueCounts, studies: tuple[StudyStatus, ...]) -> None:
+def _tell(counts: QueueCounts, studies: tuple[StudyStatus, ...], classes: tuple[ClassStatus, ...]) -> None:
     columns = ("received", "study", "images", "pipeline", "state", "priority", "result", "delivered", "s")
     print_table(f"Last {len(studies)} studies", columns, [row(study) for study in studies])
     console.print("waiting: " + ", ".join(f"{stage} {number}" for stage, number in counts.pending.items()))
     print_table("Destinations", DESTINATION_COLUMNS, destination_rows(counts))
+    if any(entry.state != "stored" for entry in classes):
+        print_table("What destinations take", CLASS_COLUMNS, class_rows(classes))
+    _tell_of_faults(counts)
+
+
+def class_rows(classes: tuple[ClassStatus, ...]) -> list[tuple[str, ...]]:
+    """Return what each destination did with each SOP class as the cells of a table."""
+    return [
+        (entry.destination, entry.kind, UID(entry.sop_class_uid).name, entry.state, str(entry.objects))
+        for entry in classes
+    ]
+
+
+def _tell_of_faults(counts: QueueCounts) -> None:
+    """Say what needs a person."""
     for destination, number in counts.deliveries_refused.items():
         console.print(
             f"REFUSED by '{destination}': {number} object(s) are held; see why in the log, then `dokuei retry`",
@@ -80,6 +99,12 @@ def _tell(counts: QueueCounts, studies: tuple[StudyStatus, ...]) -> None:
             markup=False,
             style="red",
         )
+    if counts.held:
+        console.print(
+            f"HELD: {counts.held} result object(s) failed the checks before sending; why: `dokuei held`",
+            markup=False,
+            style="red",
+        )
     if counts.failed_jobs:
         console.print(f"FAILED: {counts.failed_jobs} job(s) have no result at all; see the log", style="red")
 
@@ -93,6 +118,7 @@ def destination_rows(counts: QueueCounts) -> list[tuple[str, ...]]:
             str(counts.deliveries_pending.get(name, 0)),
             _local(counts.oldest_delivery_at.get(name)),
             str(counts.commitments_pending.get(name, 0)),
+            str(counts.deliveries_declined.get(name, 0)),
             str(counts.deliveries_refused.get(name, 0)),
             _local(counts.last_delivered_at.get(name)),
         )

@@ -25,6 +25,9 @@ class JobState(StrEnum):
 class DeliveryState(StrEnum):
     """Where one object stands with one destination."""
 
+    WAITING = "waiting"
+    """A rejection note, until the result is stored that replaces what it rejects."""
+
     PENDING = "pending"
     STORED = "stored"
     """The destination answered success and has yet to commit itself to keep the object."""
@@ -34,8 +37,20 @@ class DeliveryState(StrEnum):
     """The destination committed itself, or (`proof`) answered a query that it has the object: final."""
     REFUSED = "refused"
     """Refused for good by the destination: held and visible, and `retry` tries it again."""
+    DECLINED = "declined"
+    """The destination does not take this SOP class, and has the result in another object: final, and `retry` asks."""
+    UNNEEDED = "unneeded"
+    """The destination has another object of the same slot, or a rejection note had nothing to reject: final."""
+    HELD = "held"
+    """A rejection note failed the checks before sending: final, see `dokuei held`."""
+    RETIRED = "retired"
+    """The destination had the object, and was told that a later result replaces it: final."""
     ABANDONED = "abandoned"
     """The destination left config.yaml: held and visible, and sent when it is back."""
+
+
+AT_THE_DESTINATION = frozenset({DeliveryState.STORED, DeliveryState.DELIVERED, DeliveryState.COMMITTED})
+"""States in which the destination has the object, and counts it as current."""
 
 
 class CommitmentState(StrEnum):
@@ -134,7 +149,6 @@ class JobRecord:
 
     `crashes` counts deaths of the child process, `starts` how often the analysis was begun, `encode_failures`
     how often encoding failed. `result_revision` is 1 for the first result of this pipeline on this study.
-    `predecessor_sop_instance_uids` are the SR instances that this job's results supersede.
     """
 
     id: int
@@ -150,7 +164,6 @@ class JobRecord:
     input_sop_instance_uids: tuple[str, ...]
     flags: tuple[Reason, ...]
     refusals: tuple[Reason, ...]
-    predecessor_sop_instance_uids: tuple[str, ...]
     crashes: int
     starts: int
     encode_failures: int
@@ -181,6 +194,41 @@ class DeliveryRecord:
     parked: bool
     attempt: int
     task_id: str
+    slot: str = ""
+    rank: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlierDelivery:
+    """An object of an earlier result of the same study and pipeline, and where it stands with one destination."""
+
+    job_id: int
+    destination: str
+    kind: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    path: Path
+    slot: str
+    rank: int
+    state: DeliveryState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldObject:
+    """A result object that must not leave; it carries identity in its UIDs and its path, not in `problems`."""
+
+    id: int
+    job_id: int
+    study_instance_uid: str
+    pipeline: str
+    outcome: str
+    kind: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    path: Path
+    destinations: tuple[str, ...]
+    problems: tuple[str, ...]
+    held_at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

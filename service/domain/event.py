@@ -229,7 +229,7 @@ class PriorityRaised(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectHeld(Event):
-    """The gate before sending held back a result object that failed its checks."""
+    """A result object is held back; `reason`: "gate" (it failed its checks) or "encoder" (it could not be written)."""
 
     study_key: str
     kind: str
@@ -237,8 +237,38 @@ class ObjectHeld(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SourceItemsLeftOut(Event):
+    """Sequences of a source (keywords, parents first) lack an item in the results, because the item is not valid."""
+
+    study_key: str
+    sequences: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextsNegotiated(Event):
+    """A destination takes other SOP classes of ours than when it was last asked, or was asked for the first time."""
+
+    destination: str
+    accepted: tuple[str, ...]
+    declined: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultsSuperseded(Event):
+    """A destination was told that older results of a study are replaced."""
+
+    study_key: str
+    destination: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectDelivered(Event):
-    """A destination answered a C-STORE; `status` is "stored", "refused" or "unreachable"."""
+    """A destination answered a C-STORE.
+
+    `status` is "stored", "refused", "unreachable", or "declined": it does not take this kind of object, and has the
+    result in another.
+    """
 
     study_key: str
     destination: str

@@ -1,48 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """How one destination wants its result objects written: the choices that change their bytes."""
 
-from dataclasses import dataclass
-from enum import StrEnum
+import hashlib
+import json
+from dataclasses import asdict, dataclass
 
+from service.settings.results import (
+    CaptureModality,
+    CharacterSet,
+    Language,
+    ReportClass,
+    ResultSettings,
+    TrackingForm,
+)
 
-class ReportClass(StrEnum):
-    """The SOP class of the TID 1500 report that a destination is offered first; the simpler ones follow."""
-
-    COMPREHENSIVE = "comprehensive"
-    """Comprehensive SR (1.2.840.10008.5.1.4.1.1.88.33), which every viewer that draws reports draws."""
-    COMPREHENSIVE_3D = "comprehensive3d"
-    """Comprehensive 3D SR (88.34), which IHE AI Results asks for."""
-
-
-class CharacterSet(StrEnum):
-    """The Specific Character Set (0008,0005) of result objects."""
-
-    PRESERVE = "preserve"
-    """The source's own; names are copied byte for byte."""
-    UTF8 = "utf8"
-    """ISO_IR 192; names are converted."""
-
-
-class Language(StrEnum):
-    """The language of what is written for people; codes and their meanings are English in both."""
-
-    ENGLISH = "en"
-    JAPANESE = "ja"
-
-
-class CaptureModality(StrEnum):
-    """Modality (0008,0060) of secondary captures of radiographs; those of CT have the source's."""
-
-    OTHER = "ot"
-    SOURCE = "source"
-
-
-class TrackingForm(StrEnum):
-    """The form of Tracking Identifier (112039, DCM)."""
-
-    PLAIN = "plain"
-    CORNERSTONE = "cornerstone"
-    """The form that every version of OHIF turns into measurements that can be edited."""
+__all__ = [
+    "DEFAULT_PROFILE",
+    "CaptureModality",
+    "CharacterSet",
+    "EncodingProfile",
+    "Language",
+    "ReportClass",
+    "TrackingForm",
+    "encoding_profile",
+    "profile_key",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,3 +43,18 @@ class EncodingProfile:
 
 
 DEFAULT_PROFILE = EncodingProfile()
+
+
+def encoding_profile(settings: ResultSettings) -> EncodingProfile:
+    """Return the profile that the settings of a destination make."""
+    return EncodingProfile(**dict(settings))
+
+
+def profile_key(profile: EncodingProfile) -> str:
+    """Return a short name by which the ledger knows a profile; "" is the default's.
+
+    It follows from what the profile chooses beside the defaults, so that a choice that does not exist yet changes none.
+    """
+    default = asdict(DEFAULT_PROFILE)
+    chosen = sorted((name, value) for name, value in asdict(profile).items() if value != default[name])
+    return hashlib.sha256(json.dumps(chosen).encode()).hexdigest()[:12] if chosen else ""

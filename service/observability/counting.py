@@ -110,6 +110,10 @@ def _held(families: Families, event: events.ObjectHeld) -> None:
     families.objects_held.labels(event.kind).inc()
 
 
+def _superseded(families: Families, event: events.ResultsSuperseded) -> None:
+    families.superseded.labels(event.destination).inc(event.count)
+
+
 def _delivered(families: Families, event: events.ObjectDelivered) -> None:
     families.delivery.labels(event.destination, event.kind, event.status).inc()
     if event.status == "stored":
@@ -181,6 +185,9 @@ MOVES: dict[type[Event], Callable[[Families, Any], None] | None] = {
     events.ResultReady: _result,
     events.PriorityRaised: _raised,
     events.ObjectHeld: _held,
+    events.SourceItemsLeftOut: None,
+    events.ContextsNegotiated: None,
+    events.ResultsSuperseded: _superseded,
     events.ObjectDelivered: _delivered,
     events.RetryPlanned: _retried,
     events.CircuitChanged: None,

@@ -124,6 +124,9 @@ class Families:
         self.delivery = self._counter(
             "delivery", "Answers of destinations to result objects.", "destination", "kind", "status"
         )
+        self.superseded = self._counter(
+            "results_superseded", "Older result objects that a destination was told to reject.", "destination"
+        )
         self.delivery_lag = self._histogram(
             "delivery_lag_seconds", "From a result object to its storage at a destination.", LAG_BUCKETS, "destination"
         )

@@ -93,6 +93,12 @@ def _queues(counts: QueueCounts) -> Iterator[GaugeMetricFamily]:
         counts.deliveries_abandoned,
     )
     yield _labelled(
+        "delivery_declined",
+        "Result objects of a kind that a destination does not take, and that it has the result without.",
+        "destination",
+        counts.deliveries_declined,
+    )
+    yield _labelled(
         "commitment_pending",
         "Result objects that a destination has stored and has yet to commit itself to.",
         "destination",
@@ -117,6 +123,9 @@ def _queues(counts: QueueCounts) -> Iterator[GaugeMetricFamily]:
         counts.quarantined,
     )
     yield GaugeMetricFamily("dokuei_quarantine_bytes", "Bytes of files in the quarantine.", counts.quarantined_bytes)
+    yield GaugeMetricFamily(
+        "dokuei_held_objects", "Result objects that failed their checks, see `dokuei held`.", counts.held
+    )
     yield GaugeMetricFamily("dokuei_failed_jobs", "Jobs that ended in failure.", counts.failed_jobs)
     yield GaugeMetricFamily("dokuei_audit_pending", "Audit messages that wait for the collector.", counts.audit_pending)
 

@@ -22,6 +22,9 @@ from service.ports.analyst import (
     Analyst,
     EncodeRequest,
     InstalledPackage,
+    ObjectSet,
+    PriorObject,
+    RejectRequest,
     ResultObject,
 )
 from service.ports.audit import AuditCollector, AuditLedger
@@ -38,6 +41,7 @@ from service.ports.engine import Engine, Task, TaskHandler
 from service.ports.ledger import DeliveryLedger, JobLedger, KnownInstance, Ledger, LedgerTransaction, StudyLedger
 from service.ports.outbox import CircuitLedger, CommitmentLedger, OrderLedger
 from service.ports.store import ArrivedFile, InstanceStore
+from service.settings.results import ResultKind
 
 __all__ = [
     "AnalysisRequest",
@@ -70,11 +74,14 @@ __all__ = [
     "Notification",
     "Notifier",
     "ObjectReference",
+    "ObjectSet",
     "Observer",
     "OrderLedger",
     "Package",
     "Pipeline",
+    "PriorObject",
     "Receiver",
+    "RejectRequest",
     "ResultContext",
     "ResultEncoder",
     "ResultKind",
@@ -217,27 +224,13 @@ class Pipeline(Protocol):
 # --- results --------------------------------------------------------------------------------------------------------
 
 
-class ResultKind(StrEnum):
-    """The kinds of result object, as they are named in config.yaml and in metric labels."""
-
-    SR = "sr"
-    HEATMAP = "heatmap"
-    MAMMOGRAPHY_CAD = "mammography_cad"
-    CHEST_CAD = "chest_cad"
-    TEXT = "text"
-    PDF = "pdf"
-    PRESENTATION_STATE = "presentation_state"
-    SEGMENTATION = "segmentation"
-    PARAMETRIC_MAP = "parametric_map"
-    KEY_OBJECTS = "key_objects"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultContext:
     """What an encoder needs beside the result.
 
     `sources` are the input instances (headers are read from their files when needed); `revision` is 1 for a study's
-    first result; `predecessor_sop_instance_uids` are the SR instances that this revision supersedes.
+    first result; `predecessors` are the objects of the kind that is written which this one supersedes and which the
+    destinations of this profile have, and `predecessor_sop_instance_uids` are their UIDs.
     `may_raise` says whether the site lets this package's score raise a priority; where it does not, a priority that is
     urgent comes from a routing rule, and no result may claim it. `profile` is how the destination wants it written.
     """
@@ -248,6 +241,7 @@ class ResultContext:
     predecessor_sop_instance_uids: tuple[str, ...] = ()
     may_raise: bool = True
     profile: EncodingProfile = DEFAULT_PROFILE
+    predecessors: tuple[PriorObject, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -281,10 +275,11 @@ class Destination(Protocol):
         """Name in config.yaml."""
 
     def send(self, objects: Sequence[EncodedObject]) -> Mapping[str, int | None]:
-        """C-STORE the objects over one association.
+        """C-STORE the objects over one association; of each slot at most one, the first that is accepted.
 
         Returns the DIMSE status by SOP Instance UID: 0x0122 where the SOP class was not accepted in negotiation, None
-        where no answer came because the association broke.
+        where no answer came because the association broke. An object that is not in the answer was not offered,
+        because another one of its slot was.
 
         Raises
         ------

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from service.domain.instance import Instance
+from service.domain.profile import EncodingProfile
 from service.domain.result import Outcome, PackageIdentity, Priority, Reason, Triage
 
 
@@ -51,12 +52,41 @@ class AnalysisSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultObject:
-    """A result object as the ledger keeps it."""
+    """A result object as the ledger keeps it.
+
+    `profile` is the key of the profile that it was written for (domain.profile.profile_key). `problems` are the reasons
+    for which it must not leave, without anything that could identify a patient; the UIDs are "" when it was not even
+    written.
+    """
 
     kind: str
     sop_class_uid: str
     sop_instance_uid: str
     path: Path
+    slot: str = ""
+    rank: int = 0
+    profile: str = ""
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriorObject:
+    """An object of an earlier result of the study; `series_instance_uid` is "" until its file has been read."""
+
+    kind: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    path: Path | None = None
+    series_instance_uid: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectSet:
+    """What the destinations with one profile are to be sent, and what they have of earlier results."""
+
+    profile: EncodingProfile
+    kinds: tuple[str, ...]
+    predecessors: tuple[PriorObject, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +95,17 @@ class EncodeRequest:
 
     analysis: AnalysisRequest
     revision: int
-    predecessor_sop_instance_uids: tuple[str, ...]
-    kinds: tuple[str, ...]
+    sets: tuple[ObjectSet, ...]
     may_raise: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RejectRequest:
+    """A note that rejects what earlier results put into a destination; its UID is given, so that it stays the same."""
+
+    analysis: AnalysisRequest
+    sop_instance_uid: str
+    rejected: tuple[PriorObject, ...]
 
 
 class Analyst(Protocol):
@@ -88,4 +126,7 @@ class Analyst(Protocol):
         """Keep a not-analysed result with these reasons in the job's folder, without running anything."""
 
     def encode(self, request: EncodeRequest) -> tuple[ResultObject, ...]:
-        """Write the result objects of these kinds into the job's folder."""
+        """Write the result objects of these sets into the job's folder; those with problems must not leave."""
+
+    def reject(self, request: RejectRequest) -> ResultObject:
+        """Write the rejection note into the job's folder."""

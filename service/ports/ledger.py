@@ -10,6 +10,8 @@ from typing import Protocol, TypeVar
 from service.domain.entry import (
     DeliveryRecord,
     DeliveryState,
+    EarlierDelivery,
+    HeldObject,
     JobRecord,
     JobState,
     NewJob,
@@ -30,6 +32,18 @@ from service.ports.engine import Task
 from service.ports.outbox import CircuitLedger, CommitmentLedger, OrderLedger
 
 Outcome = TypeVar("Outcome")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a destination is sent of a result: the kinds among the objects of its profile."""
+
+    profile: str
+    kinds: frozenset[str]
+
+    def includes(self, item: ResultObject) -> bool:
+        """Say whether an object is for it."""
+        return item.profile == self.profile and item.kind in self.kinds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,9 +124,26 @@ class JobLedger(Protocol):
         """Keep the outcome and the raised priority, and name the encoding task."""
 
     def encoded(
-        self, job_id: int, objects: Sequence[ResultObject], *, destinations: Mapping[str, Collection[str]], at: float
+        self, job_id: int, objects: Sequence[ResultObject], *, destinations: Mapping[str, Wanted], at: float
     ) -> None:
-        """Keep the result objects and make one pending delivery for each destination that wants their kind."""
+        """Keep the result objects and make one pending delivery for each destination that wants them."""
+
+    def hold(
+        self, job_id: int, objects: Sequence[ResultObject], *, destinations: Mapping[str, Wanted], at: float
+    ) -> None:
+        """Note which objects must not leave."""
+
+    def unhold(self, job_id: int) -> None:
+        """Forget what was noted of a job, and of the earlier ones that it replaces: it is encoded anew."""
+
+    def forget_held(self) -> int:
+        """Forget all that was noted: a person has seen it; return the number."""
+
+    def held(self, *, limit: int) -> tuple[HeldObject, ...]:
+        """Return what must not leave, the latest first."""
+
+    def earlier(self, job_id: int) -> tuple[EarlierDelivery, ...]:
+        """Return the deliveries of all earlier jobs of the same study and pipeline, the latest job first."""
 
     def end(self, job_id: int, state: JobState, *, at: float) -> None:
         """Note the job's final state."""
@@ -126,6 +157,18 @@ class DeliveryLedger(Protocol):
 
     def get(self, delivery_id: int) -> DeliveryRecord:
         """Return a delivery."""
+
+    def of(self, job_id: int, destination: str) -> tuple[DeliveryRecord, ...]:
+        """Return all deliveries of a job to a destination, whatever their state."""
+
+    def add_note(self, job_id: int, destination: str, note: ResultObject, *, at: float) -> None:
+        """Keep a rejection note that is yet to be written, and its waiting delivery."""
+
+    def change(self, delivery_ids: Collection[int], state: DeliveryState, *, at: float) -> int:
+        """Move deliveries to a state without an attempt; return their number."""
+
+    def retire(self, job_id: int, destination: str, *, at: float) -> int:
+        """Note that the destination was told that this job replaces what it has of earlier ones; return the number."""
 
     def settle(
         self, delivery_id: int, state: DeliveryState, *, status: int | None, error: str, permanent: bool, at: float

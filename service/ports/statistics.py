@@ -31,6 +31,10 @@ class QueueCounts:
     """0 closed, 1 half-open, 2 open."""
     oldest_delivery_at: Mapping[str, float] = field(default_factory=dict)
     """When the oldest object was made that a destination has yet to take or to commit itself to."""
+    deliveries_declined: Mapping[str, int] = field(default_factory=dict)
+    """Objects of a kind that a destination does not take, and that it has the result without."""
+    held: int = 0
+    """Result objects that failed the checks before sending, or could not be written."""
 
 
 class QueueStatistics(Protocol):

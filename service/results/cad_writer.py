@@ -4,15 +4,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydicom.uid import ComprehensiveSRStorage
-
 from service.domain.result import Outcome, PipelineResult
 from service.ports import EncodedObject, ResultContext, ResultKind
 from service.results.equipment import stamp
 from service.results.identifiers import result_uid, sr_series_instance_uid
 from service.results.part10 import write_object
+from service.results.predecessors import predecessor_references
 from service.results.sources import Sources
-from service.results.sr_document import Identity, Reference, document
+from service.results.sr_document import Identity, document
 from service.results.sr_tree import Item
 from service.results.statements import series_description
 from service.results.verbatim import patient_and_study
@@ -42,7 +41,7 @@ def write_cad(root: Item, cad: CadKind, result: PipelineResult, context: ResultC
         identity,
         study_instance_uid=sources.first.study_instance_uid,
         evidence=sources.instances,
-        predecessors=_predecessors(context),
+        predecessors=predecessor_references(context),
     )
     header = sources.header(sources.first.sop_instance_uid)
     stamp(dataset, result, description=_description(result, context), source=header)
@@ -53,15 +52,3 @@ def _description(result: PipelineResult, context: ResultContext) -> str:
     """Return Series Description; it says NOT ANALYSED, because the templates leave no room for more than a code."""
     kind = "CAD SR, NOT ANALYSED," if result.outcome is Outcome.NOT_ANALYSED else "CAD SR"
     return series_description(result, kind, context=context)
-
-
-def _predecessors(context: ResultContext) -> list[Reference]:
-    """Return the reports that this one replaces (PS3.3 C.17.2)."""
-    return [
-        Reference(
-            sop_class_uid=ComprehensiveSRStorage,
-            sop_instance_uid=uid,
-            series_instance_uid=sr_series_instance_uid(uid),
-        )
-        for uid in context.predecessor_sop_instance_uids
-    ]

@@ -10,7 +10,7 @@ from pydicom.errors import InvalidDicomError
 from service.results.bad_values import BAD_VALUE_ERRORS
 from service.results.lint import UNKNOWN_TO_DCIODVFY, Rule, rules_of
 from service.results.lint_object import OBJECT_RULES
-from service.results.validators import FOR_EVERY_OBJECT, FOR_REPORTS, Validator, installed
+from service.results.validators import FOR_EVERY_OBJECT, FOR_REPORTS, Validator, complaints, installed
 
 
 def check_object(path: Path, *, validators: tuple[Validator, ...] | None = None) -> tuple[str, ...]:
@@ -28,7 +28,7 @@ def check_object(path: Path, *, validators: tuple[Validator, ...] | None = None)
     if validators is None:
         validators = _validators(dataset)
     own = tuple(problem for rule in OBJECT_RULES + rules_of(dataset) for problem in _applied(rule, dataset))
-    return own + tuple(problem for validator in validators for problem in validator(path))
+    return own + complaints(path, validators)
 
 
 def _validators(dataset: Dataset) -> tuple[Validator, ...]:

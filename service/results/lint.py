@@ -27,6 +27,7 @@ from service.results.lint_key_objects import KEY_OBJECT_RULES
 from service.results.lint_parametric_map import PARAMETRIC_MAP_RULES
 from service.results.lint_pdf import PDF_RULES
 from service.results.lint_presentation import PRESENTATION_RULES
+from service.results.lint_rejection import REJECTION_RULES, is_rejection_note
 from service.results.lint_report import REPORT_RULES
 from service.results.lint_segmentation import SEGMENTATION_RULES
 from service.results.lint_text import TEXT_RULES
@@ -59,6 +60,8 @@ UNKNOWN_TO_DCIODVFY = frozenset({str(LABEL_MAP_SEGMENTATION_STORAGE)})
 
 def rules_of(dataset: Dataset) -> tuple[Rule, ...]:
     """Return the rules of the object's SOP class; for a class that we do not make, the one that holds it back."""
+    if is_rejection_note(dataset):
+        return REJECTION_RULES
     return RULES.get(str(dataset.get("SOPClassUID", "")), (is_of_a_class_that_we_make,))
 
 

@@ -5,11 +5,11 @@ import re
 from collections.abc import Callable, Iterator
 
 from pydicom.dataset import Dataset
-from pydicom.tag import Tag
+from pydicom.tag import BaseTag, Tag
 
 from service.codes import PRIVATE_SCHEME, table
 from service.domain.provenance import DEMONSTRATION_MODEL_NAME, MANUFACTURER, MODEL_NAME
-from service.results.verbatim import REQUIRED, stored_bytes
+from service.results.verbatim import OPTIONAL, REQUEST, REQUIRED, stored_bytes
 
 MAX_CODE_VALUE, MAX_MEANING, MAX_DESCRIPTION = 16, 64, 64
 UID_FORM = re.compile(r"^(0|[1-9]\d*)(\.(0|[1-9]\d*))+$")
@@ -19,6 +19,7 @@ OWN_WORDS = frozenset(
     b"RESEARCH PNEUMOCONIOSIS DIFFUSE LUNG MAMMOGRAPHY".split()
 )
 """Words of our own descriptions: a patient may be called so."""
+OF_THE_SOURCE = frozenset(map(Tag, (*OPTIONAL, *REQUEST)))
 IDENTITY_UIDS = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")
 
 
@@ -115,15 +116,15 @@ def private_codes_are_known(dataset: Dataset) -> list[str]:
 
 
 def code_items(dataset: Dataset) -> Iterator[Dataset]:
-    """Yield every code sequence item, however deep."""
-    for item in items_below(dataset):
+    """Yield every code sequence item of ours, however deep; those of the source are copied as they are."""
+    for item in items_below(dataset, without=OF_THE_SOURCE):
         if "CodeMeaning" in item:
             yield item
 
 
-def items_below(dataset: Dataset) -> Iterator[Dataset]:
-    """Yield every sequence item, however deep, without decoding any text."""
-    for tag in list(dataset.keys()):
+def items_below(dataset: Dataset, *, without: frozenset[BaseTag] = frozenset()) -> Iterator[Dataset]:
+    """Yield every sequence item, however deep, without decoding any text; those sequences of the root left out."""
+    for tag in set(dataset.keys()) - without:
         element = dataset.get_item(tag)
         if element.VR == "SQ":
             for item in dataset[tag].value:

@@ -18,6 +18,7 @@ from service.results.identifiers import (
     sr_series_instance_uid,
     sr_sop_instance_uid,
 )
+from service.results.predecessors import predecessor_references
 from service.results.sources import Sources, text
 from service.results.sr_document import Identity, Reference, device_observer, document, language
 from service.results.sr_group import SECONDARY_CAPTURE, GroupContext, image_size, measurement_group
@@ -58,7 +59,7 @@ def report_document(result: PipelineResult, context: ResultContext, sources: Sou
         _identity(result, context),
         study_instance_uid=sources.first.study_instance_uid,
         evidence=_evidence(result, context, sources),
-        predecessors=[_predecessor(uid) for uid in context.predecessor_sop_instance_uids],
+        predecessors=predecessor_references(context),
     )
     header = sources.header(sources.first.sop_instance_uid)
     stamp(dataset, result, description=series_description(result, "SR", context=context), source=header)
@@ -151,12 +152,3 @@ def _evidence(result: PipelineResult, context: ResultContext, sources: Sources) 
         for heatmap in result.heatmaps
     ]
     return [*sources.instances, *pictures]
-
-
-def _predecessor(sop_instance_uid: str) -> Reference:
-    """Return the report that this one replaces (PS3.3 C.17.2)."""
-    return Reference(
-        sop_class_uid=ComprehensiveSRStorage,
-        sop_instance_uid=sop_instance_uid,
-        series_instance_uid=sr_series_instance_uid(sop_instance_uid),
-    )

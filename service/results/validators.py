@@ -5,11 +5,17 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
-from service.results.verbatim import INHERITED_BY_PICTURES, OPTIONAL, REQUIRED
+import pydicom
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.tag import Tag
+
+from service.results.inherited_items import CONTROL
+from service.results.verbatim import INHERITED_BY_PICTURES, OPTIONAL, REQUIRED, stored_bytes
 
 TIMEOUT_SECONDS = 60
 HOROS_OPTIONS = (
@@ -35,6 +41,8 @@ IGNORABLE = (
 INHERITED = frozenset((*REQUIRED, *OPTIONAL, *INHERITED_BY_PICTURES))
 """Attributes copied byte for byte: an invalid age is the source's, and must not cost the patient the result."""
 REFERENCE_UIDS = frozenset({"ReferencedSOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "UID"})
+ELEMENT = re.compile(r"(\w+) \([0-9a-f]{4},[0-9a-f]{4}\)")
+"""An element in DCMTK's words, as in "W: TimezoneOffsetFromUTC (0008,0201) VM != 1"."""
 LOCATION = re.compile(r"<(/[^>]*)>")
 
 Validator = Callable[[Path], tuple[str, ...]]
@@ -49,12 +57,13 @@ def dciodvfy(path: Path) -> tuple[str, ...]:
 
 
 def _is_inherited(error: str) -> bool:
-    """Say whether an error is about a value that came with the source: a copied attribute, or a UID referred to."""
+    """Say whether an error is about what came with the source: a copied attribute, or a UID referred to.
+
+    What is missing inside a copied item is the source's too, a copied attribute that is missing is our doing.
+    """
     location = LOCATION.search(error)
-    if location is None or "Missing" in error:
-        return False
-    keywords = re.findall(r"/(\w+)\(", location.group(1))
-    if not keywords:
+    keywords = re.findall(r"/(\w+)\(", location.group(1)) if location else []
+    if not keywords or ("Missing" in error and len(keywords) == 1):
         return False
     is_bad_uid = "Value invalid for this VR" in error or "Illegal root for UID" in error
     return keywords[0] in INHERITED or (keywords[-1] in REFERENCE_UIDS and is_bad_uid)
@@ -76,8 +85,42 @@ def dsr2html(path: Path) -> tuple[str, ...]:
     return _complaints("dsr2html", output) + missing
 
 
+@contextmanager
+def _plain(path: Path) -> Iterator[Path]:
+    """Return the file, or a copy of it in which no inherited value breaks the lines of a report.
+
+    Validators print values as they are: a line feed in a name could write, or hide, a line of their own.
+    """
+    dataset = pydicom.dcmread(path, stop_before_pixels=True)
+    inherited = [dataset.get_item(tag) for tag in map(Tag, sorted(INHERITED)) if tag in dataset]
+    broken = [place for place in map(_place, inherited) if place and CONTROL.search(place[1])]
+    if not broken:
+        yield path
+        return
+    content = bytearray(path.read_bytes())
+    for start, value in broken:
+        content[start : start + len(value)] = CONTROL.sub(b"?", value)
+    with tempfile.TemporaryDirectory(prefix="dokuei-gate-") as folder:
+        checked = Path(folder) / "object.dcm"
+        checked.write_bytes(content)
+        yield checked
+
+
+def _place(element: DataElement | RawDataElement) -> tuple[int, bytes] | None:
+    """Return where in the file an element's text begins, and the text; None for a sequence."""
+    start = element.value_tell if isinstance(element, RawDataElement) else element.file_tell
+    value = None if str(element.VR) == "SQ" else stored_bytes(element)
+    return None if value is None or start is None else (start, value.rstrip(b"\0"))
+
+
 FOR_EVERY_OBJECT: Mapping[str, Validator] = MappingProxyType({"dciodvfy": dciodvfy})
 FOR_REPORTS: Mapping[str, Validator] = MappingProxyType({"dsrdump": dsrdump, "dsr2html": dsr2html})
+
+
+def complaints(path: Path, validators: Iterable[Validator]) -> tuple[str, ...]:
+    """Return what the validators say of a file."""
+    with _plain(path) as checked:
+        return tuple(problem for validator in validators for problem in validator(checked))
 
 
 def installed(table: Mapping[str, Validator]) -> tuple[Validator, ...]:
@@ -100,4 +143,10 @@ def _run(*command: str) -> str:
 
 def _complaints(name: str, output: str) -> tuple[str, ...]:
     lines = [line for line in output.splitlines() if line.startswith(("E:", "W:", "F:", "Error"))]
-    return tuple(f"{name}: {line}" for line in lines if not any(word in line for word in IGNORABLE))
+    return tuple(f"{name}: {line}" for line in lines if not _is_ignorable(line))
+
+
+def _is_ignorable(line: str) -> bool:
+    element = ELEMENT.search(line)
+    is_inherited = element is not None and element.group(1) in INHERITED and "absent" not in line
+    return is_inherited or any(word in line for word in IGNORABLE)

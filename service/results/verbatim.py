@@ -5,14 +5,15 @@ Vendor characters (gaiji), wrong character set labels and undecodable names all 
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
 
 from service.results.bad_values import BAD_VALUE_ERRORS
+from service.results.inherited_items import is_sound
 
 REQUIRED = (
     "PatientName",
@@ -80,6 +81,27 @@ def empty(keywords: Iterable[str]) -> Elements:
     return {_tag(keyword): _raw(_tag(keyword), vr=dictionary_VR(_tag(keyword)), value=b"") for keyword in keywords}
 
 
+def left_out(header: Dataset, keywords: Iterable[str] = (*OPTIONAL, *REQUEST)) -> tuple[str, ...]:
+    """Return the sequences of the header of which an item, however deep, is not copied because it is not valid."""
+    return tuple(dict.fromkeys(path for keyword in keywords for path in _unsound(header, _tag(keyword), before="")))
+
+
+def _unsound(dataset: Dataset, tag: BaseTag, *, before: str) -> Iterator[str]:
+    if _vr(tag) != "SQ" or tag not in dataset:
+        return
+    path = f"{before}{keyword_for_tag(tag)}"
+    try:
+        items = list(dataset[tag].value)
+    except BAD_VALUE_ERRORS:
+        yield path
+        return
+    for item in items:
+        if is_sound(item, keyword_for_tag(tag)):
+            yield from (found for below in list(item.keys()) for found in _unsound(item, below, before=f"{path}."))
+        else:
+            yield path
+
+
 def has_value(elements: Elements, keyword: str) -> bool:
     """Say whether the attribute was copied with a value other than blanks."""
     element = elements.get(_tag(keyword))
@@ -128,10 +150,11 @@ def _joined(element: DataElement) -> bytes:
 
 
 def _sequence_bytes(header: Dataset, tag: BaseTag) -> bytes | None:
-    """Encode a sequence with its text values as they are; None when it cannot be parsed."""
+    """Encode a sequence with its text values as they are; None when it cannot be parsed or holds nothing to copy."""
+    keyword = keyword_for_tag(tag)
     try:
-        items = list(header[tag].value)
-        return b"".join(_item_bytes(item) for item in items)
+        items = [item for item in header[tag].value if is_sound(item, keyword)]
+        return b"".join(_item_bytes(item) for item in items) or None
     except BAD_VALUE_ERRORS:
         return None
 

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from service.settings.base import AeTitle, Name, Port, Seconds, Section, Timeout
+from service.settings.results import DEFAULT_OBJECTS, STATEMENTS, ChosenKind, ResultKind, ResultSettings, Supersession
 from service.settings.security import (
     AuditSettings,
     CertificateName,
@@ -183,21 +184,12 @@ class DestinationSettings(Section):
     token_file: Path | None = None
     """A file with the bearer token for `url`."""
     tls: TlsClientSettings | None = None
-    objects: tuple[
-        Literal[
-            "sr",
-            "heatmap",
-            "mammography_cad",
-            "chest_cad",
-            "presentation_state",
-            "segmentation",
-            "parametric_map",
-            "key_objects",
-            "text",
-            "pdf",
-        ],
-        ...,
-    ] = Field(default=("sr", "heatmap"), min_length=1)
+    objects: tuple[ChosenKind, ...] = Field(default=DEFAULT_OBJECTS, min_length=1)
+    """What it is sent; kinds that a study gives no reason for are not made."""
+    results: ResultSettings = ResultSettings()
+    """How that is written."""
+    supersede: Supersession = Supersession.REFERENCE
+    """What it is told of older results of the same study."""
     retry_first_seconds: Seconds = 5
     retry_max_seconds: Seconds = 300
     timeout_seconds: Timeout = 30
@@ -208,6 +200,14 @@ class DestinationSettings(Section):
     commitment_report_seconds: Timeout = 600
     """Without a report for this long, the destination is asked again."""
 
+    @field_validator("objects")
+    @classmethod
+    def _each_once(cls, value: tuple[ResultKind, ...]) -> tuple[ResultKind, ...]:
+        doubled = [kind.value for kind in dict.fromkeys(value) if value.count(kind) > 1]
+        if doubled:
+            raise ValueError(f"{doubled[0]!r} is named twice; name each kind once")
+        return value
+
     @model_validator(mode="after")
     def _one_form(self) -> Self:
         given = [key for key in ("ae_title", "host", "port") if getattr(self, key)]
@@ -217,10 +217,10 @@ class DestinationSettings(Section):
             raise ValueError("a destination needs 'ae_title', 'host' and 'port' (C-STORE), or 'url' (STOW-RS)")
         if self.token_file is not None and not self.url:
             raise ValueError("'token_file' belongs to 'url'; C-STORE has no tokens")
-        if not {"sr", "heatmap"} & set(self.objects):
+        if not STATEMENTS & set(self.objects):
             raise ValueError(
-                f"'objects' names {', '.join(self.objects)} alone, which not every result has; add 'sr' or 'heatmap', "
-                "so that the destination hears of every study"
+                f"'objects' names {', '.join(self.objects)} alone, which not every result has; add 'sr', 'heatmap', "
+                "'text' or 'pdf', so that the destination hears of every study"
             )
         if self.commitment == "request" and self.url:
             raise ValueError("'commitment: request' needs C-STORE; there is no storage commitment over DICOMweb")

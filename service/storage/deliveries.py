@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from service.domain.entry import (
+    AT_THE_DESTINATION,
     CommitmentState,
     DeliveryRecord,
     DeliveryState,
@@ -18,9 +19,12 @@ from service.domain.entry import (
     Waiting,
 )
 from service.domain.result import Priority
+from service.ports.analyst import ResultObject
 from service.storage import schema
+from service.storage.jobs import add_object, new_delivery
 from service.storage.studies import inserted_id
 
+REJECTION_NOTE = "rejection_note"
 OPEN = (DeliveryState.PENDING, DeliveryState.STORED)
 """States in which something is yet to come of a delivery."""
 URGENT_FIRST = sa.case((schema.job.c.priority == Priority.URGENT.value, 0), else_=1)
@@ -44,6 +48,33 @@ class SqlDeliveries:
     def get(self, delivery_id: int) -> DeliveryRecord:
         """Return a delivery."""
         return self._select(schema.delivery.c.id == delivery_id)[0]
+
+    def of(self, job_id: int, destination: str) -> tuple[DeliveryRecord, ...]:
+        """Return all deliveries of a job to a destination."""
+        return self._select(*_of(job_id, destination))
+
+    def add_note(self, job_id: int, destination: str, note: ResultObject, *, at: float) -> None:
+        """Keep a rejection note that is yet to be written, and its waiting delivery."""
+        object_id = add_object(self._connection, job_id, note, root=self._root, at=at)
+        waiting = {**new_delivery(job_id, object_id, destination, at=at), "state": DeliveryState.WAITING}
+        self._connection.execute(sa.insert(schema.delivery).values(waiting))
+
+    def change(self, delivery_ids: Collection[int], state: DeliveryState, *, at: float) -> int:
+        """Move deliveries to a state without an attempt."""
+        ended_at = None if state in {*OPEN, DeliveryState.WAITING} else at
+        return self._update([schema.delivery.c.id.in_(list(delivery_ids))], state=state, ended_at=ended_at, parked=0)
+
+    def retire(self, job_id: int, destination: str, *, at: float) -> int:
+        """Note that the destination was told that this job replaces what it has of earlier ones."""
+        job, item = schema.job.c, schema.result_object.c
+        own = sa.select(job.study_id, job.pipeline).where(job.id == job_id).subquery()
+        same = (job.study_id == own.c.study_id, job.pipeline == own.c.pipeline)
+        jobs = sa.select(job.id).where(*same, job.id < job_id)
+        notes = sa.select(item.id).where(item.kind == REJECTION_NOTE)
+        delivery = schema.delivery.c
+        conditions = [delivery.job_id.in_(jobs), delivery.destination == destination, delivery.object_id.not_in(notes)]
+        there = delivery.state.in_(list(AT_THE_DESTINATION))
+        return self._update([*conditions, there], state=DeliveryState.RETIRED, ended_at=at)
 
     def settle(
         self, delivery_id: int, state: DeliveryState, *, status: int | None, error: str, permanent: bool, at: float
@@ -120,8 +151,9 @@ class SqlDeliveries:
         return int(self._connection.execute(query).scalar_one())
 
     def reopen(self, destination: str | None = None) -> int:
-        """Make refused deliveries pending again."""
-        conditions = [_is(DeliveryState.REFUSED)]
+        """Make refused and declined deliveries pending again, but of results that were rejected meanwhile."""
+        refused = schema.delivery.c.state.in_([DeliveryState.REFUSED, DeliveryState.DECLINED])
+        conditions: list[sa.ColumnElement[bool]] = [refused, ~_is_replaced()]
         if destination is not None:
             conditions.append(schema.delivery.c.destination == destination)
         values = {"state": DeliveryState.PENDING, "permanent_refusals": 0, "next_attempt_at": 0.0, "ended_at": None}
@@ -218,7 +250,7 @@ DELIVERY_COLUMNS = (
     "attempt",
     "task_id",
 )
-OBJECT_COLUMNS = ("kind", "sop_class_uid", "sop_instance_uid", "path")
+OBJECT_COLUMNS = ("kind", "sop_class_uid", "sop_instance_uid", "path", "slot", "rank")
 
 
 def _is(state: DeliveryState) -> sa.ColumnElement[bool]:
@@ -227,6 +259,14 @@ def _is(state: DeliveryState) -> sa.ColumnElement[bool]:
 
 def _of(job_id: int, destination: str) -> list[sa.ColumnElement[bool]]:
     return [schema.delivery.c.job_id == job_id, schema.delivery.c.destination == destination]
+
+
+def _is_replaced() -> sa.ColumnElement[bool]:
+    """Say whether the destination was told that another result replaces a delivery's own."""
+    other, delivery = schema.delivery.alias(), schema.delivery.c
+    same = (other.c.job_id == delivery.job_id, other.c.destination == delivery.destination)
+    retired = sa.select(other.c.id).where(*same, other.c.state == DeliveryState.RETIRED)
+    return retired.correlate(schema.delivery).exists()
 
 
 def _parked(destination: str) -> list[sa.ColumnElement[bool]]:

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from service.domain.errors import StorageError
 from service.storage import schema
+from service.storage.deliveries import REJECTION_NOTE
 from service.storage.dialect import SQLITE
 from service.storage.folder import DataFolder
 from service.storage.instance_store import FileStore
@@ -82,7 +83,8 @@ def _compare(connection: sa.Connection, folder: DataFolder) -> StorageAudit:
     for parent in _owned(folder):
         if parent not in audited:
             _compare_folder(folder, parent, set(), audit=audit)
-    for parent, named in _named(connection, schema.result_object):
+    written = schema.result_object.c.kind != REJECTION_NOTE  # a note is written when its turn comes
+    for parent, named in _named(connection, schema.result_object, written):
         audit.missing += _paths(parent, named - _files(folder.root / parent))
     return audit
 
@@ -94,12 +96,14 @@ def _compare_folder(folder: DataFolder, parent: str, named: set[str], *, audit: 
     audit.missing += _paths(parent, named - files)
 
 
-def _named(connection: sa.Connection, table: sa.Table) -> Iterator[tuple[str, set[str]]]:
+def _named(
+    connection: sa.Connection, table: sa.Table, *conditions: sa.ColumnElement[bool]
+) -> Iterator[tuple[str, set[str]]]:
     """Yield each folder that a table's rows name, and the names in it."""
     path: sa.ColumnElement[str] = table.c.path
     order = path if connection.dialect.name == SQLITE else sa.collate(path, "C")
     rows = connection.execution_options(yield_per=ROWS_AT_ONCE).execute(
-        sa.select(path).where(path != "").order_by(order)
+        sa.select(path).where(path != "", *conditions).order_by(order)
     )
     paths = (PurePosixPath(row[0]) for row in rows)
     for parent, group in groupby(paths, key=lambda path: str(path.parent)):

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Jobs and their result objects in the ledger."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from service.domain.entry import DeliveryState, JobRecord, JobState, NewJob
+from service.domain.entry import DeliveryState, EarlierDelivery, HeldObject, JobRecord, JobState, NewJob
 from service.domain.instance import Instance
 from service.domain.result import PackageIdentity, PackageStatus, Priority, Reason
 from service.ports.analyst import AnalysisSummary, ResultObject
+from service.ports.ledger import Wanted
 from service.storage import schema
 from service.storage.studies import inserted_id, load_instances
 
@@ -19,6 +20,8 @@ UNPRODUCED = (JobState.QUEUED, JobState.ANALYSED)
 """States in which a job has made nothing that anybody could have seen."""
 
 
+EARLIER_COLUMNS = ("kind", "sop_class_uid", "sop_instance_uid", "path", "slot", "rank")
+HELD_COLUMNS = tuple(field.name for field in fields(HeldObject))
 REPEATED = (
     "study_id",
     "revision_id",
@@ -98,7 +101,6 @@ class SqlJobs:
             "state": JobState.QUEUED,
             "flags": [asdict(reason) for reason in flags],
             "refusals": [],
-            "predecessors": self._predecessors(earlier),
             "created_at": at,
         }
         row_id = inserted_id(self._connection, sa.insert(schema.job).values(again))
@@ -125,16 +127,67 @@ class SqlJobs:
         )
 
     def encoded(
-        self, job_id: int, objects: Sequence[ResultObject], *, destinations: Mapping[str, Collection[str]], at: float
+        self, job_id: int, objects: Sequence[ResultObject], *, destinations: Mapping[str, Wanted], at: float
     ) -> None:
-        """Keep the objects, and one pending delivery per destination that wants their kind."""
+        """Keep the objects, and one pending delivery per destination that wants them."""
         self._update(job_id, state=JobState.ENCODED, encoded_at=at, task_id="")
         for item in objects:
-            object_id = self._add_object(job_id, item, at=at)
-            wanting = [name for name, kinds in destinations.items() if item.kind in kinds]
-            rows = [_delivery(job_id, object_id, name, at=at) for name in wanting]
+            object_id = add_object(self._connection, job_id, item, root=self._root, at=at)
+            wanting = [name for name, wanted in destinations.items() if wanted.includes(item)]
+            rows = [new_delivery(job_id, object_id, name, at=at) for name in wanting]
             if rows:
                 self._connection.execute(sa.insert(schema.delivery), rows)
+
+    def hold(
+        self, job_id: int, objects: Sequence[ResultObject], *, destinations: Mapping[str, Wanted], at: float
+    ) -> None:
+        """Note what must not leave."""
+        rows = [
+            {
+                **object_values(job_id, item, root=self._root),
+                "destinations": [name for name, wanted in destinations.items() if wanted.includes(item)],
+                "problems": list(item.problems),
+                "held_at": at,
+            }
+            for item in objects
+        ]
+        if rows:
+            self._connection.execute(sa.insert(schema.held_object), rows)
+
+    def unhold(self, job_id: int) -> None:
+        """Forget what was noted of a job and of those that it replaces."""
+        job = schema.job.c
+        own = sa.select(job.study_id, job.pipeline).where(job.id == job_id).subquery()
+        same = (job.study_id == own.c.study_id, job.pipeline == own.c.pipeline)
+        replaced = sa.select(job.id).where(*same, job.id <= job_id)
+        self._connection.execute(sa.delete(schema.held_object).where(schema.held_object.c.job_id.in_(replaced)))
+
+    def forget_held(self) -> int:
+        """Forget all that was noted."""
+        return self._connection.execute(sa.delete(schema.held_object)).rowcount
+
+    def held(self, *, limit: int) -> tuple[HeldObject, ...]:
+        """Return what must not leave, the latest first."""
+        held, job, study = schema.held_object, schema.job, schema.study
+        query = sa.select(held, study.c.study_instance_uid, job.c.pipeline, job.c.outcome)
+        query = query.join(job, held.c.job_id == job.c.id).join(study, job.c.study_id == study.c.id)
+        rows = self._connection.execute(query.order_by(held.c.id.desc()).limit(limit)).mappings()
+        return tuple(_held(row, root=self._root) for row in rows)
+
+    def earlier(self, job_id: int) -> tuple[EarlierDelivery, ...]:
+        """Return the deliveries of all earlier jobs of the same study and pipeline, the latest job first."""
+        job, delivery, item = schema.job.c, schema.delivery.c, schema.result_object
+        own = sa.select(job.study_id, job.pipeline).where(job.id == job_id).subquery()
+        columns = [delivery.job_id, delivery.destination, delivery.state, *(item.c[name] for name in EARLIER_COLUMNS)]
+        query = (
+            sa.select(*columns)
+            .join(item, delivery.object_id == item.c.id)
+            .join(schema.job, job.id == delivery.job_id)
+            .join(own, sa.and_(own.c.study_id == job.study_id, own.c.pipeline == job.pipeline))
+            .where(job.id < job_id)
+            .order_by(job.id.desc(), delivery.id)
+        )
+        return tuple(_earlier(row, root=self._root) for row in self._connection.execute(query).mappings())
 
     def end(self, job_id: int, state: JobState, *, at: float) -> None:
         """Note the job's final state."""
@@ -167,7 +220,6 @@ class SqlJobs:
             "inputs": list(job.input_sop_instance_uids),
             "flags": [asdict(reason) for reason in job.flags],
             "refusals": [asdict(reason) for reason in job.refusals],
-            "predecessors": self._predecessors(earlier),
             "received_at": self._received_at(job),
             "created_at": at,
         }
@@ -179,34 +231,39 @@ class SqlJobs:
         )
         return float(self._connection.execute(query).scalar_one_or_none() or 0.0)
 
-    def _predecessors(self, earlier: Sequence[sa.ColumnElement[bool]]) -> list[str]:
-        newest = (
-            sa.select(sa.func.max(schema.job.c.id))
-            .join(schema.result_object, schema.result_object.c.job_id == schema.job.c.id)
-            .where(*earlier)
-            .scalar_subquery()
-        )
-        query = sa.select(schema.result_object.c.sop_instance_uid).where(
-            schema.result_object.c.job_id == newest, schema.result_object.c.kind == "sr"
-        )
-        return sorted(self._connection.execute(query).scalars())
-
-    def _add_object(self, job_id: int, item: ResultObject, *, at: float) -> int:
-        values = {
-            "job_id": job_id,
-            "kind": item.kind,
-            "sop_class_uid": item.sop_class_uid,
-            "sop_instance_uid": item.sop_instance_uid,
-            "path": str(item.path.relative_to(self._root)),
-            "created_at": at,
-        }
-        return inserted_id(self._connection, sa.insert(schema.result_object).values(values))
-
     def _update(self, job_id: int, **values: Any) -> None:
         self._connection.execute(sa.update(schema.job).where(schema.job.c.id == job_id).values(values))
 
 
-def _delivery(job_id: int, object_id: int, destination: str, *, at: float) -> dict[str, Any]:
+def object_values(job_id: int, item: ResultObject, *, root: Path) -> dict[str, Any]:
+    """Return an object as the columns that result and held objects have in common."""
+    return {
+        "job_id": job_id,
+        "kind": item.kind,
+        "profile": item.profile,
+        "sop_class_uid": item.sop_class_uid,
+        "sop_instance_uid": item.sop_instance_uid,
+        "path": str(item.path.relative_to(root)),
+    }
+
+
+def add_object(connection: sa.Connection, job_id: int, item: ResultObject, *, root: Path, at: float) -> int:
+    """Insert a result object and return its row."""
+    values = {**object_values(job_id, item, root=root), "slot": item.slot, "rank": item.rank, "created_at": at}
+    return inserted_id(connection, sa.insert(schema.result_object).values(values))
+
+
+def _earlier(row: Mapping[Any, Any], *, root: Path) -> EarlierDelivery:
+    return EarlierDelivery(**{**row, "path": root / row["path"], "state": DeliveryState(row["state"])})
+
+
+def _held(row: Mapping[Any, Any], *, root: Path) -> HeldObject:
+    changed = {"path": root / row["path"], **{name: tuple(row[name]) for name in ("destinations", "problems")}}
+    return HeldObject(**{**{name: row[name] for name in HELD_COLUMNS}, **changed})
+
+
+def new_delivery(job_id: int, object_id: int, destination: str, *, at: float) -> dict[str, Any]:
+    """Return a delivery as its columns."""
     return {
         "job_id": job_id,
         "object_id": object_id,
@@ -260,5 +317,4 @@ def _record(row: Mapping[Any, Any]) -> JobRecord:
         input_sop_instance_uids=tuple(row["inputs"]),
         flags=tuple(Reason(**reason) for reason in row["flags"]),
         refusals=tuple(Reason(**reason) for reason in row["refusals"]),
-        predecessor_sop_instance_uids=tuple(row["predecessors"]),
     )

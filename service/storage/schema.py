@@ -141,7 +141,6 @@ job = sa.Table(
     _json("inputs"),
     _json("flags"),
     _json("refusals"),
-    _json("predecessors"),
     _count("crashes"),
     _count("starts"),
     _count("encode_failures"),
@@ -166,7 +165,27 @@ result_object = sa.Table(
     _text("sop_class_uid"),
     _text("sop_instance_uid", unique=True),
     _text("path"),
+    # Objects of one slot say the same in different SOP classes; the lowest rank that is taken is enough.
+    _text("slot"),
+    _count("rank"),
+    # The profile that it was written for, "" for the default's.
+    _text("profile"),
     _time("created_at"),
+)
+
+held_object = sa.Table(
+    "held_object",
+    metadata,
+    _id(),
+    _reference("job_id", "job.id"),
+    _text("kind"),
+    _text("profile"),
+    _text("sop_class_uid"),
+    _text("sop_instance_uid"),
+    _text("path"),
+    _json("destinations"),
+    _json("problems"),
+    _time("held_at"),
 )
 
 delivery = sa.Table(

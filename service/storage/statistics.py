@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from service.domain.entry import CircuitState, DeliveryState, JobState, NotificationState
+from service.domain.entry import AT_THE_DESTINATION, CircuitState, DeliveryState, JobState, NotificationState
 from service.domain.errors import ConfigurationError, StorageError
 from service.domain.quarantine import CONFLICT
 from service.ports.statistics import QueueCounts
@@ -20,7 +20,11 @@ from service.storage.stranded import JOB_STAGES
 Number = TypeVar("Number", int, float)
 STAGES = ("close", "route", "analyse", "encode", "deliver", "commit", "notify")
 CIRCUITS = {CircuitState.CLOSED: 0, CircuitState.HALF_OPEN: 1, CircuitState.OPEN: 2}
-AT_THE_DESTINATION = (DeliveryState.STORED, DeliveryState.DELIVERED, DeliveryState.COMMITTED)
+SENT = (*AT_THE_DESTINATION, DeliveryState.RETIRED)
+NOT_MEANT = frozenset({DeliveryState.UNNEEDED, DeliveryState.DECLINED, DeliveryState.WAITING})
+MEANT = tuple(state for state in DeliveryState if state not in NOT_MEANT)
+"""States of what a destination is to have: no other form of the same, nothing that it does not take, no note that may
+never go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +47,17 @@ class StudyStatus:
     delivered: int
     refused: int
     seconds: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassStatus:
+    """How many objects of a SOP class a destination stored, declined, refused, or did not need."""
+
+    destination: str
+    kind: str
+    sop_class_uid: str
+    state: str
+    objects: int
 
 
 class SqlStatistics:
@@ -74,12 +89,27 @@ class SqlStatistics:
                 ),
                 failed_jobs=_count(connection, schema.job, schema.job.c.state == JobState.FAILED),
                 audit_pending=_count(connection, schema.audit_message),
+                deliveries_declined=_by_destination(connection, sa.func.count(), DeliveryState.DECLINED),
+                held=_count(connection, schema.held_object),
             )
 
     def studies(self, *, limit: int) -> tuple[StudyStatus, ...]:
         """Return the studies that arrived last, newest first."""
         with self._reading() as connection:
             return tuple(StudyStatus(**row._mapping) for row in connection.execute(_study_rows(limit)))
+
+    def classes(self) -> tuple[ClassStatus, ...]:
+        """Return what destinations did with each SOP class that they were sent or offered."""
+        delivery, item = schema.delivery.c, schema.result_object.c
+        answer = sa.case((delivery.state.in_(list(SENT)), "stored"), else_=delivery.state)
+        columns = (delivery.destination, item.kind, item.sop_class_uid, answer.label("state"))
+        answered = delivery.state.in_([*SENT, DeliveryState.DECLINED, DeliveryState.REFUSED, DeliveryState.UNNEEDED])
+        query = sa.select(*columns, sa.func.count().label("objects")).join(
+            schema.result_object, delivery.object_id == item.id
+        )
+        rows = query.where(answered).group_by(*columns).order_by(*columns)
+        with self._reading() as connection:
+            return tuple(ClassStatus(**row._mapping) for row in connection.execute(rows))
 
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
@@ -164,8 +194,8 @@ def _study_rows(limit: int) -> sa.Select[tuple[object, ...]]:
             sa.func.coalesce(job.outcome, "").label("outcome"),
             sa.func.coalesce(job.priority, "").label("priority"),
             sa.func.coalesce(job.headline, "").label("headline"),
-            deliveries().label("objects"),
-            deliveries(delivery.state.in_(AT_THE_DESTINATION)).label("delivered"),
+            deliveries(delivery.state.in_(MEANT)).label("objects"),
+            deliveries(delivery.state.in_(SENT)).label("delivered"),
             deliveries(delivery.state == DeliveryState.REFUSED).label("refused"),
             (job.ended_at - job.received_at).label("seconds"),
         )

@@ -6,7 +6,7 @@ It also asks an archive for storage commitment and for what it has, and tells mo
 
 import socket
 import ssl
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from pydicom import dcmread
@@ -20,12 +20,14 @@ from service.domain.errors import (
     EchoUnsupportedError,
     QueryUnsupportedError,
 )
+from service.domain.event import ContextsNegotiated
 from service.ports import CommitmentReport, EncodedObject, ObjectReference, Observer
 from service.settings import DestinationSettings
 from service.transport import commitment
 from service.transport.commitment_scu import take_report, until_answer
 from service.transport.data_set import encode
 from service.transport.dimse import MEDIUM, CommandField, Elements, Tag, request
+from service.transport.forms import choose_forms
 from service.transport.interruption import OpenConnections
 from service.transport.negotiation import MAX_CONTEXTS, Accepted, rejection_text, silence_pynetdicom
 from service.transport.query_scu import find_instances
@@ -56,7 +58,7 @@ class StoreScu:
     ae_title
         Our own AE title, as the destination knows us.
     observer
-        Is told when certificates are read.
+        Is told when certificates are read, and which SOP classes the destination takes.
     """
 
     def __init__(
@@ -65,6 +67,8 @@ class StoreScu:
         silence_pynetdicom()
         self._settings = settings
         self._ae_title = ae_title
+        self._observer = observer
+        self._answers: dict[str, bool] = {}
         self._open = OpenConnections()
         self._tls = (
             TlsClient(settings.tls, host=settings.host, observer=observer, name=f"to-{settings.name}")
@@ -79,11 +83,15 @@ class StoreScu:
 
     def send(self, objects: Sequence[EncodedObject]) -> dict[str, int | None]:
         """C-STORE the objects over one association; see `ports.Destination`."""
-        statuses: dict[str, int | None] = {item.sop_instance_uid: None for item in objects}
         if not objects:
-            return statuses
+            return {}
         with self._association(_proposed(objects)) as association:
-            for number, item in enumerate(objects):
+            accepted = {item.sop_class_uid for item in objects if _context(association, item) is not None}
+            self._tell_of(accepted, objects)
+            chosen, declined = choose_forms(objects, lambda item: item.sop_class_uid in accepted)
+            statuses: dict[str, int | None] = {item.sop_instance_uid: SOP_CLASS_NOT_SUPPORTED for item in declined}
+            statuses |= {item.sop_instance_uid: None for item in chosen}
+            for number, item in enumerate(chosen):
                 if not association.established:
                     break
                 statuses[item.sop_instance_uid] = self._store(association, item, number % 65_535 + 1)
@@ -163,6 +171,20 @@ class StoreScu:
                 raise self._unreachable(f"broke the association after N-EVENT-REPORT ({error})") from None
             if answer.number(Tag.STATUS) != SUCCESS:
                 raise DeliveryError(self._text(f"answered N-EVENT-REPORT with 0x{answer.number(Tag.STATUS):04X}"))
+
+    def _tell_of(self, accepted: Collection[str], objects: Iterable[EncodedObject]) -> None:
+        """Say which SOP classes the destination takes, where that is not what it said before."""
+        answers = {item.sop_class_uid: item.sop_class_uid in accepted for item in objects}
+        if all(self._answers.get(uid) is answer for uid, answer in answers.items()):
+            return
+        self._answers |= answers
+        self._observer(
+            ContextsNegotiated(
+                destination=self.name,
+                accepted=tuple(sorted(uid for uid, answer in answers.items() if answer)),
+                declined=tuple(sorted(uid for uid, answer in answers.items() if not answer)),
+            )
+        )
 
     def _store(self, association: Requestor, item: EncodedObject, message_id: int) -> int | None:
         encoded = _payload(association, item)
@@ -257,6 +279,13 @@ def _proposed(objects: Iterable[EncodedObject]) -> list[tuple[str, str]]:
 
 def _transfer_syntax(item: EncodedObject) -> str:
     return str(read_file_meta_info(item.path).TransferSyntaxUID)
+
+
+def _context(association: Requestor, item: EncodedObject) -> Accepted | None:
+    """Return the accepted context in which an object can be sent."""
+    own = _transfer_syntax(item)
+    others = () if UID(own).is_compressed else (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
+    return association.context_for(item.sop_class_uid, (own, *others))
 
 
 def _payload(association: Requestor, item: EncodedObject) -> tuple[Accepted, bytes | Part10] | None:

@@ -25,8 +25,8 @@ from service.ports import CommitmentPeer, CommitmentReport, ObjectReference
 from service.ports.ledger import LedgerTransaction
 from service.workflow.circuit import Reach, is_there
 from service.workflow.context import FlowParts
-from service.workflow.deliver import PERMANENT_TRIES
 from service.workflow.outbox import Outbox
+from service.workflow.slots import PERMANENT_TRIES
 
 ASKS = 7
 """A transaction and its six repetitions go without a report before the destination is queried."""

@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Turns a job's result into DICOM objects and hands them to every destination that wants them."""
 
-from collections.abc import Collection
+from collections.abc import Iterable, Sequence
 
-from service.domain.entry import JobRecord, JobState
+from service.domain.entry import EarlierDelivery, JobRecord, JobState
 from service.domain.errors import ResultError
 from service.domain.event import AnalysisRefused, ResultReady, StageFailed, StageFinished
 from service.domain.instance import Instance
+from service.domain.profile import EncodingProfile, encoding_profile, profile_key
 from service.domain.result import Reason
-from service.ports.analyst import AnalysisRequest, EncodeRequest, ResultObject
-from service.ports.ledger import LedgerTransaction
+from service.ports.analyst import AnalysisRequest, EncodeRequest, ObjectSet, ResultObject
+from service.ports.ledger import LedgerTransaction, Wanted
+from service.settings.results import STATEMENTS
 from service.workflow.analyse import analysis_request
 from service.workflow.context import FlowParts
 from service.workflow.stages import ENCODE, deliver_stage, task, task_id
+from service.workflow.supersession import plan_note, predecessors, wants_notes
 from service.workflow.triage import may_raise
 
 FAILURES_UNTIL_REFUSAL = 2
@@ -29,9 +32,12 @@ class EncodeJob:
 
     def __init__(self, parts: FlowParts) -> None:
         self._parts = parts
-        destinations = parts.settings.destinations
-        self._wanted = {destination.name: destination.objects for destination in destinations}
-        self._kinds = tuple(dict.fromkeys(kind for kinds in self._wanted.values() for kind in kinds))
+        self._profiles = {item.name: encoding_profile(item.results) for item in parts.settings.destinations}
+        self._wanted = {
+            item.name: Wanted(profile=profile_key(self._profiles[item.name]), kinds=frozenset(item.objects))
+            for item in parts.settings.destinations
+        }
+        self._kinds = {item.name: item.objects for item in parts.settings.destinations}
 
     def __call__(self, job_id: int, own_task_id: str) -> None:
         """Encode the job, unless another task has it or a later revision took over."""
@@ -58,25 +64,53 @@ class EncodeJob:
             transaction.jobs.count_encode_failure(job_id)
 
     def _encoded(self, job: JobRecord, instances: tuple[Instance, ...]) -> tuple[ResultObject, ...]:
+        with self._parts.ledger.reading() as view:
+            earlier = view.jobs.earlier(job.id)
         request = EncodeRequest(
             analysis=self._request(job, instances),
             revision=job.result_revision,
-            predecessor_sop_instance_uids=job.predecessor_sop_instance_uids,
-            kinds=self._kinds,
+            sets=self._sets(earlier),
             may_raise=may_raise(job.package, settings=self._parts.settings),
         )
         objects = self._parts.analyst.encode(request)
-        self._check_told({item.kind for item in objects}, last_resort=job.encode_failures >= FAILURES_UNTIL_REFUSAL)
+        self._check_told(job, objects, last_resort=job.encode_failures >= FAILURES_UNTIL_REFUSAL)
         return objects
 
-    def _check_told(self, made: Collection[str], *, last_resort: bool) -> None:
-        """Refuse objects that leave a destination without a word; as a last resort, any word to anybody will do."""
-        unheard = [name for name, kinds in self._wanted.items() if not set(kinds) & set(made)]
-        if not made or (unheard and not last_resort):
-            raise ResultError(
-                f"no result object for destination {', '.join(unheard)} passed the checks before sending; the reasons "
-                "lie in the job's folder under storage.folder/results"
+    def _sets(self, earlier: tuple[EarlierDelivery, ...]) -> tuple[ObjectSet, ...]:
+        """Return what is to be written: for equal profiles once, however many destinations have them."""
+        by_profile: dict[EncodingProfile, list[str]] = {}
+        for name, profile in self._profiles.items():
+            by_profile.setdefault(profile, []).append(name)
+        return tuple(
+            ObjectSet(
+                profile=profile,
+                kinds=tuple(dict.fromkeys(kind for name in names for kind in self._kinds[name])),
+                predecessors=predecessors(earlier, names),
             )
+            for profile, names in by_profile.items()
+        )
+
+    def _check_told(self, job: JobRecord, objects: Sequence[ResultObject], *, last_resort: bool) -> None:
+        """Refuse objects that leave a destination without a word; as a last resort, any word to anybody will do."""
+        held = [item for item in objects if item.problems]
+        passed = [item for item in objects if not item.problems]
+        unheard = [name for name in self._wanted if not is_told(self._wanted[name], passed, held)]
+        if passed and (last_resort or not unheard):
+            return
+        self._hold(job, held)
+        if objects or unheard or not self._wanted:
+            raise ResultError(
+                f"no result object for destination {', '.join(unheard)} passed the checks before sending; "
+                "`dokuei held` says why"
+            )
+
+    def _hold(self, job: JobRecord, held: Sequence[ResultObject]) -> None:
+        with self._parts.ledger.transaction() as transaction:
+            self._note_held(transaction, job, held)
+
+    def _note_held(self, transaction: LedgerTransaction, job: JobRecord, held: Sequence[ResultObject]) -> None:
+        transaction.jobs.unhold(job.id)
+        transaction.jobs.hold(job.id, held, destinations=self._wanted, at=self._parts.now())
 
     def _refused(self, job: JobRecord, instances: tuple[Instance, ...]) -> JobRecord:
         summary = self._parts.analyst.refuse(self._request(job, instances), (ENCODING_FAILED,))
@@ -101,7 +135,11 @@ class EncodeJob:
 
     def _finish(self, transaction: LedgerTransaction, job: JobRecord, objects: tuple[ResultObject, ...]) -> None:
         now = self._parts.now()
-        transaction.jobs.encoded(job.id, objects, destinations=self._wanted, at=now)
+        passed = [item for item in objects if not item.problems]
+        transaction.jobs.encoded(job.id, passed, destinations=self._wanted, at=now)
+        self._note_held(transaction, job, [item for item in objects if item.problems])
+        for name in wants_notes(self._parts):
+            plan_note(self._parts, transaction, job, name)
         for name in self._wanted:
             if transaction.deliveries.pending(job.id, name):
                 stage = deliver_stage(name)
@@ -125,6 +163,18 @@ class EncodeJob:
                 turnaround_seconds=self._parts.now() - job.received_at,
             )
         )
+
+
+def is_told(wanted: Wanted, passed: Iterable[ResultObject], held: Iterable[ResultObject]) -> bool:
+    """Say whether a destination hears of a result.
+
+    Where it wants a kind that says the outcome in words, one of these must have passed, in whatever form. Where it
+    wants none, it is told unless something was held back: a study may give no reason for the kinds that it wants.
+    """
+    theirs = [item for item in passed if wanted.includes(item)]
+    if wanted.kinds & STATEMENTS:
+        return any(item.kind in STATEMENTS for item in theirs)
+    return bool(theirs) or not any(wanted.includes(item) for item in held)
 
 
 def _is_ours(job: JobRecord, own_task_id: str) -> bool:

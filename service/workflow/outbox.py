@@ -5,19 +5,23 @@ import uuid
 from collections.abc import Sequence
 
 from service.domain.entry import (
+    AT_THE_DESTINATION,
     CircuitRecord,
     CircuitState,
     CommitmentRecord,
     CommitmentState,
     DeliveryRecord,
+    DeliveryState,
     JobRecord,
     JobState,
 )
 from service.domain.event import RetryPlanned
 from service.ports.ledger import LedgerTransaction
 from service.settings import DestinationSettings
+from service.settings.results import Supersession
 from service.workflow.circuit import Circuit
 from service.workflow.context import FlowParts
+from service.workflow.slots import is_told
 from service.workflow.stages import commit_stage, deliver_stage, task
 
 TRANSACTIONS = uuid.uuid5(uuid.NAMESPACE_OID, "dokuei.storage-commitment")
@@ -42,6 +46,8 @@ class Outbox:
         pending = transaction.deliveries.pending(job.id, self.name)
         if pending:
             return self._send(transaction, job, pending, circuit=circuit)
+        if self._release_note(transaction, job):
+            self._begin(transaction, job, circuit=circuit)
         asked = self._ask(transaction, job, circuit=circuit, denied=denied)
         if transaction.deliveries.open_count(job.id) == 0 and job.state is JobState.ENCODED:
             transaction.jobs.end(job.id, JobState.FINISHED, at=self._parts.now())
@@ -67,6 +73,24 @@ class Outbox:
         due_at = self._parts.steady() + delay_seconds
         transaction.commitments.assign(row.id, task_id=following.task_id, due_at=due_at)
         transaction.enqueue(following)
+
+    def _release_note(self, transaction: LedgerTransaction, job: JobRecord) -> bool:
+        """Let the rejection note go when the result that it speaks of is stored; True when there is one to send."""
+        rows = transaction.deliveries.of(job.id, self.name)
+        waiting = [row.id for row in rows if row.state is DeliveryState.WAITING]
+        results = [row for row in rows if row.id not in waiting]
+        if not waiting or not is_told(results, [row for row in results if row.state in AT_THE_DESTINATION]):
+            return False
+        wanted = self.settings.supersede is Supersession.REJECT
+        state = DeliveryState.PENDING if wanted else DeliveryState.UNNEEDED
+        transaction.deliveries.change(waiting, state, at=self._parts.now())
+        return wanted
+
+    def _begin(self, transaction: LedgerTransaction, job: JobRecord, *, circuit: CircuitRecord) -> None:
+        if circuit.state is CircuitState.CLOSED:
+            self.assign(transaction, job, delay_seconds=0.0)
+        else:
+            transaction.deliveries.park(self.name, job_id=job.id)
 
     def _send(
         self,

@@ -43,6 +43,23 @@ def dcmsend(called: Called, paths: Sequence[Path], *options: str) -> subprocess.
     return run(["dcmsend", "-v", "+sd", *options, *called.arguments, *map(str, paths)])
 
 
+def only(folder: Path, *sop_class_uids: str) -> tuple[str, ...]:
+    """Return the options of a storescp that takes these SOP classes only."""
+    contexts = "\n".join(
+        f"PresentationContext{number} = {uid}\\Uncompressed" for number, uid in enumerate(sop_class_uids, start=1)
+    )
+    path = folder / "storescp.cfg"
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        "[[TransferSyntaxes]]\n[Uncompressed]\n"
+        "TransferSyntax1 = LittleEndianExplicit\nTransferSyntax2 = LittleEndianImplicit\n"
+        f"[[PresentationContexts]]\n[Storage]\nPresentationContext{len(sop_class_uids) + 1} = "
+        f"VerificationSOPClass\\Uncompressed\n{contexts}\n"
+        "[[Profiles]]\n[Archive]\nPresentationContexts = Storage\n"
+    )
+    return ("-xf", str(path), "Archive")
+
+
 class StoreScpProgram:
     """DCMTK's storescp writing into a folder."""
 

@@ -72,7 +72,8 @@ def test_a_late_image_makes_a_result_that_supersedes_the_first(tmp_path: Path, d
             (1, "complete", 2),
             (2, "settled", 3),
         ]
-        assert node.analyst.encoded[-1].predecessor_sop_instance_uids == (first,)
+        (wanted,) = node.analyst.encoded[-1].sets
+        assert [item.sop_instance_uid for item in wanted.predecessors] == [first]
         assert node.analyst.encoded[-1].revision == 2
         assert not node.analyst.encoded[-1].may_raise, "a demonstration, in an ordinary site"
         assert len(node.destination.stored()) == 2

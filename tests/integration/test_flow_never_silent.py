@@ -3,6 +3,7 @@
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from service.domain.event import AnalysisRefused, StageFailed, StageFinished
 from service.domain.instance import Instance
 from service.domain.study import Completeness, Refusal, Selection
 from service.ports import AnalysisRequest, EncodeRequest, ResultObject, StoreOutcome
+from service.workflow.encode import FAILURES_UNTIL_GIVING_UP
 
 
 def send(node: Node, study: int, *numbers: int, **changes: Any) -> None:
@@ -32,16 +34,15 @@ class HoldsFindings(FakeAnalyst):
     """Its gate holds every object back but the not-analysed one."""
 
     def encode(self, request: EncodeRequest) -> tuple[ResultObject, ...]:
-        objects = super().encode(request)
-        return objects if self.refused else ()
+        problems = () if self.refused else ("Modality is missing",)
+        return tuple(replace(item, problems=problems) for item in super().encode(request))
 
 
 class HoldsAll(FakeAnalyst):
     """Its gate holds every object back."""
 
     def encode(self, request: EncodeRequest) -> tuple[ResultObject, ...]:
-        super().encode(request)
-        return ()
+        return tuple(replace(item, problems=("Modality is missing",)) for item in super().encode(request))
 
 
 def test_a_result_that_the_gate_holds_back_is_replaced_by_the_not_analysed_one(tmp_path: Path) -> None:
@@ -59,6 +60,10 @@ def test_a_job_without_any_object_ends_as_failed_and_says_so(tmp_path: Path) -> 
         node.wait(lambda: node.rows("select state from job") == [("failed",)])
         ended = node.observer.of(StageFailed)[-1]
         assert (ended.stage, ended.retryable, bool(ended.study_key)) == ("encode", False, True)
+        assert len(node.analyst.encoded) == FAILURES_UNTIL_GIVING_UP
+        with node.ledger.reading() as view:
+            (held,) = view.jobs.held(limit=9)
+        assert (held.destinations, held.problems) == (("pacs",), ("Modality is missing",))
 
 
 class FaultyPipeline(FakePipeline):

@@ -17,6 +17,7 @@ from service.settings import DestinationSettings
 from service.transport.bearer import TokenFileError, authorization
 from service.transport.deadline import Deadline, deadline
 from service.transport.dicomweb.store_response import JSON_TYPE, StoreResponseError, read_store_response
+from service.transport.forms import choose_forms
 from service.transport.interruption import CONNECT_SECONDS, OpenConnections
 from service.transport.statuses import CANNOT_UNDERSTAND, OUT_OF_RESOURCES
 from service.transport.tls import TlsClient, TlsError
@@ -84,19 +85,33 @@ class StowClient:
         return self._settings.name
 
     def send(self, objects: Sequence[EncodedObject]) -> Mapping[str, int | None]:
-        """POST the objects in one request; see `ports.Destination`."""
+        """POST the objects in one request; see `ports.Destination`.
+
+        Nothing is negotiated over HTTP: of each slot the first form goes, and the next one when that is refused. A
+        service that refuses a whole request without saying what for gets each object alone, because one kind that it
+        does not know must not keep the others out.
+        """
+        chosen, _ = choose_forms(objects)
+        statuses, is_whole = self._send_together(chosen)
+        if not is_whole or len(chosen) < 2:
+            return statuses
+        return {uid: status for item in chosen for uid, status in self._send_together([item])[0].items()}
+
+    def _send_together(self, objects: Sequence[EncodedObject]) -> tuple[Mapping[str, int | None], bool]:
+        """POST the objects; return their statuses, and whether all were refused without a word on any."""
         statuses: dict[str, int | None] = {item.sop_instance_uid: None for item in objects}
         if not objects:
-            return statuses
+            return statuses, False
         reply = self._post(objects)
         if reply.status in BUSY:
-            return dict.fromkeys(statuses, OUT_OF_RESOURCES)
+            return dict.fromkeys(statuses, OUT_OF_RESOURCES), False
         if reply.status in REFUSED:
-            return {**dict.fromkeys(statuses, CANNOT_UNDERSTAND), **_named(reply, statuses)}
+            named = _named(reply, statuses)
+            return {**dict.fromkeys(statuses, CANNOT_UNDERSTAND), **named}, not named
         if reply.status not in ANSWERED:
             raise self._unexpected(reply.status)
         try:
-            return {**statuses, **_read_statuses(reply, statuses)}
+            return {**statuses, **_read_statuses(reply, statuses)}, False
         except StoreResponseError as error:
             raise self._unreachable(
                 f"answered HTTP {reply.status} with what is no Store Instances Response ({error}), so that nothing is "

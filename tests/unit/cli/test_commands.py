@@ -20,6 +20,7 @@ COMMANDS = (
     "route",
     "status",
     "retry",
+    "held",
     "models list",
     "models check",
     "quarantine list",

@@ -13,9 +13,9 @@ from service.transport.dicomweb.store_response import TRANSFER_SYNTAX_NOT_SUPPOR
 from service.transport.sop_classes import INPUT_SOP_CLASSES
 from service.transport.statuses import PROCESSING_FAILURE, SOP_CLASS_NOT_SUPPORTED, STORE_STATUS, SUCCESS
 from service.workflow.commit import ASK_AGAIN, PERMANENT_REASONS
-from service.workflow.deliver import PERMANENT_STATUSES, is_permanent, is_taken
 from service.workflow.promise import CLASS_INSTANCE_CONFLICT, NO_SUCH_OBJECT
 from service.workflow.promise import PROCESSING_FAILURE as PROCESSING_FAILURE_REASON
+from service.workflow.slots import PERMANENT_STATUSES, is_permanent, is_taken
 
 ROOT = Path(__file__).parents[3]
 CONFORMANCE = (ROOT / "docs" / "conformance.md").read_text()

@@ -30,7 +30,7 @@ EVENT_TYPES = [
     for value in vars(events).values()
     if isinstance(value, type) and issubclass(value, Event) and value is not Event
 ]
-NOT_COUNTED = {events.NodeStopping, events.CircuitChanged}
+NOT_COUNTED = {events.NodeStopping, events.CircuitChanged, events.SourceItemsLeftOut, events.ContextsNegotiated}
 """Events that are logged alone: the process ends, and nobody could scrape the count; the ledger has the state."""
 
 
@@ -42,6 +42,8 @@ class Queues:
             deliveries_pending={"pacs": 2},
             deliveries_refused={"pacs": 1},
             deliveries_abandoned={"old": 1},
+            deliveries_declined={"pacs": 1},
+            held=3,
             commitments_pending={"pacs": 2},
             circuits={"pacs": 2},
             last_delivered_at={"pacs": 1.7e9},

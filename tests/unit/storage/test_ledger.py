@@ -9,6 +9,7 @@ from service.domain.entry import DeliveryState, JobRecord, JobState, NewJob
 from service.domain.instance import Instance
 from service.domain.result import Outcome, Priority
 from service.ports import AnalysisSummary, ResultObject
+from service.ports.ledger import Wanted
 from service.storage import SqlLedger, create_database, migrate
 from service.storage.ledger import SqlTransaction
 
@@ -59,7 +60,8 @@ def finish(transaction: SqlTransaction, root: Path, job: JobRecord) -> None:
     summary = AnalysisSummary(outcome=Outcome.FINDINGS, headline="h")
     transaction.jobs.analysed(job.id, summary, priority=job.priority, task_id="encode", at=1.0)
     item = ResultObject(kind="sr", sop_class_uid="1", sop_instance_uid=f"2.{job.id}", path=root / f"{job.id}.dcm")
-    transaction.jobs.encoded(job.id, [item], destinations={}, at=1.0)
+    wanted = Wanted(profile="", kinds=frozenset({"sr"}))
+    transaction.jobs.encoded(job.id, [item], destinations={"pacs": wanted}, at=1.0)
     transaction.jobs.end(job.id, JobState.FINISHED, at=1.0)
 
 
@@ -89,7 +91,7 @@ def test_other_work_supersedes_what_was_never_seen(ledger: SqlLedger, tmp_path: 
         assert first is not None
         assert second is not None
         assert transaction.jobs.get(first.id).state is JobState.SUPERSEDED
-        assert (second.result_revision, second.predecessor_sop_instance_uids) == (2, ())
+        assert (second.result_revision, transaction.jobs.earlier(second.id)) == (2, ())
 
 
 def test_other_work_names_the_result_that_it_replaces(ledger: SqlLedger, tmp_path: Path) -> None:
@@ -100,7 +102,8 @@ def test_other_work_names_the_result_that_it_replaces(ledger: SqlLedger, tmp_pat
         second = add(transaction, tmp_path, 2, "b")
         assert second is not None
         assert transaction.jobs.get(first.id).state is JobState.FINISHED
-        assert second.predecessor_sop_instance_uids == (f"2.{first.id}",)
+        (earlier,) = transaction.jobs.earlier(second.id)
+        assert (earlier.job_id, earlier.sop_instance_uid, earlier.destination) == (first.id, f"2.{first.id}", "pacs")
 
 
 def test_work_that_has_become_wanted_again_is_done_again(ledger: SqlLedger, tmp_path: Path) -> None:
@@ -168,5 +171,24 @@ def _encoded(transaction: SqlTransaction, root: Path) -> JobRecord:
     job = add(transaction, root, 1, "key")
     assert job is not None
     item = ResultObject(kind="sr", sop_class_uid="1.2", sop_instance_uid="1.2.3.4", path=root / "results" / "a.dcm")
-    transaction.jobs.encoded(job.id, [item], destinations={"pacs": ("sr",)}, at=2.0)
+    transaction.jobs.encoded(job.id, [item], destinations={"pacs": Wanted(profile="", kinds=frozenset({"sr"}))}, at=2.0)
     return job
+
+
+def test_a_retry_sends_nothing_of_a_result_that_was_rejected(ledger: SqlLedger, tmp_path: Path) -> None:
+    with ledger.transaction() as transaction:
+        jobs = [add(transaction, tmp_path, number, key) for number, key in enumerate("ab", start=1)]
+        assert all(jobs)
+        for job in jobs:
+            assert job is not None
+            finish(transaction, tmp_path, job)
+            extra = ResultObject(kind="heatmap", sop_class_uid="1", sop_instance_uid=f"3.{job.id}", path=tmp_path / "x")
+            wanted = {"pacs": Wanted(profile="", kinds=frozenset({"heatmap"}))}
+            transaction.jobs.encoded(job.id, [extra], destinations=wanted, at=1.0)
+            for row in transaction.deliveries.pending(job.id, "pacs"):
+                state = DeliveryState.DELIVERED if row.kind == "sr" else DeliveryState.DECLINED
+                transaction.deliveries.change([row.id], state, at=1.0)
+        assert jobs[1] is not None
+        assert transaction.deliveries.retire(jobs[1].id, "pacs", at=2.0) == 1
+        assert transaction.deliveries.reopen("pacs") == 1
+        assert [row.kind for row in transaction.deliveries.pending(jobs[1].id, "pacs")] == ["heatmap"]

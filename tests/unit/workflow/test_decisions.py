@@ -14,8 +14,8 @@ from service.ports import AnalysisSummary
 from service.settings import CloseSettings, Profile, Settings, SiteSettings, TriageSettings
 from service.workflow.backoff import longest_wait, wait_seconds
 from service.workflow.close import decide
-from service.workflow.deliver import is_permanent, is_taken, next_state
 from service.workflow.route import job_key
+from service.workflow.slots import is_permanent, is_taken, next_state
 from service.workflow.triage import raised_priority
 
 CLOSE = CloseSettings(quiet_seconds=60, settle_seconds=5)

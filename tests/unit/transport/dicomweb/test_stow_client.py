@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -135,6 +136,25 @@ def test_a_refusal_of_the_whole_request_is_one_of_each_object(
 ) -> None:
     service.status = status
     assert client(service.url).send(objects) == dict.fromkeys(uids(objects), expected)
+
+
+def test_a_service_that_refuses_the_whole_without_a_word_gets_each_object_alone(
+    service: Service, objects: list[EncodedObject]
+) -> None:
+    """One kind that it does not know must not keep the others out."""
+    service.status = 415
+    client(service.url).send(objects)
+    assert [path for _, path, _, _ in service.seen] == ["/pacs/dicom-web/studies"] * 4
+    service.seen.clear()
+    client(service.url).send(objects[:1])
+    assert len(service.seen) == 1
+
+
+def test_of_a_slot_the_first_form_goes_and_the_others_wait(service: Service, objects: list[EncodedObject]) -> None:
+    forms = [replace(item, slot="report", rank=rank) for rank, item in enumerate(objects)]
+    (first, *_), answered = uids(objects), [InstanceStatus(CT, uids(objects)[0], 0x0122)]
+    service.status, service.body = 409, write_store_response(answered)
+    assert client(service.url).send(forms[::-1]) == {first: 0x0122}
 
 
 def test_what_a_bad_request_stored_all_the_same_is_stored(service: Service, objects: list[EncodedObject]) -> None:

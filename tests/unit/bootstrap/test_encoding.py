@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the child writes: an encoder that fails costs its own objects and nothing else."""
+
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+
+from harness.inprocess import InProcessAnalyst
+from harness.studies import ANALYSED_AT, result_of, source_dataset, stored
+from service.bootstrap import encoding
+from service.domain.instance import Instance
+from service.domain.profile import DEFAULT_PROFILE, EncodingProfile, ReportClass, profile_key
+from service.domain.record import save_result
+from service.domain.result import Outcome, Priority
+from service.ports import AnalysisRequest, EncodeRequest, ObjectSet, ResultKind
+from service.results import ENCODERS
+
+OTHER = EncodingProfile(report_class=ReportClass.COMPREHENSIVE_3D)
+
+
+def request(source: Instance, folder: Path, *profiles: EncodingProfile) -> EncodeRequest:
+    folder.mkdir(exist_ok=True)
+    save_result(result_of("CR", (source,), Outcome.FINDINGS), folder)
+    analysis = AnalysisRequest(
+        job_key="k",
+        pipeline="pneumoconiosis",
+        package=None,
+        study_instance_uid=source.study_instance_uid,
+        instances=(source,),
+        flags=(),
+        folder=folder,
+        analysed_at=ANALYSED_AT,
+        priority=Priority.ROUTINE,
+    )
+    sets = tuple(ObjectSet(profile=profile, kinds=("sr", "heatmap")) for profile in profiles)
+    return EncodeRequest(analysis=analysis, revision=1, sets=sets)
+
+
+def broken(*_: object) -> tuple[()]:
+    raise ZeroDivisionError("Yamada^Taro")
+
+
+def test_an_encoder_that_fails_is_held_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoding, "ENCODERS", {**ENCODERS, ResultKind.HEATMAP: broken})
+    analyst = InProcessAnalyst()
+    source = stored(source_dataset("CR"), tmp_path / "source")
+    report, picture = analyst.encode(request(source, tmp_path / "job", DEFAULT_PROFILE))
+    assert (report.kind, report.problems) == ("sr", ())
+    assert picture.kind == "heatmap"
+    assert picture.problems[0].startswith("the encoder failed: ZeroDivisionError at test_encoding.py:")
+    assert "Yamada" not in str(picture) + str(analyst.events)
+    assert {"event": "ObjectHeld", "study_key": "", "kind": "heatmap", "reason": "encoder"} in analyst.events
+
+
+def full(*_: object) -> tuple[()]:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_full_disk_is_no_fault_of_an_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoding, "ENCODERS", {**ENCODERS, ResultKind.HEATMAP: full})
+    source = stored(source_dataset("CR"), tmp_path / "source")
+    with pytest.raises(OSError, match="No space"):
+        InProcessAnalyst().encode(request(source, tmp_path / "job", DEFAULT_PROFILE))
+
+
+def test_profiles_have_objects_of_their_own_and_a_second_time_the_same_bytes(tmp_path: Path) -> None:
+    source = stored(source_dataset("CR"), tmp_path / "source")
+    wanted, analyst = request(source, tmp_path / "job", DEFAULT_PROFILE, OTHER), InProcessAnalyst()
+    first = {item.sop_instance_uid: (item.profile, item.path.read_bytes()) for item in analyst.encode(wanted)}
+    again = {item.sop_instance_uid: (item.profile, item.path.read_bytes()) for item in analyst.encode(wanted)}
+    assert first == again
+    assert len(first) == 4
+    assert {key for key, _ in first.values()} == {"", profile_key(OTHER)}
+
+
+def test_what_is_left_out_of_a_source_is_told(tmp_path: Path) -> None:
+    dataset = source_dataset("CR")
+    item = Dataset()
+    item.PatientID = "X"
+    dataset.OtherPatientIDsSequence = [item]
+    source, analyst = stored(dataset, tmp_path / "source"), InProcessAnalyst()
+    objects = analyst.encode(request(source, tmp_path / "job", DEFAULT_PROFILE))
+    assert all(not entry.problems for entry in objects)
+    assert "OtherPatientIDsSequence" not in dcmread(objects[0].path)
+    assert {"event": "SourceItemsLeftOut", "study_key": "", "sequences": ("OtherPatientIDsSequence",)} in analyst.events
+
+
+def test_the_reasons_for_holding_name_no_patient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from service.bootstrap import child
+
+    monkeypatch.setattr(child, "check_object", lambda _path: ("'PatientName' value 'Yamada^Taro' is bad",))
+    source, analyst = stored(source_dataset("CR"), tmp_path / "source"), InProcessAnalyst()
+    objects = analyst.encode(request(source, tmp_path / "job", DEFAULT_PROFILE))
+    assert {entry.problems for entry in objects} == {("PatientName value … is bad",)}
+    assert "Yamada^Taro" in objects[0].path.with_suffix(".held.txt").read_text()
