@@ -351,7 +351,7 @@ def test_preview_holds_the_same_pixels(radiograph: Instance, tmp_path: Path) -> 
 
 def test_own_objects_are_recognised(radiograph: Instance, tmp_path: Path) -> None:
     result = result_of("CR", (radiograph,), Outcome.FINDINGS)
-    for kind in ResultKind:
+    for kind in ENCODERS:
         for dataset in encode(kind, result, context_of(radiograph), tmp_path):
             assert is_own_result({"ManufacturerModelName": str(dataset.ManufacturerModelName)})
 

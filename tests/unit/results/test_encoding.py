@@ -19,7 +19,7 @@ from service.results.encoding import element_bytes
 from service.results.equipment import code_element, code_item
 
 
-@pytest.mark.parametrize("kind", list(ResultKind))
+@pytest.mark.parametrize("kind", list(ENCODERS))
 @pytest.mark.parametrize("language", list(Language))
 def test_files_are_what_pydicom_writes(
     kind: ResultKind, language: Language, radiograph: Instance, tmp_path: Path
