@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the mammography and the chest CAD report have in common (PS3.16 TID 4015 to 4023, 4108)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -133,22 +133,27 @@ def runs_of(result: PipelineResult, *, subject: Code, sources: Sources) -> tuple
 
 
 def algorithm(result: PipelineResult, relationship: Relationship) -> tuple[Link, ...]:
-    """Return the algorithm (TID 4019): name, version, and parameters that say which package and threshold it was."""
-    package, triage = result.package, result.triage
+    """Return the name and version of the algorithm (TID 4019), which stand with every finding."""
+    package = result.package
     name, version = (package.name, package.version) if package else (f"dokuei {result.pipeline}", __version__)
-    parameters = [f"sha256:{package.sha256}", f"status:{package.status.value}"] if package else []
-    parameters += [
-        f"CAD operating point {number}: {point.name}, score {point.threshold:g} or more"
-        for number, point in enumerate(result.mark_points)
-    ]
-    if triage is not None:
-        parameters.append(f"triage operating point: {triage.operating_point}, score {triage.threshold:g} or more")
-    return by_value(
-        relationship,
-        Item(dcm("111001"), Text(label(name))),
-        Item(dcm("111003"), Text(label(version))),
-        *(Item(dcm("111002"), Text(parameter)) for parameter in parameters),
-    )
+    names = Item(dcm("111001"), Text(label(name))), Item(dcm("111003"), Text(label(version)))
+    return by_value(relationship, *names)
+
+
+def algorithm_in_full(result: PipelineResult) -> tuple[Link, ...]:
+    """Return the algorithm with its parameters, which say which package and thresholds it was; once for each run."""
+    parameters = (Item(dcm("111002"), Text(parameter)) for parameter in _parameters(result))
+    return algorithm(result, Relationship.HAS_PROPERTIES) + by_value(Relationship.HAS_PROPERTIES, *parameters)
+
+
+def _parameters(result: PipelineResult) -> Iterator[str]:
+    if result.package is not None:
+        yield f"sha256:{result.package.sha256}"
+        yield f"status:{result.package.status.value}"
+    for number, point in enumerate(result.mark_points):
+        yield f"CAD operating point {number}: {point.name}, score {point.threshold:g} or more"
+    if result.triage is not None:
+        yield f"triage operating point: {result.triage.operating_point}, score {result.triage.threshold:g} or more"
 
 
 def tracking(key: str, result: PipelineResult, *, revision: int) -> tuple[Link, ...]:
@@ -217,7 +222,7 @@ def summary_of_runs(
 
 def _performed(run: AlgorithmRun, name: Code, *, result: PipelineResult, images: "RunImages") -> Item:
     points = operating_points(result) if run.kind is RunKind.DETECTION else ()
-    links = algorithm(result, Relationship.HAS_PROPERTIES) + images.links(run) + points
+    links = algorithm_in_full(result) + images.links(run) + points
     return Item(name, Coded(run.subject), links)
 
 

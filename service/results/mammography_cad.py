@@ -23,6 +23,7 @@ from service.results.cad_library import MAMMOGRAPHY_WORDS, ImageKey, entry, libr
 from service.results.cad_parts import (
     RunImages,
     algorithm,
+    algorithm_in_full,
     geometry,
     percent,
     rendering,
@@ -109,7 +110,7 @@ def _present(result: PipelineResult) -> tuple[Finding, ...]:
 def _description(result: PipelineResult) -> tuple[Link, ...]:
     """Return the result line, what was left out, and that it is research, as the impression (TID 4002 rows 5, 11)."""
     words = Item(dcm("111033"), Text("\n".join(comments(result))))
-    return by_value(Relationship.HAS_PROPERTIES, words) + algorithm(result, Relationship.HAS_PROPERTIES)
+    return by_value(Relationship.HAS_PROPERTIES, words) + algorithm_in_full(result)
 
 
 @dataclass(slots=True, kw_only=True)
