@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
-from harness.studies import source_dataset, stored
+from harness.studies import result_of, source_dataset, stored
 from service.codes import code, dcm, private
-from service.results.sr_document import Identity, Reference, document
+from service.domain.result import Outcome
+from service.results.sr_document import Identity, Reference, device_observer, document, language
 from service.results.sr_tree import (
     Coded,
     Container,
@@ -165,3 +166,14 @@ def test_document_lists_evidence_predecessors_and_schemes(tmp_path: Path) -> Non
 def test_link_by_value_is_the_default() -> None:
     item = leaf("x")
     assert by_value(Relationship.HAS_PROPERTIES, item) == (Link(Relationship.HAS_PROPERTIES, item),)
+
+
+def test_device_observer_names_the_device_and_not_a_person(tmp_path: Path) -> None:
+    source = stored(source_dataset("CR"), tmp_path)
+    result = result_of("CR", (source,), Outcome.FINDINGS)
+    dataset = written(Item(dcm("112000"), Container(), (*language(code("RFC5646", "ja")), *device_observer(result))))
+    tag, kind, uid, *texts = dataset.ContentSequence
+    assert (tag.RelationshipType, tag.ConceptCodeSequence[0].CodeValue) == ("HAS CONCEPT MOD", "ja")
+    assert (kind.RelationshipType, kind.ConceptCodeSequence[0].CodeMeaning) == ("HAS OBS CONTEXT", "Device")
+    assert str(uid.UID).startswith("2.25.")
+    assert [item.TextValue for item in texts[:3]] == ["DOKUEI", "Dokuei project", "DOKUEI-DEMO"]
