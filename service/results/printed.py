@@ -23,6 +23,8 @@ from service.results.wording import Words, headline, package_line, provenance, r
 
 MAX_ROWS, MAX_PICTURES, MAX_IMAGES = 40, 4, 8
 PICTURE_HEIGHT = 74 * mm
+MOST_BESIDE = 700
+"""Characters of remarks that stand beside a single picture."""
 COLOURS = {
     Outcome.FINDINGS: ("#b45309", "#fff6e8"),
     Outcome.NO_FINDINGS: ("#475569", "#f3f5f8"),
@@ -131,10 +133,15 @@ def _pictures(result: PipelineResult, sources: Sources, words: Words) -> list[Fl
         return remarks
     images = [paint_anatomy(heatmap, result, words)[0] for heatmap in shown]
     captions = [_caption(heatmap, sources, words) for heatmap in shown]
-    beside, below = (remarks, []) if len(shown) == 1 else ([], remarks)
+    beside, below = (remarks, []) if len(shown) == 1 and _is_short(result) else ([], remarks)
     row = paper.pictures(images, captions, beside, height=PICTURE_HEIGHT)
     more = _more(len(result.heatmaps) - len(shown), "more images", words)
     return [paper.heading(words.term("Pictures")), row, *more, *below]
+
+
+def _is_short(result: PipelineResult) -> bool:
+    """Say whether the remarks fit beside a picture, where a paragraph cannot go on on the next page."""
+    return sum(map(len, (*result.summary, *(flag.message for flag in result.flags)))) <= MOST_BESIDE
 
 
 def _most_telling(result: PipelineResult) -> tuple[Heatmap, ...]:

@@ -114,8 +114,8 @@ def test_any_bytes_survive(name: bytes, tmp_path_factory: pytest.TempPathFactory
     folder = tmp_path_factory.mktemp("bytes")
     source = patched(folder, b"Test^Patient", name)
     result, context = result_of("CR", (source,), Outcome.NOT_ANALYSED), context_of(source)
-    (entry,) = ENCODERS[ResultKind.SR](result, context, folder)
-    assert raw_values(entry.path, "PatientName")["PatientName"] == name
+    for entry in ENCODERS[ResultKind.SR](result, context, folder):
+        assert raw_values(entry.path, "PatientName")["PatientName"] == name
 
 
 def test_unknown_character_set_and_bad_values_survive(tmp_path: Path) -> None:
