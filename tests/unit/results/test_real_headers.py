@@ -38,6 +38,7 @@ def real_sources(folder: Path) -> Iterator[tuple[str, Instance]]:
 
 @pytest.mark.real_data
 @pytest.mark.peers
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("outcome", [Outcome.FINDINGS, Outcome.NOT_ANALYSED])
 def test_real_headers_make_valid_results(outcome: Outcome, real_data_folder: Path, tmp_path: Path) -> None:
     checked, problems = 0, []
@@ -47,7 +48,9 @@ def test_real_headers_make_valid_results(outcome: Outcome, real_data_folder: Pat
             result, context = result_of(modality, (source,), outcome), context_of(source)
             for encoder in ENCODERS.values():
                 for entry in encoder(result, context, tmp_path / "out"):
-                    problems += [f"{source.path.name}: {problem}" for problem in check_object(entry.path)]
+                    # All forms of a report have one header: the programs need to see it once.
+                    found = check_object(entry.path, validators=None if entry.rank == 0 else ())
+                    problems += [f"{source.path.name}: {problem}" for problem in found]
                     entry.path.unlink()
                     checked += 1
     assert problems == []
