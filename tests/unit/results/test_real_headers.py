@@ -38,7 +38,7 @@ def real_sources(folder: Path) -> Iterator[tuple[str, Instance]]:
 
 @pytest.mark.real_data
 @pytest.mark.peers
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(900)  # every kind of object of every file, each judged by programs of its own
 @pytest.mark.parametrize("outcome", [Outcome.FINDINGS, Outcome.NOT_ANALYSED])
 def test_real_headers_make_valid_results(outcome: Outcome, real_data_folder: Path, tmp_path: Path) -> None:
     checked, problems = 0, []
