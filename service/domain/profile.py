@@ -32,6 +32,7 @@ class EncodingProfile:
     """Two destinations with equal profiles are sent the same objects; unequal ones give objects with UIDs of their own.
 
     `max_secondary_captures` limits the pictures per result, the most important first; a page with text counts as one.
+    `label_maps` has segmentations written as Label Map as well, which takes as many bytes as the CT has.
     """
 
     report_class: ReportClass = ReportClass.COMPREHENSIVE
@@ -40,6 +41,7 @@ class EncodingProfile:
     capture_modality: CaptureModality = CaptureModality.OTHER
     tracking: TrackingForm = TrackingForm.PLAIN
     max_secondary_captures: int = 30
+    label_maps: bool = False
 
 
 DEFAULT_PROFILE = EncodingProfile()

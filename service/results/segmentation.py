@@ -46,6 +46,8 @@ BINARY, LABELMAP = "BINARY", "LABELMAP"
 SOP_CLASSES = {BINARY: SegmentationStorage, LABELMAP: LABEL_MAP_SEGMENTATION_STORAGE}
 RANKS = {BINARY: 0, LABELMAP: 1}
 """Every viewer that draws segmentations draws bits; labels go only to an archive that does not take those."""
+FORMS = {False: (BINARY,), True: (BINARY, LABELMAP)}
+"""By whether the profile wants label maps."""
 IMAGE_TYPE = ("DERIVED", "PRIMARY")
 COLOURS = ((86, 180, 233), (0, 158, 115), (230, 159, 0), (204, 121, 167), (213, 94, 0), (240, 228, 66), (0, 114, 178))
 """Colours that people who do not see all colours tell apart (Okabe and Ito)."""
@@ -77,7 +79,7 @@ class Group:
 
 
 def encode_segmentations(result: PipelineResult, context: ResultContext, folder: Path) -> tuple[EncodedObject, ...]:
-    """Write each group of segments in both forms; nothing when nothing was segmented or it has no place in the patient.
+    """Write each group of segments, as labels too where the profile asks; nothing when nothing was segmented or placed.
 
     A study that was not analysed has no label map; a negative one has the lungs alone.
     """
@@ -85,7 +87,7 @@ def encode_segmentations(result: PipelineResult, context: ResultContext, folder:
     return tuple(
         _encode(group, form, result, context, sources, folder=folder)
         for group in _groups(result.label_map, sources)
-        for form in (BINARY, LABELMAP)
+        for form in FORMS[context.profile.label_maps]
     )
 
 

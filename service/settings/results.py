@@ -98,6 +98,8 @@ class ResultSettings(Section):
     tracking: TrackingForm = TrackingForm.PLAIN
     max_secondary_captures: int = Field(default=30, ge=1, le=1000)
     """Pictures per result, the most important first; the page with text counts as one."""
+    label_maps: bool = False
+    """Write segmentations as Label Map as well, for an archive that takes nothing else: as many bytes as the CT has."""
 
 
 def _known(value: object) -> object:

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 
 from harness.studies import context_of, result_of, source_dataset, stored
 from service.domain.instance import Instance
+from service.domain.profile import EncodingProfile
 from service.domain.result import Outcome, Priority
 from service.ports import ResultKind
 from service.results import ENCODERS
@@ -46,7 +47,7 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def encoded(kind: ResultKind, modality: str, sources: tuple[Instance, ...], folder: Path) -> tuple:
-    context = context_of(*sources, priority=Priority.URGENT)
+    context = context_of(*sources, priority=Priority.URGENT, profile=EncodingProfile(label_maps=True))
     return ENCODERS[kind](result_of(modality, sources, Outcome.FINDINGS), context, folder)
 
 

@@ -87,7 +87,7 @@ def test_every_object_is_valid_and_the_same_again(modality: str, charset: str, t
     from harness.validators import dcentvfy
 
     sources = named_sources(modality, charset, tmp_path / "sources")
-    context = context_of(*sources, priority=Priority.URGENT)
+    context = context_of(*sources, priority=Priority.URGENT, profile=EncodingProfile(label_maps=True))
     name = stored_bytes(pydicom.dcmread(sources[0].path).get_item(Tag("PatientName")))
     for outcome in Outcome:
         result = result_of(modality, sources, outcome)
@@ -101,6 +101,8 @@ def test_every_object_is_valid_and_the_same_again(modality: str, charset: str, t
         assert dcentvfy(together) == []
 
 
+BOTH_FORMS = EncodingProfile(label_maps=True)
+"""A destination whose segmentations are written as labels, too."""
 KINDS_MADE = {
     ("CT", Outcome.FINDINGS): {"heatmap": 1, "presentation_state": 1, "segmentation": 4, "parametric_map": 1},
     ("CT", Outcome.NO_FINDINGS): {"heatmap": 1, "presentation_state": 1, "segmentation": 2, "parametric_map": 1},
@@ -115,7 +117,7 @@ KINDS_MADE = {
 @pytest.mark.parametrize(("modality", "outcome"), KINDS_MADE)
 def test_what_is_made_of_each_state(modality: str, outcome: Outcome, tmp_path: Path) -> None:
     sources = named_sources(modality, "none", tmp_path / "sources")
-    entries = encode_all(result_of(modality, sources, outcome), context_of(*sources), tmp_path)
+    entries = encode_all(result_of(modality, sources, outcome), context_of(*sources, profile=BOTH_FORMS), tmp_path)
     kinds = [str(entry.kind) for entry in entries]
     assert {kind: kinds.count(kind) for kind in kinds} == KINDS_MADE[modality, outcome]
 
@@ -141,7 +143,7 @@ def test_no_two_states_make_the_same_object(modality: str, outcome: Outcome, tmp
 
 def test_own_results_are_recognised_when_they_come_back(tmp_path: Path) -> None:
     sources = named_sources("CT", "none", tmp_path / "sources")
-    context = context_of(*sources, priority=Priority.URGENT)
+    context = context_of(*sources, priority=Priority.URGENT, profile=EncodingProfile(label_maps=True))
     for entry in encode_all(result_of("CT", sources, Outcome.FINDINGS), context, tmp_path):
         dataset = pydicom.dcmread(entry.path)
         attributes = {"Manufacturer": dataset.Manufacturer, "ManufacturerModelName": dataset.ManufacturerModelName}
@@ -177,7 +179,7 @@ def test_outlines_share_the_reports_tracking(
     result = result_of(modality, sources, Outcome.FINDINGS)
     context = context_of(*sources, profile=EncodingProfile(max_secondary_captures=most))
     states = encode(ResultKind.PRESENTATION_STATE, result, context, tmp_path)
-    (report,) = encode(ResultKind.SR, result, context, tmp_path)
+    report, *_ = encode(ResultKind.SR, result, context, tmp_path)
     tracked = {
         (children(group, TRACKING_IDENTIFIER)[0].TextValue, children(group, TRACKING_UID)[0].UID)
         for group in measurement_groups(report)
@@ -296,7 +298,7 @@ def test_highdicom_reads_back_every_pixel(ct: tuple[Instance, ...], tmp_path: Pa
         "LUNGS": np.where(drawn.labels == 2, 2, np.isin(drawn.labels, (1, 3)).astype("u1")),
         "PATTERNS": (drawn.labels == 3).astype("u1"),
     }
-    objects = encode(ResultKind.SEGMENTATION, result, context_of(*ct), tmp_path)
+    objects = encode(ResultKind.SEGMENTATION, result, context_of(*ct, profile=BOTH_FORMS), tmp_path)
     forms = [(str(entry.ContentLabel), str(entry.SegmentationType)) for entry in objects]
     assert forms == [(name, form) for name in ("LUNGS", "PATTERNS") for form in ("BINARY", "LABELMAP")]
     for dataset in objects:
@@ -316,7 +318,7 @@ def test_frames_whose_bits_do_not_fill_bytes_follow_one_another(tmp_path: Path) 
     drawn = label_map_of(tuple(sources), with_findings=False)
     labels = np.random.default_rng(1).integers(0, 3, (2, 7, 9), dtype=np.uint8)
     result = result_of("CT", tuple(sources), Outcome.NO_FINDINGS, label_map=replace(drawn, labels=labels))
-    (bits, _) = ENCODERS[ResultKind.SEGMENTATION](result, context_of(*sources), tmp_path)
+    (bits, _) = ENCODERS[ResultKind.SEGMENTATION](result, context_of(*sources, profile=BOTH_FORMS), tmp_path)
     segmentation = hd.seg.Segmentation.from_dataset(pydicom.dcmread(bits.path))
     pixels = segmentation.get_pixels_by_source_instance(
         [source.sop_instance_uid for source in sources], combine_segments=True, assert_missing_frames_are_empty=True
@@ -326,7 +328,9 @@ def test_frames_whose_bits_do_not_fill_bytes_follow_one_another(tmp_path: Path) 
 
 
 def test_bits_go_first_and_labels_where_bits_are_refused(ct: tuple[Instance, ...], tmp_path: Path) -> None:
-    entries = ENCODERS[ResultKind.SEGMENTATION](result_of("CT", ct, Outcome.FINDINGS), context_of(*ct), tmp_path)
+    entries = ENCODERS[ResultKind.SEGMENTATION](
+        result_of("CT", ct, Outcome.FINDINGS), context_of(*ct, profile=BOTH_FORMS), tmp_path
+    )
     assert [(entry.slot, entry.rank, entry.sop_class_uid[-4:]) for entry in entries] == [
         ("segmentation:lungs", 0, "66.4"),
         ("segmentation:lungs", 1, "66.7"),
@@ -447,8 +451,8 @@ def test_a_destination_gets_as_many_pictures_as_it_takes(most: int, expected: li
 
 
 def test_pictures_that_are_not_sent_are_said_to_be_missing() -> None:
-    assert Page(number=1, count=1, left_out=3).words == "picture 1 of 1, 3 more not sent here"
-    assert Page(number=2, count=4).words == "picture 2 of 4"
+    assert Page(number=1, count=1, left_out=3).place == "Picture 1/1, not sent here: 3"
+    assert Page(number=2, count=4).place == "Picture 2/4"
 
 
 def test_a_report_refers_to_no_picture_that_is_not_sent(tmp_path: Path) -> None:
@@ -456,7 +460,7 @@ def test_a_report_refers_to_no_picture_that_is_not_sent(tmp_path: Path) -> None:
     heatmaps = tuple(heatmap_of("MG", source, f"view-{n}") for n, source in enumerate(sources))
     result = result_of("MG", sources, Outcome.FINDINGS, heatmaps=heatmaps)
     context = context_of(*sources, profile=EncodingProfile(max_secondary_captures=1))
-    (report,) = encode(ResultKind.SR, result, context, tmp_path)
+    report, *_ = encode(ResultKind.SR, result, context, tmp_path)
     pictures = {str(picture.SOPInstanceUID) for picture in encode(ResultKind.HEATMAP, result, context, tmp_path)}
     evidence = {
         str(item.ReferencedSOPInstanceUID)

@@ -38,7 +38,7 @@ def test_without_a_word_a_destination_gets_what_everybody_can_read() -> None:
 def test_every_choice_is_taken() -> None:
     choices = (
         "report_class: comprehensive3d, character_set: utf8, language: ja, capture_modality: source, "
-        "tracking: cornerstone, max_secondary_captures: 3"
+        "tracking: cornerstone, max_secondary_captures: 3, label_maps: true"
     )
     settings = of(f"objects: [heatmap], supersede: reject, results: {{{choices}}}")
     profile = encoding_profile(settings.results)
@@ -55,7 +55,7 @@ def test_settings_and_profile_have_the_same_choices_and_defaults() -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ("results: {langauge: ja}", "did you mean 'language'? known here: capture_modality, character_set, language"),
+        ("results: {langauge: ja}", "did you mean 'language'? known here: capture_modality, character_set, label_maps"),
         ("results: {language: fr}", "'en' or 'ja'"),
         ("results: {max_secondary_captures: 0}", "greater than or equal to 1"),
         ("objects: [sr, dance]", "this kind of object does not exist; known: sr, heatmap"),
@@ -77,7 +77,7 @@ def test_a_profile_has_a_name_that_other_choices_do_not_have() -> None:
         for other in [
             of(
                 "results: {report_class: comprehensive3d, character_set: utf8, language: ja, "
-                "capture_modality: source, tracking: cornerstone, max_secondary_captures: 3}"
+                "capture_modality: source, tracking: cornerstone, max_secondary_captures: 3, label_maps: true}"
             ).results
         ]
     ]
