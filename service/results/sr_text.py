@@ -15,6 +15,7 @@ from service.ports import EncodedObject, ResultContext, ResultKind
 from service.results.equipment import stamp
 from service.results.identifiers import result_uid, sr_series_instance_uid
 from service.results.part10 import write_object
+from service.results.predecessors import predecessor_references
 from service.results.rows import row_of
 from service.results.sources import Sources
 from service.results.sr_document import Identity, device_observer, document, language
@@ -46,7 +47,13 @@ def text_document(result: PipelineResult, context: ResultContext, sources: Sourc
     )
     study = sources.first.study_instance_uid
     root = _root(result, sources, WORDS[sources.language])
-    dataset = document(root, identity, study_instance_uid=study, evidence=sources.instances)
+    dataset = document(
+        root,
+        identity,
+        study_instance_uid=study,
+        evidence=sources.instances,
+        predecessors=predecessor_references(context),
+    )
     header = sources.header(sources.first.sop_instance_uid)
     stamp(dataset, result, description=series_description(result, "text", context=context), source=header)
     return dataset

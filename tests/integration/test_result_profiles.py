@@ -15,7 +15,6 @@ from pydicom.uid import (
     Comprehensive3DSRStorage,
     ComprehensiveSRStorage,
     CTImageStorage,
-    EnhancedSRStorage,
     KeyObjectSelectionDocumentStorage,
     SecondaryCaptureImageStorage,
 )
@@ -28,14 +27,8 @@ from harness.inprocess import InProcessAnalyst, slice_dataset
 from harness.orthanc import Orthanc
 from harness.validators import dcentvfy, dciodvfy, dsrdump
 from node import SETTINGS, Node, running
-from service.bootstrap import child as child_module
-from service.bootstrap import encoding
 from service.domain.event import ContextsNegotiated, ObjectDelivered, ResultsSuperseded
-from service.domain.profile import ReportClass
-from service.domain.result import PipelineResult
-from service.ports import EncodedObject, ResultContext, ResultKind, StoreOutcome
-from service.results import ENCODERS
-from service.results.identifiers import result_uid
+from service.ports import StoreOutcome
 from service.settings import DestinationSettings
 from service.transport.store_scu import StoreScu
 
@@ -107,33 +100,6 @@ def classes(program: StoreScpProgram) -> list[str]:
     return sorted(str(item.SOPClassUID) for item in received(program))
 
 
-def in_forms(result: PipelineResult, context: ResultContext, folder: Path) -> tuple[EncodedObject, ...]:
-    """The report in every SOP class; only the class differs, which is all that negotiation sees."""
-    (report,) = ENCODERS[ResultKind.SR](result, context, folder)
-    chain = (THREE_D, SR, str(EnhancedSRStorage), TEXT)
-    offered = chain if context.profile.report_class is ReportClass.COMPREHENSIVE_3D else chain[1:]
-    return tuple(_form(report, uid, rank, result, context) for rank, uid in enumerate(offered))
-
-
-def _form(
-    report: EncodedObject, sop_class_uid: str, rank: int, result: PipelineResult, context: ResultContext
-) -> EncodedObject:
-    dataset = pydicom.dcmread(report.path)
-    uid = result_uid(result, f"sr:{sop_class_uid}", revision=context.revision, profile=context.profile)
-    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = sop_class_uid
-    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = uid
-    path = report.path.with_name(f"{uid}.dcm")
-    dataset.save_as(path)
-    return replace(report, sop_class_uid=sop_class_uid, sop_instance_uid=uid, path=path, slot="report", rank=rank)
-
-
-@pytest.fixture
-def forms(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let reports be written in every SOP class, and pass."""
-    monkeypatch.setattr(encoding, "ENCODERS", {**ENCODERS, ResultKind.SR: in_forms})
-    monkeypatch.setattr(child_module, "check_object", lambda _path: ())
-
-
 def test_equal_profiles_share_objects_and_others_have_their_own(tmp_path: Path, start_scp: StartScp) -> None:
     pacs, copy, ward = start_scp("pacs", SR, SC), start_scp("copy", SR, SC), start_scp("ward", SR, SC)
     other = {"results": {"tracking": "cornerstone"}, "objects": ["sr"]}
@@ -155,7 +121,7 @@ def test_equal_profiles_share_objects_and_others_have_their_own(tmp_path: Path, 
 
 
 def test_each_archive_is_sent_the_first_form_that_it_takes(
-    tmp_path: Path, start_scp: StartScp, orthanc: Orthanc, forms: None
+    tmp_path: Path, start_scp: StartScp, orthanc: Orthanc
 ) -> None:
     classic, plain = start_scp("classic", SR, TEXT, SC), start_scp("plain", TEXT)
     modern = {"results": {"report_class": "comprehensive3d"}}
@@ -171,7 +137,9 @@ def test_each_archive_is_sent_the_first_form_that_it_takes(
         answers = {event.destination: event for event in node.observer.of(ContextsNegotiated)}
     assert classes(classic) == sorted([SR, SC])
     assert classes(plain) == [TEXT]
-    assert sorted(orthanc.tags(name)["SOPClassUID"] for name in orthanc.instances()) == sorted([THREE_D, SC])
+    taken = sorted(orthanc.tags(name)["SOPClassUID"] for name in orthanc.instances())
+    assert [uid for uid in taken if uid.startswith(REPORTS)] == [THREE_D], "it takes all four, and is sent one"
+    assert {SC, PRESENTATION_STATE, SEGMENTATION} <= set(taken)
     assert ("plain", "heatmap", "declined", 1) in rows, "a picture that is not taken fails nothing"
     assert {row[2] for row in rows} == {"delivered", "unneeded", "declined"}
     assert [row[3] for row in rows if row[1:3] == ("sr", "delivered")] == [1, 1, 1]
@@ -205,7 +173,7 @@ def test_replaced_results_are_rejected_after_the_new_ones_are_stored(
     tmp_path: Path, start_scp: StartScp, orthanc: Orthanc
 ) -> None:
     pacs, quiet = start_scp("pacs", SR, SC, KO), start_scp("quiet", SR, SC, KO)
-    wanting = destination("orthanc", orthanc.dicom_port, "ORTHANC", supersede="reject")
+    wanting = destination("orthanc", orthanc.dicom_port, "ORTHANC", supersede="reject", objects=["sr", "heatmap"])
     with sending(tmp_path, to(pacs, supersede="reject"), to(quiet), wanting) as node:
         send(node, 1, 2)
         finish(node)
@@ -246,9 +214,7 @@ def test_replaced_results_are_rejected_after_the_new_ones_are_stored(
     assert (prior.SOPClassUID, prior.SeriesInstanceUID) == (reference.ReferencedSOPClassUID, series.SeriesInstanceUID)
 
 
-def test_a_predecessor_is_named_in_the_form_that_was_delivered(
-    tmp_path: Path, start_scp: StartScp, forms: None
-) -> None:
+def test_a_predecessor_is_named_in_the_form_that_was_delivered(tmp_path: Path, start_scp: StartScp) -> None:
     """And by a new version of the package just so."""
     pacs = start_scp("pacs", TEXT, SC)
     with sending(tmp_path, to(pacs)) as node:

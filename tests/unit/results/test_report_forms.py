@@ -102,3 +102,12 @@ def test_every_report_names_package_and_operating_point(radiograph: Instance, tm
         assert f"sha256:{'0123456789abcdef' * 2}" in dataset.SoftwareVersions
         evidence = dataset.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0]
         assert evidence.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == radiograph.sop_instance_uid
+
+
+def test_every_form_names_its_predecessor(radiograph: Instance, tmp_path: Path) -> None:
+    """A PACS that takes text alone must be told as well which of two results is the later one."""
+    context = context_of(radiograph, revision=2, profile=AIR, predecessor_sop_instance_uids=("2.25.1",))
+    entries = ENCODERS[ResultKind.SR](result_of("CR", (radiograph,), Outcome.FINDINGS), context, tmp_path)
+    assert len(entries) == 4
+    for entry in entries:
+        assert "2.25.1" in str(pydicom.dcmread(entry.path).PredecessorDocumentsSequence), entry.sop_class_uid
