@@ -35,6 +35,8 @@ from service.transport.store_scu import StoreScu
 pytestmark = pytest.mark.peers
 
 SR, SC, KO = str(ComprehensiveSRStorage), str(SecondaryCaptureImageStorage), str(KeyObjectSelectionDocumentStorage)
+REPORTS = "1.2.840.10008.5.1.4.1.1.88."
+PRESENTATION_STATE, SEGMENTATION = "1.2.840.10008.5.1.4.1.1.11.1", "1.2.840.10008.5.1.4.1.1.66.4"
 THREE_D, TEXT = str(Comprehensive3DSRStorage), str(BasicTextSRStorage)
 
 StartScp = Callable[..., StoreScpProgram]
