@@ -20,8 +20,8 @@ from service.inference.package import LoadedPackage
 from service.pipelines import PIPELINES
 from service.ports import AnalysisRequest, AnalysisSummary, ResultContext, ResultObject
 from service.results.gate import check_object
-from service.results.predecessors import with_series
-from service.results.rejection_note import encode_rejection_note
+from service.results.report.predecessors import with_series
+from service.results.report.rejection_note import encode_rejection_note
 from service.storage.flush import flush_folder
 
 CHOICES = TypeAdapter(dict[str, PackageChoice])

@@ -12,11 +12,11 @@ from service.domain.profile import EncodingProfile, profile_key
 from service.domain.record import load_result
 from service.ports import EncodedObject, EncodeRequest, ObjectSet, ResultContext, ResultKind, ResultObject
 from service.results import ENCODERS
-from service.results.bad_values import BAD_VALUE_ERRORS
-from service.results.predecessors import with_series
 from service.results.redaction import redacted
-from service.results.sources import Sources
-from service.results.verbatim import left_out
+from service.results.report.predecessors import with_series
+from service.results.source.bad_values import BAD_VALUE_ERRORS
+from service.results.source.sources import Sources
+from service.results.source.verbatim import left_out
 
 MACHINE_FAULTS = (OSError, MemoryError)
 """What another try may mend; any other failure of an encoder costs its own objects and nothing else."""

@@ -19,7 +19,7 @@ from service.cli.status import open_statistics
 from service.domain.errors import ConfigurationError
 from service.observability.logs import configure_logging
 from service.ports import EncodedObject, ResultKind
-from service.results.preview import write_preview
+from service.results.picture.preview import write_preview
 from service.settings import DestinationSettings, Settings
 from service.storage.statistics import StudyStatus
 from service.transport.archive_scp import ArchiveScp

@@ -5,16 +5,16 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from service.ports import ResultEncoder, ResultKind
-from service.results.chest_cad import encode_chest_cad
-from service.results.encapsulated_pdf import encode_pdf
-from service.results.heatmap_sc import encode_heatmaps
-from service.results.key_objects import encode_key_objects
-from service.results.mammography_cad import encode_mammography_cad
-from service.results.parametric_map import encode_parametric_maps
-from service.results.presentation_state import encode_presentation_states
-from service.results.segmentation import encode_segmentations
-from service.results.sr_forms import encode_sr
-from service.results.sr_text import encode_text
+from service.results.overlay.parametric_map import encode_parametric_maps
+from service.results.overlay.presentation_state import encode_presentation_states
+from service.results.overlay.segmentation import encode_segmentations
+from service.results.page.encapsulated_pdf import encode_pdf
+from service.results.picture.heatmap_sc import encode_heatmaps
+from service.results.report.chest_cad import encode_chest_cad
+from service.results.report.key_objects import encode_key_objects
+from service.results.report.mammography_cad import encode_mammography_cad
+from service.results.report.sr_forms import encode_sr
+from service.results.report.sr_text import encode_text
 
 ENCODERS: Mapping[ResultKind, ResultEncoder] = MappingProxyType(
     {

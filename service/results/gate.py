@@ -7,9 +7,9 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
-from service.results.bad_values import BAD_VALUE_ERRORS
-from service.results.lint import UNKNOWN_TO_DCIODVFY, Rule, rules_of
-from service.results.lint_object import OBJECT_RULES
+from service.results.lint.every_object import OBJECT_RULES
+from service.results.lint.rules import UNKNOWN_TO_DCIODVFY, Rule, rules_of
+from service.results.source.bad_values import BAD_VALUE_ERRORS
 from service.results.validators import FOR_EVERY_OBJECT, FOR_REPORTS, Validator, complaints, installed
 
 

@@ -14,8 +14,8 @@ import pydicom
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.tag import Tag
 
-from service.results.inherited_items import CONTROL
-from service.results.verbatim import INHERITED_BY_PICTURES, OPTIONAL, REQUIRED, stored_bytes
+from service.results.source.inherited_items import CONTROL
+from service.results.source.verbatim import INHERITED_BY_PICTURES, OPTIONAL, REQUIRED, stored_bytes
 
 TIMEOUT_SECONDS = 60
 HOROS_OPTIONS = (

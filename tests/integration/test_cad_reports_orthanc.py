@@ -23,7 +23,7 @@ from service.pipelines.mammography import MammographyPipeline
 from service.ports import EncodedObject, ResultKind
 from service.results import ENCODERS
 from service.results.gate import check_object
-from service.results.lint_report import children, concept, content_items
+from service.results.lint.report import children, concept, content_items
 
 PACKAGE = Path(__file__).parents[2] / "models" / "packages" / "mammography-demo" / "0.1.0"
 PIPELINE = MammographyPipeline()

@@ -15,7 +15,7 @@ from service.domain.result import Outcome, PipelineResult
 from service.ports import EncodedObject, ResultKind
 from service.results import ENCODERS
 from service.results.gate import check_object
-from service.results.wording import WORDS
+from service.results.words.wording import WORDS
 
 pytestmark = pytest.mark.peers
 

@@ -16,7 +16,7 @@ from service.imaging.orientation import CHEST_FRONTAL, mirror
 from service.imaging.radiograph import as_radiograph
 from service.imaging.resample import letter_box, nearest_on, resample_box, resample_mm
 from service.pipelines.mammography.canvas import place
-from service.results.sr_group import closed_outline
+from service.results.report.sr_group import closed_outline
 
 ORIENTATIONS = [(a, b) for a in "LRHF" for b in "LRHF" if (a in "LR") != (b in "LR")]
 SIZES = st.integers(60, 130)

@@ -8,7 +8,7 @@ import pytest
 
 from service.cli.app import app
 from service.dicom.pixels import TRANSFER_SYNTAXES
-from service.results.lint import RULES
+from service.results.lint.rules import RULES
 from service.transport.dicomweb.store_response import TRANSFER_SYNTAX_NOT_SUPPORTED
 from service.transport.sop_classes import INPUT_SOP_CLASSES
 from service.transport.statuses import PROCESSING_FAILURE, SOP_CLASS_NOT_SUPPORTED, STORE_STATUS, SUCCESS

@@ -16,8 +16,8 @@ from service.domain.result import Outcome, PipelineResult
 from service.ports import ResultKind
 from service.results import ENCODERS
 from service.results.gate import RULES, check_object
-from service.results.lint_cad import CAD_RULES
-from service.results.lint_report import children, concept, content_items
+from service.results.lint.cad import CAD_RULES
+from service.results.lint.report import children, concept, content_items
 from service.results.validators import dciodvfy, dsrdump
 
 Change = Callable[[Dataset], None]

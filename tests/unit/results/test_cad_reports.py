@@ -35,10 +35,10 @@ from service.domain.result import (
 )
 from service.ports import ResultContext, ResultKind
 from service.results import ENCODERS
-from service.results.chest_cad import coded
 from service.results.gate import check_object
-from service.results.identifiers import sr_series_instance_uid
-from service.results.lint_report import children, concept, content_items, item_at
+from service.results.lint.report import children, concept, content_items, item_at
+from service.results.object.identifiers import sr_series_instance_uid
+from service.results.report.chest_cad import coded
 
 CAD = {"MG": ResultKind.MAMMOGRAPHY_CAD, "CR": ResultKind.CHEST_CAD, "CT": ResultKind.CHEST_CAD}
 SUMMARY, DETECTIONS, ANALYSES = "111017", "111064", "111065"

@@ -13,9 +13,9 @@ from service.domain.profile import CharacterSet, EncodingProfile, Language
 from service.domain.result import Outcome
 from service.ports import ResultKind
 from service.results import ENCODERS
-from service.results.characters import NO_JAPANESE, NOT_CONVERTED, declared
 from service.results.gate import check_object
-from service.results.lint_report import content_items
+from service.results.lint.report import content_items
+from service.results.source.characters import NO_JAPANESE, NOT_CONVERTED, declared
 
 NAME = "Yamada^Tarou=山田^太郎=やまだ^たろう"
 KANJI = b"\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B"

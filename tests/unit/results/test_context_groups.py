@@ -6,11 +6,11 @@ import re
 import pytest
 
 from service.codes import CodeEntry, private, sct, table
-from service.results.cad_parts import INTENTS, STATUSES, SUMMARIES
-from service.results.chest_cad import LOCATIONS, MODIFIED_BY, SUBJECTS
-from service.results.context_groups import ADDED_CHEST_MODIFIERS, as_member, is_member, members
-from service.results.lint_cad import FORMS
-from service.results.mammography_cad import RELATIONS
+from service.results.lint.cad import FORMS
+from service.results.report.cad_parts import INTENTS, STATUSES, SUMMARIES
+from service.results.report.chest_cad import LOCATIONS, MODIFIED_BY, SUBJECTS
+from service.results.report.context_groups import ADDED_CHEST_MODIFIERS, as_member, is_member, members
+from service.results.report.mammography_cad import RELATIONS
 
 WHOLE = [code for by_findings in SUMMARIES.values() for code in by_findings.values()]
 STATED = [entry for entry in table().values() if re.fullmatch(r"CID \d+", entry.basis)]

@@ -30,11 +30,11 @@ from service.domain.result import Outcome, PackageStatus, PipelineResult, Presen
 from service.ports import ResultContext, ResultKind
 from service.results import ENCODERS
 from service.results.gate import check_object
-from service.results.identifiers import sr_series_instance_uid
-from service.results.lint_report import COMMENT, FINDING, PRESENCE, children, concept, content_items, measurement_groups
-from service.results.picture import Page, paint_page
-from service.results.preview import write_preview
-from service.results.sr_group import closed_outline
+from service.results.lint.report import COMMENT, FINDING, PRESENCE, children, concept, content_items, measurement_groups
+from service.results.object.identifiers import sr_series_instance_uid
+from service.results.picture.painting import Page, paint_page
+from service.results.picture.preview import write_preview
+from service.results.report.sr_group import closed_outline
 
 TRIAGE = ("TRIAGE", "99DOKUEI", "AI triage priority")
 outcomes = pytest.mark.parametrize("outcome", list(Outcome))

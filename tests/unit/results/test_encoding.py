@@ -15,8 +15,8 @@ from service.domain.profile import EncodingProfile, Language
 from service.domain.result import Outcome
 from service.ports import ResultKind
 from service.results import ENCODERS
-from service.results.encoding import element_bytes
-from service.results.equipment import code_element, code_item
+from service.results.object.encoding import element_bytes
+from service.results.object.equipment import code_element, code_item
 
 
 @pytest.mark.parametrize("kind", list(ENCODERS))

@@ -16,9 +16,9 @@ from service.domain.result import Outcome
 from service.ports import ResultKind
 from service.results import ENCODERS
 from service.results.gate import check_object
-from service.results.lint import RULES
-from service.results.lint_object import OBJECT_RULES
-from service.results.lint_report import children, content_items, measurement_groups
+from service.results.lint.every_object import OBJECT_RULES
+from service.results.lint.report import children, content_items, measurement_groups
+from service.results.lint.rules import RULES
 from service.results.validators import dciodvfy, dsr2html, dsrdump
 
 Change = Callable[[Dataset], None]

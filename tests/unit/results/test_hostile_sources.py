@@ -19,7 +19,7 @@ from service.domain.instance import Instance
 from service.domain.result import Outcome
 from service.results import ENCODERS
 from service.results.gate import check_object
-from service.results.verbatim import (
+from service.results.source.verbatim import (
     COMPRESSION,
     OPTIONAL,
     PLACE,

@@ -16,10 +16,10 @@ from service.domain.result import Outcome, Priority
 from service.ports import ResultKind
 from service.results import ENCODERS
 from service.results.gate import check_object
-from service.results.lint import RULES
-from service.results.lint_key_objects import DESCRIPTION
-from service.results.lint_object import OBJECT_RULES
-from service.results.lint_report import children
+from service.results.lint.every_object import OBJECT_RULES
+from service.results.lint.key_objects import DESCRIPTION
+from service.results.lint.report import children
+from service.results.lint.rules import RULES
 
 Change = Callable[[Dataset], None]
 PR, SEG, PM, KO = (

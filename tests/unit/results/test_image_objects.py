@@ -30,10 +30,10 @@ from service.domain.result import Outcome, PackageStatus, PipelineResult, Presen
 from service.ports import EncodedObject, ResultContext, ResultKind
 from service.results import ENCODERS
 from service.results.gate import check_object
-from service.results.identifiers import tracking_uid
-from service.results.lint_report import TRACKING_IDENTIFIER, TRACKING_UID, children, measurement_groups
-from service.results.picture import Page
-from service.results.verbatim import stored_bytes
+from service.results.lint.report import TRACKING_IDENTIFIER, TRACKING_UID, children, measurement_groups
+from service.results.object.identifiers import tracking_uid
+from service.results.picture.painting import Page
+from service.results.source.verbatim import stored_bytes
 
 KINDS = (
     ResultKind.HEATMAP,

@@ -5,7 +5,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from service.results.lettering import MORE, Column, drawable, font, wrap
+from service.results.picture.lettering import MORE, Column, drawable, font, wrap
 
 
 def test_a_number_keeps_its_unit() -> None:

@@ -14,8 +14,8 @@ from service.domain.instance import Instance
 from service.domain.result import Outcome
 from service.ports import EncodedObject, PriorObject
 from service.results.gate import check_object
-from service.results.predecessors import with_series
-from service.results.rejection_note import encode_rejection_note
+from service.results.report.predecessors import with_series
+from service.results.report.rejection_note import encode_rejection_note
 
 Change = Callable[[Dataset], object]
 REPORT = PriorObject(

@@ -13,7 +13,7 @@ from service.domain.profile import DEFAULT_PROFILE, EncodingProfile, Language, R
 from service.domain.result import Outcome
 from service.ports import EncodedObject, ResultKind
 from service.results import ENCODERS
-from service.results.lint_report import TRACKING_IDENTIFIER, children, concept, content_items, measurement_groups
+from service.results.lint.report import TRACKING_IDENTIFIER, children, concept, content_items, measurement_groups
 
 COMPREHENSIVE_3D, COMPREHENSIVE, ENHANCED, BASIC = (
     f"1.2.840.10008.5.1.4.1.1.88.{number}" for number in (34, 33, 22, 11)

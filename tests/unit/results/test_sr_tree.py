@@ -11,8 +11,8 @@ from pydicom.dataset import Dataset
 from harness.studies import result_of, source_dataset, stored
 from service.codes import code, dcm, private
 from service.domain.result import Outcome
-from service.results.sr_document import Identity, Reference, device_observer, document, language
-from service.results.sr_tree import (
+from service.results.report.sr_document import Identity, Reference, device_observer, document, language
+from service.results.report.sr_tree import (
     Coded,
     Container,
     Coordinates,

@@ -14,8 +14,9 @@ from harness.studies import result_of
 from service.codes import table
 from service.domain.instance import Instance
 from service.domain.result import Outcome, Presence, Reason
-from service.results import japanese, paper, printed, wording
-from service.results.wording import JAPANESE, WORDS, Words, comments
+from service.results.page import paper, printed
+from service.results.words import japanese, wording
+from service.results.words.wording import JAPANESE, WORDS, Words, comments
 
 SOURCE = inspect.getsource(japanese)
 REFUSAL_CODE = re.compile(r"code=\"([a-z_]+)\"|\b(?:reason|_reason|_refused)\(\s*(?:\w+,\s*)?\"([a-z_]+)\",")
