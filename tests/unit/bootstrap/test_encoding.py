@@ -46,8 +46,8 @@ def test_an_encoder_that_fails_is_held_and_the_others_go_on(tmp_path: Path, monk
     monkeypatch.setattr(encoding, "ENCODERS", {**ENCODERS, ResultKind.HEATMAP: broken})
     analyst = InProcessAnalyst()
     source = stored(source_dataset("CR"), tmp_path / "source")
-    report, picture = analyst.encode(request(source, tmp_path / "job", DEFAULT_PROFILE))
-    assert (report.kind, report.problems) == ("sr", ())
+    *reports, picture = analyst.encode(request(source, tmp_path / "job", DEFAULT_PROFILE))
+    assert {(report.kind, report.problems) for report in reports} == {("sr", ())}
     assert picture.kind == "heatmap"
     assert picture.problems[0].startswith("the encoder failed: ZeroDivisionError at test_encoding.py:")
     assert "Yamada" not in str(picture) + str(analyst.events)
@@ -68,10 +68,12 @@ def test_a_full_disk_is_no_fault_of_an_encoder(tmp_path: Path, monkeypatch: pyte
 def test_profiles_have_objects_of_their_own_and_a_second_time_the_same_bytes(tmp_path: Path) -> None:
     source = stored(source_dataset("CR"), tmp_path / "source")
     wanted, analyst = request(source, tmp_path / "job", DEFAULT_PROFILE, OTHER), InProcessAnalyst()
-    first = {item.sop_instance_uid: (item.profile, item.path.read_bytes()) for item in analyst.encode(wanted)}
+    objects = analyst.encode(wanted)
+    first = {item.sop_instance_uid: (item.profile, item.path.read_bytes()) for item in objects}
     again = {item.sop_instance_uid: (item.profile, item.path.read_bytes()) for item in analyst.encode(wanted)}
     assert first == again
-    assert len(first) == 4
+    assert len(first) == len(objects)
+    assert len({(item.profile, item.slot or item.kind) for item in objects}) == 4
     assert {key for key, _ in first.values()} == {"", profile_key(OTHER)}
 
 

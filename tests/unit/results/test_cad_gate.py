@@ -15,9 +15,10 @@ from service.domain.instance import Instance
 from service.domain.result import Outcome, PipelineResult
 from service.ports import ResultKind
 from service.results import ENCODERS
-from service.results.gate import RULES, check_object
+from service.results.gate import check_object
 from service.results.lint.cad import CAD_RULES
 from service.results.lint.report import children, concept, content_items
+from service.results.lint.rules import RULES
 from service.results.validators import dciodvfy, dsrdump
 
 Change = Callable[[Dataset], None]
@@ -231,7 +232,7 @@ DEFECTS: dict[str, Defect] = {
     "succeeded with a failure": Defect("MG partly", first("111064", code("111222")), "what it holds contradicts"),
     "failed without a failure": Defect("MG", first("111064", code("111224")), "what it holds contradicts"),
     "research lost": Defect("MG", remove("ContentQualification"), "'ContentQualification' is None"),
-    "another class": Defect("MG", unknown_class, "not Comprehensive SR Storage"),
+    "another class": Defect("MG", unknown_class, "a class that the gate has no rules for"),
 }
 
 

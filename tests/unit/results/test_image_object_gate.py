@@ -407,7 +407,7 @@ def test_every_rule_is_seen_to_hold_something_back(originals: dict[str, Path], t
     assert not idle
 
 
-OURS = ("lint_presentation", "lint_frames", "lint_segmentation", "lint_parametric_map", "lint_key_objects")
+OURS = ("lint.presentation", "lint.frames", "lint.segmentation", "lint.parametric_map", "lint.key_objects")
 
 
 def complains(rule: Callable[[Dataset], list[str]], dataset: Dataset) -> bool:
