@@ -205,8 +205,8 @@ def test_a_study_comes_in_and_its_results_go_out_over_dicomweb_alone(
     assert (answer.status, len(answer.stored)) == (200, 1)
     (study,) = node.wait_for_results(1, seconds=240).values()
     assert study.outcome == "not_analysed"
-    kinds = {archive.tags(instance)["Modality"] for instance in archive.wait_for_instances(2)}
-    assert kinds == {"SR", "OT"}
+    kinds = {archive.tags(instance)["Modality"] for instance in archive.wait_for_instances(3)}
+    assert kinds == {"SR", "OT", "PR"}
     assert (
         'dokuei_instances_received_total{modality="CR",peer="gateway",status="stored"} 1.0' in node.http("/metrics")[1]
     )
