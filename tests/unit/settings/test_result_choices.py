@@ -55,7 +55,10 @@ def test_settings_and_profile_have_the_same_choices_and_defaults() -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ("results: {languagex: ja}", "did you mean 'language'? known here: capture_modality, character_set, label_maps"),
+        (
+            "results: {languagex: ja}",
+            "did you mean 'language'? known here: capture_modality, character_set, label_maps",
+        ),
         ("results: {language: fr}", "'en' or 'ja'"),
         ("results: {max_secondary_captures: 0}", "greater than or equal to 1"),
         ("objects: [sr, dance]", "this kind of object does not exist; known: sr, heatmap"),
