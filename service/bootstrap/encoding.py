@@ -95,7 +95,6 @@ def _context(request: EncodeRequest, wanted: ObjectSet, kind: ResultKind) -> Res
         sources=request.analysis.instances,
         revision=request.revision,
         priority=request.analysis.priority,
-        predecessor_sop_instance_uids=tuple(item.sop_instance_uid for item in prior),
         may_raise=request.may_raise,
         profile=wanted.profile,
         predecessors=prior,

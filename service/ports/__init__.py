@@ -230,7 +230,7 @@ class ResultContext:
 
     `sources` are the input instances (headers are read from their files when needed); `revision` is 1 for a study's
     first result; `predecessors` are the objects of the kind that is written which this one supersedes and which the
-    destinations of this profile have, and `predecessor_sop_instance_uids` are their UIDs.
+    destinations of this profile have.
     `may_raise` says whether the site lets this package's score raise a priority; where it does not, a priority that is
     urgent comes from a routing rule, and no result may claim it. `profile` is how the destination wants it written.
     """
@@ -238,7 +238,6 @@ class ResultContext:
     sources: tuple[Instance, ...]
     revision: int
     priority: Priority
-    predecessor_sop_instance_uids: tuple[str, ...] = ()
     may_raise: bool = True
     profile: EncodingProfile = DEFAULT_PROFILE
     predecessors: tuple[PriorObject, ...] = ()

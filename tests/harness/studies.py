@@ -10,7 +10,7 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import ComprehensiveSRStorage, ExplicitVRLittleEndian, generate_uid
 
 from service.codes import code, dcm, private, sct
 from service.domain.image import SlicePlane
@@ -42,7 +42,8 @@ from service.domain.result import (
     Triage,
     ValueMap,
 )
-from service.ports import ResultContext
+from service.ports import PriorObject, ResultContext
+from service.results.object.identifiers import sr_series_instance_uid
 
 SOP_CLASSES = {
     "CR": "1.2.840.10008.5.1.4.1.1.1",
@@ -128,6 +129,16 @@ def instance_of(dataset: Dataset, path: Path) -> Instance:
         path=path,
         sha256="0" * 64,
         size_bytes=path.stat().st_size,
+    )
+
+
+def prior_report(sop_instance_uid: str) -> PriorObject:
+    """A report of an earlier result, which a destination has."""
+    return PriorObject(
+        kind="sr",
+        sop_class_uid=str(ComprehensiveSRStorage),
+        sop_instance_uid=sop_instance_uid,
+        series_instance_uid=sr_series_instance_uid(sop_instance_uid),
     )
 
 

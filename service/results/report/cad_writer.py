@@ -9,7 +9,6 @@ from service.ports import EncodedObject, ResultContext, ResultKind
 from service.results.object.equipment import stamp
 from service.results.object.identifiers import result_uid, sr_series_instance_uid
 from service.results.object.part10 import write_object
-from service.results.report.predecessors import predecessor_references
 from service.results.report.sr_document import Identity, document
 from service.results.report.sr_tree import Item
 from service.results.source.sources import Sources
@@ -41,7 +40,7 @@ def write_cad(root: Item, cad: CadKind, result: PipelineResult, context: ResultC
         identity,
         study_instance_uid=sources.first.study_instance_uid,
         evidence=sources.instances,
-        predecessors=predecessor_references(context),
+        predecessors=context.predecessors,
     )
     header = sources.header(sources.first.sop_instance_uid)
     stamp(dataset, result, description=_description(result, context), source=header)

@@ -20,7 +20,7 @@ from service.ports import EncodedObject, PriorObject, ResultContext, ResultKind
 from service.results.object.equipment import code_item, stamp
 from service.results.object.identifiers import SERVICE, derived_uid, sr_series_instance_uid
 from service.results.object.part10 import write_object
-from service.results.report.predecessors import study_references
+from service.results.report.sr_document import study_references
 from service.results.source.sources import Sources
 from service.results.source.verbatim import patient_and_study
 from service.results.words.statements import model_name, series_description

@@ -18,7 +18,6 @@ from service.results.object.identifiers import (
     sr_sop_instance_uid,
 )
 from service.results.picture.captures import as_sent
-from service.results.report.predecessors import predecessor_references
 from service.results.report.sr_document import Identity, Reference, device_observer, document, language
 from service.results.report.sr_group import SECONDARY_CAPTURE, GroupContext, image_size, measurement_group
 from service.results.report.sr_library import image_library
@@ -59,7 +58,7 @@ def report_document(result: PipelineResult, context: ResultContext, sources: Sou
         _identity(result, context),
         study_instance_uid=sources.first.study_instance_uid,
         evidence=_evidence(result, context, sources),
-        predecessors=predecessor_references(context),
+        predecessors=context.predecessors,
     )
     header = sources.header(sources.first.sop_instance_uid)
     stamp(dataset, result, description=series_description(result, "SR", context=context), source=header)

@@ -3,13 +3,13 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from pydicom import sequence
 from pydicom.dataset import Dataset
 
 from service import __version__
 from service.codes import PRIVATE_SCHEME, Code, dcm
-from service.domain.instance import Instance
 from service.domain.provenance import MANUFACTURER, MODEL_NAME
 from service.domain.result import PipelineResult
 from service.results.object.identifiers import SERVICE, derived_uid
@@ -31,9 +31,25 @@ CODING_SCHEME_UIDS = {"DCM": "1.2.840.10008.2.16.4", "SCT": "2.16.840.1.113883.6
 """The registered schemes that our trees use (PS3.16 table 8-1)."""
 
 
+class Addressed(Protocol):
+    """An instance of the study that a document can refer to: a source, an object of ours, or a predecessor."""
+
+    @property
+    def sop_class_uid(self) -> str:
+        """SOP Class UID."""
+
+    @property
+    def sop_instance_uid(self) -> str:
+        """SOP Instance UID."""
+
+    @property
+    def series_instance_uid(self) -> str:
+        """Series Instance UID."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """An instance of the study that is no source of the result, for example a predecessor."""
+    """An object of ours that a document of the same result refers to."""
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -55,8 +71,8 @@ def document(
     identity: Identity,
     *,
     study_instance_uid: str,
-    evidence: Sequence[Instance | Reference],
-    predecessors: Sequence[Reference] = (),
+    evidence: Sequence[Addressed],
+    predecessors: Sequence[Addressed] = (),
 ) -> Dataset:
     """Return the document, complete but for patient, study, equipment and times.
 
@@ -71,10 +87,9 @@ def document(
     # Type 2 of the modules: no procedure step of ours is known to the RIS.
     dataset.ReferencedPerformedProcedureStepSequence = sequence.Sequence()
     dataset.PerformedProcedureCodeSequence = sequence.Sequence()
-    references = [_reference_of(instance) for instance in evidence]
-    dataset.CurrentRequestedProcedureEvidenceSequence = _study_references(study_instance_uid, references)
+    dataset.CurrentRequestedProcedureEvidenceSequence = study_references(study_instance_uid, evidence)
     if predecessors:
-        dataset.PredecessorDocumentsSequence = _study_references(study_instance_uid, predecessors)
+        dataset.PredecessorDocumentsSequence = study_references(study_instance_uid, predecessors)
     _write_coding_schemes(dataset, root)
     write_tree(root, dataset)
     return dataset
@@ -89,22 +104,14 @@ def _write_identity(dataset: Dataset, identity: Identity) -> None:
     dataset.InstanceNumber = 1
 
 
-def _reference_of(instance: Instance | Reference) -> Reference:
-    return Reference(
-        sop_class_uid=instance.sop_class_uid,
-        sop_instance_uid=instance.sop_instance_uid,
-        series_instance_uid=instance.series_instance_uid,
-    )
-
-
-def _study_references(study_instance_uid: str, references: Iterable[Reference]) -> sequence.Sequence:
-    """Return references by series (Hierarchical SOP Instance Reference Macro, PS3.3 C.17.2.1), in their order."""
+def study_references(study_instance_uid: str, instances: Iterable[Addressed]) -> sequence.Sequence:
+    """Refer to instances of one study, by series (Hierarchical SOP Instance Reference Macro, PS3.3 C.17.2.1)."""
     series: dict[str, list[Dataset]] = {}
-    for reference in references:
+    for instance in instances:
         item = Dataset()
-        item.ReferencedSOPClassUID = reference.sop_class_uid
-        item.ReferencedSOPInstanceUID = reference.sop_instance_uid
-        series.setdefault(reference.series_instance_uid, []).append(item)
+        item.ReferencedSOPClassUID = instance.sop_class_uid
+        item.ReferencedSOPInstanceUID = instance.sop_instance_uid
+        series.setdefault(instance.series_instance_uid, []).append(item)
     study = Dataset()
     study.StudyInstanceUID = study_instance_uid
     study.ReferencedSeriesSequence = sequence.Sequence([_series_item(uid, items) for uid, items in series.items()])

@@ -15,7 +15,6 @@ from service.ports import EncodedObject, ResultContext, ResultKind
 from service.results.object.equipment import stamp
 from service.results.object.identifiers import result_uid, sr_series_instance_uid
 from service.results.object.part10 import write_object
-from service.results.report.predecessors import predecessor_references
 from service.results.report.sr_document import Identity, device_observer, document, language
 from service.results.report.sr_tree import Container, Image, Item, Link, Text, contains
 from service.results.source.sources import Sources
@@ -52,7 +51,7 @@ def text_document(result: PipelineResult, context: ResultContext, sources: Sourc
         identity,
         study_instance_uid=study,
         evidence=sources.instances,
-        predecessors=predecessor_references(context),
+        predecessors=context.predecessors,
     )
     header = sources.header(sources.first.sop_instance_uid)
     stamp(dataset, result, description=series_description(result, "text", context=context), source=header)

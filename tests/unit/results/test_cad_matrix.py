@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.studies import cad_result_of, context_of, result_of, source_dataset, stored
+from harness.studies import cad_result_of, context_of, prior_report, result_of, source_dataset, stored
 from harness.validators import PIXELMED, dcentvfy, pixelmed
 from service.domain.instance import Instance
 from service.domain.result import Outcome, Priority
@@ -42,7 +42,7 @@ def sources_of(modality: str, character_set: str, folder: Path) -> tuple[Instanc
 @pytest.mark.parametrize("modality", ["MG", "CR", "CT"])
 def test_every_state_passes_every_validator(modality: str, character_set: str, tmp_path: Path) -> None:
     sources = sources_of(modality, character_set, tmp_path / "sources")
-    context = context_of(*sources, revision=2, predecessor_sop_instance_uids=("2.25.7",), priority=Priority.URGENT)
+    context = context_of(*sources, revision=2, predecessors=(prior_report("2.25.7"),), priority=Priority.URGENT)
     study = [source.path for source in sources]
     for outcome in Outcome:
         result = result_of(modality, sources, outcome)

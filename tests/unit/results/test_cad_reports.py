@@ -13,6 +13,7 @@ from harness.studies import (
     cad_result_of,
     context_of,
     findings_of,
+    prior_report,
     result_of,
     runs_of_exam,
     source_dataset,
@@ -415,7 +416,7 @@ def test_frame_is_the_single_image_of_its_finding(tmp_path: Path) -> None:
 
 
 def test_successor_names_its_predecessor(mammograms: tuple[Instance, ...], tmp_path: Path) -> None:
-    context = context_of(*mammograms, revision=2, predecessor_sop_instance_uids=("2.25.7",))
+    context = context_of(*mammograms, revision=2, predecessors=(prior_report("2.25.7"),))
     report = encoded(CAD["MG"], cad_result_of(mammograms), context, tmp_path)
     (study,) = report.PredecessorDocumentsSequence
     (series,) = study.ReferencedSeriesSequence

@@ -20,6 +20,7 @@ from harness.studies import (
     context_of,
     findings_of,
     heatmap_of,
+    prior_report,
     result_of,
     source_dataset,
     stored,
@@ -71,8 +72,8 @@ def test_own_rules_hold(modality: str, sources: tuple[Instance, ...], outcome: O
 def test_validators_find_no_error(
     modality: str, sources: tuple[Instance, ...], outcome: Outcome, tmp_path: Path
 ) -> None:
-    predecessor = ("2.25.7",)
-    context = context_of(*sources, predecessor_sop_instance_uids=predecessor, revision=2, priority=Priority.URGENT)
+    predecessor = (prior_report("2.25.7"),)
+    context = context_of(*sources, predecessors=predecessor, revision=2, priority=Priority.URGENT)
     for encoder in ENCODERS.values():
         for entry in encoder(result_of(modality, sources, outcome), context, tmp_path / "out"):
             assert check_object(entry.path) == ()
@@ -248,7 +249,7 @@ def test_report_points_to_the_heatmap_of_its_image(radiograph: Instance, tmp_pat
 def test_successor_names_its_predecessor_and_the_series_it_stood_in(radiograph: Instance, tmp_path: Path) -> None:
     result = result_of("CR", (radiograph,), Outcome.FINDINGS)
     first = report_of(result, context_of(radiograph), tmp_path)
-    context = context_of(radiograph, revision=2, predecessor_sop_instance_uids=(str(first.SOPInstanceUID),))
+    context = context_of(radiograph, revision=2, predecessors=(prior_report(str(first.SOPInstanceUID)),))
     second = report_of(result, context, tmp_path)
     (study,) = second.PredecessorDocumentsSequence
     (series,) = study.ReferencedSeriesSequence

@@ -7,7 +7,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
-from harness.studies import context_of, result_of
+from harness.studies import context_of, prior_report, result_of
 from service.domain.instance import Instance
 from service.domain.profile import DEFAULT_PROFILE, EncodingProfile, Language, ReportClass, TrackingForm
 from service.domain.result import Outcome
@@ -106,7 +106,7 @@ def test_every_report_names_package_and_operating_point(radiograph: Instance, tm
 
 def test_every_form_names_its_predecessor(radiograph: Instance, tmp_path: Path) -> None:
     """A PACS that takes text alone must be told as well which of two results is the later one."""
-    context = context_of(radiograph, revision=2, profile=AIR, predecessor_sop_instance_uids=("2.25.1",))
+    context = context_of(radiograph, revision=2, profile=AIR, predecessors=(prior_report("2.25.1"),))
     entries = ENCODERS[ResultKind.SR](result_of("CR", (radiograph,), Outcome.FINDINGS), context, tmp_path)
     assert len(entries) == 4
     for entry in entries:
