@@ -132,6 +132,29 @@ def instance_of(dataset: Dataset, path: Path) -> Instance:
     )
 
 
+NAME = "Yamada^Tarou=山田^太郎=やまだ^たろう"
+CHARACTER_SETS: dict[str, tuple[str | list[str] | None, str]] = {
+    "none": (None, "Yamada^Tarou"),
+    "latin": ("ISO_IR 100", "Müller^Jürgen"),
+    "kanji": (["", "ISO 2022 IR 87"], NAME),
+    "kana and kanji": (["ISO 2022 IR 13", "ISO 2022 IR 87"], "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=やまだ^たろう"),
+    "kana": ("ISO_IR 13", "ﾔﾏﾀﾞ^ﾀﾛｳ"),
+    "utf-8": ("ISO_IR 192", NAME),
+}
+"""Specific Character Set (0008,0005), and a patient's name in it."""
+
+
+def named_sources(modality: str, character_set: str, folder: Path) -> tuple[Instance, ...]:
+    """Two images of a patient whose name is written in one of CHARACTER_SETS."""
+    declared, name = CHARACTER_SETS[character_set]
+    datasets = [source_dataset(modality, number) for number in (1, 2)]
+    for dataset in datasets:
+        dataset.PatientName = name
+        if declared is not None:
+            dataset.SpecificCharacterSet = declared
+    return tuple(stored(dataset, folder) for dataset in datasets)
+
+
 def prior_report(sop_instance_uid: str) -> PriorObject:
     """A report of an earlier result, which a destination has."""
     return PriorObject(

@@ -5,43 +5,30 @@ from pathlib import Path
 
 import pytest
 
-from harness.studies import cad_result_of, context_of, prior_report, result_of, source_dataset, stored
+from harness.studies import (
+    CHARACTER_SETS,
+    cad_result_of,
+    context_of,
+    named_sources,
+    prior_report,
+    result_of,
+    source_dataset,
+    stored,
+)
 from harness.validators import PIXELMED, dcentvfy, pixelmed
-from service.domain.instance import Instance
 from service.domain.result import Outcome, Priority
 from service.ports import ResultKind
 from service.results import ENCODERS
 from service.results.gate import check_object
 
 CAD = (ResultKind.MAMMOGRAPHY_CAD, ResultKind.CHEST_CAD)
-JAPANESE = "Yamada^Tarou=山田^太郎=やまだ^たろう"
-CHARACTER_SETS: dict[str, tuple[str | list[str] | None, str]] = {
-    "latin 1": ("ISO_IR 100", "Müller^Änne"),
-    "kanji": (["", "ISO 2022 IR 87"], JAPANESE),
-    "kanji and kana": (["ISO 2022 IR 13", "ISO 2022 IR 87"], "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=やまだ^たろう"),
-    "kana": ("ISO_IR 13", "ﾔﾏﾀﾞ^ﾀﾛｳ"),
-    "unicode": ("ISO_IR 192", JAPANESE),
-    "none": (None, "Test^Patient"),
-}
-
-
-def sources_of(modality: str, character_set: str, folder: Path) -> tuple[Instance, ...]:
-    declared, name = CHARACTER_SETS[character_set]
-    instances = []
-    for number in (1, 2):
-        dataset = source_dataset(modality, number)
-        if declared is not None:
-            dataset.SpecificCharacterSet = declared
-        dataset.PatientName = name
-        instances.append(stored(dataset, folder))
-    return tuple(instances)
 
 
 @pytest.mark.peers
 @pytest.mark.parametrize("character_set", CHARACTER_SETS)
 @pytest.mark.parametrize("modality", ["MG", "CR", "CT"])
 def test_every_state_passes_every_validator(modality: str, character_set: str, tmp_path: Path) -> None:
-    sources = sources_of(modality, character_set, tmp_path / "sources")
+    sources = named_sources(modality, character_set, tmp_path / "sources")
     context = context_of(*sources, revision=2, predecessors=(prior_report("2.25.7"),), priority=Priority.URGENT)
     study = [source.path for source in sources]
     for outcome in Outcome:

@@ -13,12 +13,14 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from harness.studies import (
+    CHARACTER_SETS,
     COLUMNS,
     PACKAGE,
     ROWS,
     context_of,
     heatmap_of,
     label_map_of,
+    named_sources,
     result_of,
     source_dataset,
     stored,
@@ -42,14 +44,6 @@ KINDS = (
     ResultKind.PARAMETRIC_MAP,
     ResultKind.KEY_OBJECTS,
 )
-NAMES: dict[str, tuple[str | list[str] | None, str]] = {
-    "none": (None, "Yamada^Tarou"),
-    "latin": ("ISO_IR 100", "Müller^Jürgen"),
-    "kanji": (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう"),
-    "kana and kanji": (["ISO 2022 IR 13", "ISO 2022 IR 87"], "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=やまだ^たろう"),
-    "kana": ("ISO_IR 13", "ﾔﾏﾀﾞ^ﾀﾛｳ"),
-    "utf-8": ("ISO_IR 192", "Yamada^Tarou=山田^太郎=やまだ^たろう"),
-}
 outcomes = pytest.mark.parametrize("outcome", list(Outcome))
 
 
@@ -68,21 +62,11 @@ def sent(entries: list[EncodedObject]) -> Iterator[EncodedObject]:
             yield entry
 
 
-def named_sources(modality: str, charset: str, folder: Path) -> tuple[Instance, ...]:
-    label, name = NAMES[charset]
-    datasets = [source_dataset(modality, number) for number in (1, 2)]
-    for dataset in datasets:
-        dataset.PatientName = name
-        if label is not None:
-            dataset.SpecificCharacterSet = label
-    return tuple(stored(dataset, folder) for dataset in datasets)
-
-
 # --- every state, every character set ---------------------------------------------------------------------------------
 
 
 @pytest.mark.peers
-@pytest.mark.parametrize("charset", NAMES)
+@pytest.mark.parametrize("charset", CHARACTER_SETS)
 def test_every_object_is_valid_and_the_same_again(modality: str, charset: str, tmp_path: Path) -> None:
     from harness.validators import dcentvfy
 
