@@ -99,7 +99,8 @@ def element_values(dataset: Dataset, tag: int) -> list[Scalar]:
         values = list(element.value) if isinstance(element.value, MultiValue) else [element.value]
         return [_scalar(value, element.VR) for value in values[:_MAX_VALUES] if value not in (None, "")]
     except PARSE_FAULTS:
-        return [_as_text(dataset, tag)]
+        text = _as_text(dataset, tag)
+        return [text] if text else []
 
 
 def _scalar(value: object, vr: str) -> Scalar:
@@ -112,7 +113,10 @@ def _scalar(value: object, vr: str) -> Scalar:
 
 
 def _as_text(dataset: Dataset, tag: int) -> str:
-    raw = getattr(dataset.get_item(tag), "value", b"")
+    try:
+        raw = getattr(dataset.get_item(tag), "value", b"")
+    except PARSE_FAULTS:  # an empty value of a VR that does not exist: pydicom converts it at once
+        return ""
     return raw.decode("latin-1").strip("\0 ") if isinstance(raw, bytes) else str(raw)
 
 

@@ -316,10 +316,14 @@ class Walk:
         return self._leave(position, True, 0)
 
     def _without_vr(self, tag: int, vr: bytes, place: tuple[int, int], wanted: dict[int, Wanted], depth: int) -> int:
-        """Refuse an element without a VR; a lenient walk takes it as implicit, which is what all readers do with it."""
+        """Refuse an element without a VR; a lenient walk takes it as implicit where all readers do.
+
+        A length of 66 bytes, say, begins with "B" and NUL: some readers look for letters only and take it as
+        implicit, others (pydicom) compare the two bytes with AA and ZZ and take it as an explicit VR.
+        """
         position, end = place
-        doubtful = depth == 0 and tag in IDENTITY
-        if not self._lenient or doubtful or vr.isalnum() or position + 8 > end:
+        doubtful = (depth == 0 and tag in IDENTITY) or vr.isalnum() or b"AA" <= vr <= b"ZZ"
+        if not self._lenient or doubtful or position + 8 > end:
             self._refuse(
                 Fault.VALUE_REPRESENTATION,
                 position,

@@ -19,8 +19,7 @@ DokueiError
     ├── DestinationUnreachableError   no association: retried with no maximum age
     │   └── EchoUnsupportedError          it takes associations, but not C-ECHO
     ├── CommitmentUnsupportedError    the destination does not do storage commitment
-    ├── QueryUnsupportedError         the destination does not answer queries
-    └── ObjectRefusedError      the destination answered with a failure status
+    └── QueryUnsupportedError         the destination does not answer queries
 
 `retryable` says whether doing the same thing again later can succeed. Messages name the element or option, the
 value, the rule and the remedy, and never a patient.
@@ -144,17 +143,3 @@ class QueryUnsupportedError(DeliveryError):
     """The destination does not answer queries: asking again does not help."""
 
     retryable = False
-
-
-class ObjectRefusedError(DeliveryError):
-    """The destination answered a C-STORE with a failure status.
-
-    Parameters
-    ----------
-    status
-        The DIMSE status, for example 0xA900 (PS3.4 Annex B.2.3).
-    """
-
-    def __init__(self, message: str, *, status: int) -> None:
-        super().__init__(message)
-        self.status = status

@@ -184,7 +184,7 @@ class DestinationSettings(Section):
     token_file: Path | None = None
     """A file with the bearer token for `url`."""
     tls: TlsClientSettings | None = None
-    objects: tuple[ChosenKind, ...] = Field(default=DEFAULT_OBJECTS, min_length=1)
+    objects: tuple[ChosenKind, ...] = DEFAULT_OBJECTS
     """What it is sent; kinds that a study gives no reason for are not made."""
     results: ResultSettings = ResultSettings()
     """How that is written."""
@@ -219,8 +219,8 @@ class DestinationSettings(Section):
             raise ValueError("'token_file' belongs to 'url'; C-STORE has no tokens")
         if not STATEMENTS & set(self.objects):
             raise ValueError(
-                f"'objects' names {', '.join(self.objects)} alone, which not every result has; add 'sr', 'heatmap', "
-                "'text' or 'pdf', so that the destination hears of every study"
+                f"'objects' names {', '.join(self.objects) or 'no kind'}, and none that every result has; add 'sr', "
+                "'heatmap', 'text' or 'pdf', so that the destination hears of every study"
             )
         if self.commitment == "request" and self.url:
             raise ValueError("'commitment: request' needs C-STORE; there is no storage commitment over DICOMweb")

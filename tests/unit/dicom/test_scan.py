@@ -233,6 +233,12 @@ def test_a_lenient_peer_is_forgiven_what_reads_in_one_way_only(tmp_path: Path, e
     assert fault(tmp_path, TOLERATED[expected], lenient=True) is None
 
 
+def test_a_length_that_begins_like_a_vr_is_never_forgiven(tmp_path: Path) -> None:
+    value = bytes(ord("B"))
+    assert fault(tmp_path, body() + implicit(0x00280010, value), lenient=True) is Fault.VALUE_REPRESENTATION
+    assert fault(tmp_path, body() + implicit(0x00280010, value[:64]), lenient=True) is None
+
+
 def test_a_little_disorder_is_forgiven_and_no_more(tmp_path: Path) -> None:
     def disorder(pairs: int) -> bytes:
         numbers = (0x00091001 + 2 * pair for pair in range(pairs))

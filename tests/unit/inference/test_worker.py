@@ -105,7 +105,11 @@ def test_big_replies_and_tasks_pass(pool: WorkerPool) -> None:
 
 @pytest.mark.parametrize(
     ("action", "kind", "retryable"),
-    [("pixel_error", PixelError, False), ("storage_error", StorageError, True), ("refused", WorkerError, True)],
+    [
+        ("pixel_error", PixelError, False),
+        ("storage_error", StorageError, True),
+        ("admission_error", WorkerError, False),
+    ],
 )
 def test_errors_of_ours_keep_their_class(pool: WorkerPool, action: str, kind: type[Exception], retryable: bool) -> None:
     with pytest.raises(kind) as caught:

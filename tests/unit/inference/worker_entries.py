@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from service.domain.errors import ObjectRefusedError, PackageError, PixelError, StorageError
+from service.domain.errors import AdmissionError, PackageError, PixelError, StorageError
+from service.domain.fault import Fault
 
 Task = dict[str, Any]
 
@@ -121,8 +122,8 @@ def _do_fill_the_disk(task: Task) -> Task:
     return {}
 
 
-def _do_refused(task: Task) -> Task:
-    raise ObjectRefusedError("refused", status=0xA700)
+def _do_admission_error(task: Task) -> Task:
+    raise AdmissionError("too deep", fault=Fault.TOO_DEEP)
 
 
 def _do_bug(task: Task) -> Task:

@@ -199,4 +199,4 @@ def test_a_destination_hears_of_every_study() -> None:
     settings = parse_settings(peer % "heatmap, mammography_cad, chest_cad")
     assert settings.destinations[0].objects == ("heatmap", "mammography_cad", "chest_cad")
     (problem,) = problems(peer % "mammography_cad")
-    assert "'objects' names mammography_cad alone, which not every result has; add 'sr', 'heatmap'," in problem
+    assert "'objects' names mammography_cad, and none that every result has; add 'sr', 'heatmap'," in problem

@@ -63,7 +63,7 @@ def test_settings_and_profile_have_the_same_choices_and_defaults() -> None:
         ("results: {max_secondary_captures: 0}", "greater than or equal to 1"),
         ("objects: [sr, dance]", "this kind of object does not exist; known: sr, heatmap"),
         ("objects: [rejection_note]", "is made where a destination has 'supersede: reject'"),
-        ("objects: []", "at least 1"),
+        ("objects: []", "'objects' names no kind, and none that every result has"),
         ("objects: [sr, sr]", "'sr' is named twice"),
         ("supersede: delete", "'reference' or 'reject'"),
     ],
