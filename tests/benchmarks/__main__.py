@@ -28,10 +28,11 @@ from tests.benchmarks.associations import (
 )
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.encoding import measure_encoding
-from tests.benchmarks.load import measure_journal, measure_steady
+from tests.benchmarks.load import measure_burst, measure_commits, measure_journal, measure_steady
 from tests.benchmarks.measure import Measurement
 from tests.benchmarks.pass_lines import line_for
 from tests.benchmarks.receiving import dcmtk_sender_benchmarks, durable_benchmarks, not_flushed_benchmarks
+from tests.benchmarks.result_sets import measure_result_sets
 from tests.benchmarks.sending import measure_sending
 from tests.benchmarks.turnaround import measure_turnaround
 
@@ -46,9 +47,12 @@ BENCHMARKS: dict[str, Callable[[Bench], Iterable[Measurement]]] = {
     "huge-object": measure_huge_object,
     "send": measure_sending,
     "load-steady": measure_steady,
+    "load-commits": measure_commits,
     "load-journal": measure_journal,
+    "load-burst": measure_burst,
     "turnaround": measure_turnaround,
     "encode-maps": measure_encoding,
+    "encode-sets": measure_result_sets,
 }
 
 

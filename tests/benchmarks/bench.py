@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.benchmarks.objects import Kind, Template, image_template
 from tests.benchmarks.programs import Blasted, compiled, run_json
-from tests.benchmarks.receivers import Receiver
+from tests.benchmarks.receivers import Callee
 
 EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 PDU_BYTES = 131_072
@@ -60,10 +60,10 @@ class Bench:
         return 1_000_000_000 + (os.getpid() % 100_000) * 10_000 + next(self._runs)
 
     def blast(
-        self, receiver: Receiver, sop_class_uid: str, dataset: Path, *, count: int, senders: int, rate: float = 0.0
+        self, callee: Callee, sop_class_uid: str, dataset: Path, *, count: int, senders: int, rate: float = 0.0
     ) -> Blasted:
         """Send `count` copies from each sender and return what became of them."""
-        called = receiver.called
+        called = callee.called
         command = [str(compiled("blast")), "127.0.0.1", str(called.port), called.calling, called.ae_title]
         command += [sop_class_uid, EXPLICIT_VR_LITTLE_ENDIAN, str(PDU_BYTES), str(dataset)]
         command += [str(count), str(senders), str(self.next_run()), str(rate)]

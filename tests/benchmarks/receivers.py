@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from harness.dcmtk import Called, StoreScpProgram
 from harness.node import NodeProgram
 from harness.orthanc import Orthanc
-from harness.processes import ENVIRONMENT, Program, free_port
+from harness.processes import ENVIRONMENT, Program, free_port, wait_until
 from service.settings import StorageSettings
 
 DOKUEI, BARE = "Dokuei", "Dokuei's receiver alone"
@@ -18,10 +18,14 @@ DCMTK, ORTHANC, PYNETDICOM = "DCMTK storescp --fork", "Orthanc", "pynetdicom sto
 UNSAFE = "unsafe_for_benchmarks"
 
 
-class Receiver(Protocol):
-    """A program that takes C-STOREs."""
+class Callee(Protocol):
+    """Whoever associations are opened to."""
 
     called: Called
+
+
+class Receiver(Callee, Protocol):
+    """A program that takes C-STOREs."""
 
     def start(self) -> None: ...
 
@@ -47,6 +51,11 @@ class NodeReceiver(NodeProgram):
             sections["storage"]["durability"] = UNSAFE
             self.environment = {**ENVIRONMENT, "DOKUEI_UNSAFE": "loses-data"}
         self.write_config({**sections, "rules": [], "close": {"quiet_seconds": 600}, **(changes or {})})
+
+    def start(self, *, wait: bool = True) -> None:
+        """Wait for its children as well: they check their packages at start, which is no part of receiving."""
+        super().start(wait=wait)
+        wait_until(lambda: self.http("/readyz")[0] == 200, seconds=120, what="the node is not ready")
 
     def empty(self) -> None:
         _unlink(self.folder.glob("data/instances/*/*.dcm"))

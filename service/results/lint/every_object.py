@@ -20,6 +20,7 @@ OWN_WORDS = frozenset(
 )
 """Words of our own descriptions: a patient may be called so."""
 OF_THE_SOURCE = frozenset(map(Tag, (*OPTIONAL, *REQUEST)))
+CODE_VALUE, SCHEME, MEANING = Tag("CodeValue"), Tag("CodingSchemeDesignator"), Tag("CodeMeaning")
 IDENTITY_UIDS = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")
 
 
@@ -95,7 +96,7 @@ def codes_are_short(dataset: Dataset) -> list[str]:
     """Code values and meanings have the length that viewers read; longer ones would move to other elements."""
     problems = []
     for item in code_items(dataset):
-        value, meaning = str(item.get("CodeValue", "")), str(item.get("CodeMeaning", ""))
+        value, meaning = text(item, CODE_VALUE), text(item, MEANING)
         if not 0 < len(value) <= MAX_CODE_VALUE:
             problems.append(f"code value {value!r} has {len(value)} characters; 1 to 16 are allowed")
         if not 0 < len(meaning) <= MAX_MEANING:
@@ -107,18 +108,18 @@ def private_codes_are_known(dataset: Dataset) -> list[str]:
     """Each code of our own scheme stands in the table, with that meaning."""
     problems = []
     for item in code_items(dataset):
-        if item.get("CodingSchemeDesignator") != PRIVATE_SCHEME:
+        if text(item, SCHEME) != PRIVATE_SCHEME:
             continue
-        entry = table().get((PRIVATE_SCHEME, str(item.get("CodeValue", ""))))
-        if entry is None or entry.code.meaning != item.get("CodeMeaning"):
-            problems.append(f"code ({item.get('CodeValue')}, {PRIVATE_SCHEME}) is not in codes.csv with this meaning")
+        entry = table().get((PRIVATE_SCHEME, text(item, CODE_VALUE)))
+        if entry is None or entry.code.meaning != text(item, MEANING):
+            problems.append(f"code ({text(item, CODE_VALUE)}, {PRIVATE_SCHEME}) is not in codes.csv with this meaning")
     return problems
 
 
 def code_items(dataset: Dataset) -> Iterator[Dataset]:
     """Yield every code sequence item of ours, however deep; those of the source are copied as they are."""
     for item in items_below(dataset, without=OF_THE_SOURCE):
-        if "CodeMeaning" in item:
+        if MEANING in item:
             yield item
 
 
@@ -130,6 +131,14 @@ def items_below(dataset: Dataset, *, without: frozenset[BaseTag] = frozenset()) 
             for item in dataset[tag].value:
                 yield item
                 yield from items_below(item)
+
+
+def text(item: Dataset, tag: BaseTag) -> str:
+    """Return a value as text, "" when it is absent.
+
+    By tag: keywords take twice as long, and a report has hundreds of codes.
+    """
+    return str(item[tag].value) if tag in item else ""
 
 
 def _bytes(dataset: Dataset, keyword: str) -> bytes:

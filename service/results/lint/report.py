@@ -5,9 +5,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage
 
+from service.results.lint.every_object import CODE_VALUE, MEANING, SCHEME, text
+
 Concept = tuple[str, str, str]
+CONCEPT_NAME, CONTENT = Tag("ConceptNameCodeSequence"), Tag("ContentSequence")
 
 CLASSES = (Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage)
 """The SOP classes of the TID 1500 report. Stone draws Comprehensive SR alone, which is what it is offered first."""
@@ -177,7 +181,7 @@ def has_comment(dataset: Dataset) -> list[str]:
 
 def children(item: Dataset, name: Concept | None = None) -> list[Dataset]:
     """Return the content items below, those of one name when it is given."""
-    below = list(item.get("ContentSequence") or [])
+    below = list(item[CONTENT].value or ()) if CONTENT in item else []
     return below if name is None else [child for child in below if concept(child) == name]
 
 
@@ -195,9 +199,10 @@ def measurement_groups(dataset: Dataset) -> list[Dataset]:
 
 def concept(item: Dataset) -> Concept:
     """Return the name of a content item; empty strings when it has none."""
-    names = item.get("ConceptNameCodeSequence") or [Dataset()]
-    values = [str(names[0].get(keyword, "")) for keyword in ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")]
-    return values[0], values[1], values[2]
+    names = item[CONCEPT_NAME].value if CONCEPT_NAME in item else ()
+    if not names:
+        return "", "", ""
+    return text(names[0], CODE_VALUE), text(names[0], SCHEME), text(names[0], MEANING)
 
 
 def template(item: Dataset) -> str:

@@ -36,7 +36,7 @@ def colour(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def blend(base: Grey, overlay: NDArray[np.float32]) -> Picture:
     """Return the grey base (rows, columns) with the map over it, as RGB."""
-    values = np.nan_to_num(overlay, nan=0.0).clip(0, 1)
+    values = np.fmin(np.fmax(overlay, 0), 1)  # not a number is not shown
     mixed = np.repeat(base[..., np.newaxis], 3, axis=-1)
     is_shown = values > 0  # a small part of most pictures
     shown = values[is_shown]

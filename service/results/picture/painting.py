@@ -116,7 +116,7 @@ def _target_size(rows: int, columns: int) -> tuple[int, int]:
 def _blended(heatmap: Heatmap, *, rows: int, columns: int) -> NDArray[np.uint8]:
     size = (columns, rows)
     base = Image.fromarray(heatmap.base).resize(size, Image.Resampling.BICUBIC)
-    overlay = np.nan_to_num(heatmap.overlay.astype(np.float32), nan=0.0)
+    overlay = np.fmax(heatmap.overlay.astype(np.float32), 0)  # not a number becomes 0: it would spread
     smooth = Image.fromarray(overlay).resize(size, Image.Resampling.BILINEAR)
     return blend(np.asarray(base), np.asarray(smooth))
 

@@ -47,7 +47,7 @@ def measured(name: str, against: str = "", *, ratio: float = 1.0, value: float =
         ("one object of 2048 MiB: growth of memory", "", {"value": 64}, {"value": 65}),
         ("100 idle associations", "", {"value": 5}, {"value": 5.1}),
         ("CPU per GB, CT 0.5 MB, 4 senders, not flushed", DCMTK, {"ratio": 1.0}, {"ratio": 1.1}),
-        ("durable instances of 1 kB, 8 senders", "", {"value": 500}, {"value": 499}),
+        ("instances entered into the ledger and committed, 8 threads", "", {"value": 500}, {"value": 499}),
     ],
 )
 def test_a_pass_line_has_two_sides(name: str, against: str, good: dict[str, float], bad: dict[str, float]) -> None:
