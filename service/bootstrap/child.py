@@ -19,7 +19,7 @@ from service.domain.study import Selection
 from service.inference.package import LoadedPackage
 from service.pipelines import PIPELINES
 from service.ports import AnalysisRequest, AnalysisSummary, ResultContext, ResultObject
-from service.results.gate import check_object
+from service.results.gate import Gate, check_object
 from service.results.report.predecessors import with_series
 from service.results.report.rejection_note import encode_rejection_note
 from service.storage.flush import flush_folder
@@ -97,7 +97,9 @@ class Child:
     def _encode(self, task: dict[str, Any]) -> Reply:
         request = ENCODE_REQUEST.validate_python(task["request"])
         job = EncodingJob(request)
-        objects = [self._checked(item) for item in job.written()]
+        with Gate() as gate:
+            begun = [(item, gate.begin(item.encoded.path)) for item in job.written()]
+            objects = [self._checked(item, problems()) for item, problems in begun]
         for folder in {item.path.parent for item in objects} | {request.analysis.folder}:
             flush_folder(folder)
         self._events += [ObjectHeld(study_key="", kind=kind, reason="encoder") for kind, _ in job.failures]
@@ -106,12 +108,11 @@ class Child:
         made = (*objects, *job.failed())
         return {"objects": OBJECTS.dump_python(made, mode="json")}
 
-    def _checked(self, item: Written) -> ResultObject:
-        """Check an object; one that fails stays in the folder, beside a file that says why in full.
+    def _checked(self, item: Written, problems: tuple[str, ...]) -> ResultObject:
+        """Return an object as the ledger keeps it; one that failed stays in the folder, beside a file that says why.
 
         The reasons may quote header values: the ledger and the log get them without.
         """
-        problems = check_object(item.encoded.path)
         if problems:
             item.encoded.path.with_suffix(".held.txt").write_text("\n".join(problems) + "\n", encoding="utf-8")
             self._events.append(ObjectHeld(study_key="", kind=item.encoded.kind, reason="gate"))
@@ -128,7 +129,7 @@ class Child:
             sop_instance_uid=request.sop_instance_uid,
             rejected=rejected,
         )
-        note = self._checked(Written(encoded=encoded, profile=DEFAULT_PROFILE))
+        note = self._checked(Written(encoded=encoded, profile=DEFAULT_PROFILE), check_object(encoded.path))
         flush_folder(folder)
         return {"object": OBJECT.dump_python(note, mode="json")}
 

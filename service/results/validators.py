@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -86,7 +86,7 @@ def dsr2html(path: Path) -> tuple[str, ...]:
 
 
 @contextmanager
-def _plain(path: Path) -> Iterator[Path]:
+def without_broken_lines(path: Path) -> Iterator[Path]:
     """Return the file, or a copy of it in which no inherited value breaks the lines of a report.
 
     Validators print values as they are: a line feed in a name could write, or hide, a line of their own.
@@ -115,12 +115,6 @@ def _place(element: DataElement | RawDataElement) -> tuple[int, bytes] | None:
 
 FOR_EVERY_OBJECT: Mapping[str, Validator] = MappingProxyType({"dciodvfy": dciodvfy})
 FOR_REPORTS: Mapping[str, Validator] = MappingProxyType({"dsrdump": dsrdump, "dsr2html": dsr2html})
-
-
-def complaints(path: Path, validators: Iterable[Validator]) -> tuple[str, ...]:
-    """Return what the validators say of a file."""
-    with _plain(path) as checked:
-        return tuple(problem for validator in validators for problem in validator(checked))
 
 
 def installed(table: Mapping[str, Validator]) -> tuple[Validator, ...]:

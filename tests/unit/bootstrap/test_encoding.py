@@ -15,7 +15,7 @@ from service.domain.profile import DEFAULT_PROFILE, EncodingProfile, ReportClass
 from service.domain.record import save_result
 from service.domain.result import Outcome, Priority
 from service.ports import AnalysisRequest, EncodeRequest, ObjectSet, ResultKind
-from service.results import ENCODERS
+from service.results import ENCODERS, gate
 
 OTHER = EncodingProfile(report_class=ReportClass.COMPREHENSIVE_3D)
 
@@ -90,9 +90,8 @@ def test_what_is_left_out_of_a_source_is_told(tmp_path: Path) -> None:
 
 
 def test_the_reasons_for_holding_name_no_patient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from service.bootstrap import child
-
-    monkeypatch.setattr(child, "check_object", lambda _path: ("'PatientName' value 'Yamada^Taro' is bad",))
+    monkeypatch.setattr(gate, "OBJECT_RULES", (lambda _dataset: ["'PatientName' value 'Yamada^Taro' is bad"],))
+    monkeypatch.setattr(gate, "rules_of", lambda _dataset: ())
     source, analyst = stored(source_dataset("CR"), tmp_path / "source"), InProcessAnalyst()
     objects = analyst.encode(request(source, tmp_path / "job", DEFAULT_PROFILE))
     assert {entry.problems for entry in objects} == {("PatientName value … is bad",)}

@@ -2,6 +2,7 @@
 """Each rule of the gate is seen to hold back the defect that it is there for."""
 
 import shutil
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from service.domain.instance import Instance
 from service.domain.result import Outcome
 from service.ports import ResultKind
 from service.results import ENCODERS
-from service.results.gate import check_object
+from service.results.gate import Gate, check_object
 from service.results.lint.every_object import OBJECT_RULES
 from service.results.lint.report import children, content_items, measurement_groups
 from service.results.lint.rules import RULES
@@ -384,3 +385,22 @@ def test_text_of_the_result_cannot_break_the_gate(radiograph: Instance, tmp_path
     for encoder in ENCODERS.values():
         for entry in encoder(odd, context_of(radiograph), tmp_path):
             assert check_object(entry.path, validators=()) == ()
+
+
+def test_programs_run_beside_the_writing_and_end_with_the_gate(radiograph: Instance, tmp_path: Path) -> None:
+    path = changed(ResultKind.SR, lambda _dataset: None, radiograph, tmp_path)
+    started, ended, may_end = threading.Event(), threading.Event(), threading.Event()
+
+    def program(_path: Path) -> tuple[str, ...]:
+        started.set()
+        may_end.wait(10)
+        ended.set()
+        return ("the program's complaint",)
+
+    with Gate() as gate:
+        problems = gate.begin(path, validators=(program,))
+        assert started.wait(10)
+        assert not ended.is_set()
+        may_end.set()
+    assert ended.is_set()
+    assert problems() == ("the program's complaint",)
