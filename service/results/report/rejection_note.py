@@ -12,18 +12,17 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import KeyObjectSelectionDocumentStorage
 
-from service import __version__
-from service.codes import Code, dcm
-from service.domain.provenance import MODEL_NAME
+from service.codes import dcm
 from service.domain.result import PipelineResult
 from service.ports import EncodedObject, PriorObject, ResultContext, ResultKind
-from service.results.object.equipment import code_item, stamp
-from service.results.object.identifiers import SERVICE, derived_uid, sr_series_instance_uid
+from service.results.object.equipment import stamp
+from service.results.object.identifiers import sr_series_instance_uid
 from service.results.object.part10 import write_object
-from service.results.report.sr_document import study_references
+from service.results.report.sr_document import device_observer, study_references
+from service.results.report.sr_tree import Container, Item, Reference, Text, contains, write_tree
 from service.results.source.sources import Sources
 from service.results.source.verbatim import patient_and_study
-from service.results.words.statements import model_name, series_description
+from service.results.words.statements import series_description
 
 SERIES_NUMBER = 9411
 TITLE = dcm("113001")
@@ -58,13 +57,13 @@ def encode_rejection_note(
     objects = tuple(sorted(rejected, key=lambda item: (item.series_instance_uid, item.sop_instance_uid)))
     note = _document(sop_instance_uid)
     note.CurrentRequestedProcedureEvidenceSequence = study_references(result.study_instance_uid, objects)
-    note.ContentSequence = Sequence([*_observer(result), _description(), *map(_reference, objects)])
+    write_tree(_root(result, objects), note)
     stamp(note, result, description=series_description(result, "replaced results", context=context), source=header)
     return write_object(note, folder, kind=ResultKind.REJECTION_NOTE, verbatim=patient_and_study(header))
 
 
 def _document(sop_instance_uid: str) -> Dataset:
-    """Return the Key Object Document Series and Document modules (PS3.3 C.17.6) and the root of the tree."""
+    """Return the Key Object Document Series and Document modules (PS3.3 C.17.6)."""
     note = Dataset()
     note.SOPClassUID = KeyObjectSelectionDocumentStorage
     note.SOPInstanceUID = sop_instance_uid
@@ -73,49 +72,17 @@ def _document(sop_instance_uid: str) -> Dataset:
     note.SeriesNumber = SERIES_NUMBER
     note.InstanceNumber = 1
     note.ReferencedPerformedProcedureStepSequence = Sequence()
-    note.ValueType = "CONTAINER"
-    note.ConceptNameCodeSequence = Sequence([code_item(TITLE)])
-    note.ContinuityOfContent = "SEPARATE"
-    template = Dataset()
-    template.MappingResource, template.TemplateIdentifier = "DCMR", TEMPLATE
-    note.ContentTemplateSequence = Sequence([template])
     return note
 
 
-def _observer(result: PipelineResult) -> list[Dataset]:
-    """Return TID 1002: a device says this."""
-    kind = _item("HAS OBS CONTEXT", "CODE", dcm("121005"))
-    kind.ConceptCodeSequence = Sequence([code_item(dcm("121007"))])
-    uid = _item("HAS OBS CONTEXT", "UIDREF", dcm("121012"))
-    uid.UID = derived_uid(SERVICE, "device", __version__)
-    name = _item("HAS OBS CONTEXT", "TEXT", dcm("121013"))
-    name.TextValue = MODEL_NAME
-    model = _item("HAS OBS CONTEXT", "TEXT", dcm("121015"))
-    model.TextValue = model_name(result)
-    return [kind, uid, name, model]
+def _root(result: PipelineResult, rejected: tuple[PriorObject, ...]) -> Item:
+    """Return TID 2010: a device says this, and why, of these objects."""
+    description = Item(dcm("113012"), Text(DESCRIPTION))
+    links = (*device_observer(result), *contains(description, *map(_reference, rejected)))
+    return Item(TITLE, Container(TEMPLATE), links)
 
 
-def _description() -> Dataset:
-    item = _item("CONTAINS", "TEXT", dcm("113012"))
-    item.TextValue = DESCRIPTION
-    return item
-
-
-def _reference(rejected: PriorObject) -> Dataset:
+def _reference(rejected: PriorObject) -> Item:
     """Return the content item of an object; in this template it has no name of its own."""
     is_document = rejected.sop_class_uid.startswith(DOCUMENTS)
-    item = _item("CONTAINS", "COMPOSITE" if is_document else "IMAGE", None)
-    reference = Dataset()
-    reference.ReferencedSOPClassUID = rejected.sop_class_uid
-    reference.ReferencedSOPInstanceUID = rejected.sop_instance_uid
-    item.ReferencedSOPSequence = Sequence([reference])
-    return item
-
-
-def _item(relationship: str, value_type: str, name: Code | None) -> Dataset:
-    item = Dataset()
-    item.RelationshipType = relationship
-    item.ValueType = value_type
-    if name is not None:
-        item.ConceptNameCodeSequence = Sequence([code_item(name)])
-    return item
+    return Item(None, Reference(rejected.sop_class_uid, rejected.sop_instance_uid, is_document))

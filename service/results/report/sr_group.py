@@ -4,11 +4,9 @@
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
 
 from service import __version__
 from service.codes import code, dcm, sct
@@ -17,7 +15,6 @@ from service.domain.profile import TrackingForm
 from service.domain.provenance import MANUFACTURER
 from service.domain.result import Finding, Measurement, PackageIdentity, PackageStatus, PipelineResult, Presence, Region
 from service.ports import ResultContext
-from service.results.object.equipment import references_item
 from service.results.object.identifiers import heatmap_sop_instance_uid, tracking_uid
 from service.results.report.sr_tree import (
     Coded,
@@ -28,6 +25,7 @@ from service.results.report.sr_tree import (
     Item,
     Link,
     Number,
+    Reference,
     Relationship,
     Text,
     UidReference,
@@ -75,18 +73,6 @@ class GroupContext:
             )
             made.setdefault((heatmap.source_sop_instance_uid, heatmap.frame_number), uid)
         return made
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """IMAGE: one of our own pictures."""
-
-    value_type: ClassVar[str] = "IMAGE"
-    sop_instance_uid: str
-
-    def write(self, dataset: Dataset) -> None:
-        """Write Referenced SOP Sequence."""
-        dataset.ReferencedSOPSequence = [references_item(SECONDARY_CAPTURE, self.sop_instance_uid)]
 
 
 def measurement_group(finding: Finding, context: GroupContext) -> Item:
@@ -242,4 +228,4 @@ def _box(low: NDArray[np.float64], high: NDArray[np.float64], size: NDArray[np.f
 def _visual_explanation(region: Region, context: GroupContext) -> tuple[Link, ...]:
     """Return the reference to the heatmap of the region's image, when one is made."""
     uid = context.pictures.get((region.sop_instance_uid, region.frame_number))
-    return contains(Item(dcm("130401"), Picture(uid))) if uid else ()
+    return contains(Item(dcm("130401"), Reference(SECONDARY_CAPTURE, uid))) if uid else ()

@@ -17,7 +17,7 @@ from pydicom.valuerep import format_number_as_ds
 
 from service.codes import Code
 from service.domain.instance import Instance
-from service.results.object.equipment import code_element, reference_item
+from service.results.object.equipment import code_element, reference_item, references_item
 
 CONCEPT_NAME, CONCEPT_CODE = Tag("ConceptNameCodeSequence"), Tag("ConceptCodeSequence")
 UNITS = Tag("MeasurementUnitsCodeSequence")
@@ -165,6 +165,24 @@ class Image:
     def write(self, dataset: Dataset) -> None:
         """Write Referenced SOP Sequence."""
         dataset.ReferencedSOPSequence = Sequence([reference_item(self.instance, frame_number=self.frame_number)])
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """IMAGE or COMPOSITE: an object of ours by its UIDs."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    is_document: bool = False
+
+    @property
+    def value_type(self) -> str:
+        """Value Type: what shows no pixels is no IMAGE."""
+        return "COMPOSITE" if self.is_document else "IMAGE"
+
+    def write(self, dataset: Dataset) -> None:
+        """Write Referenced SOP Sequence."""
+        dataset.ReferencedSOPSequence = Sequence([references_item(self.sop_class_uid, self.sop_instance_uid)])
 
 
 @dataclass(frozen=True, slots=True)

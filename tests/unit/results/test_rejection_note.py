@@ -16,6 +16,7 @@ from service.ports import EncodedObject, PriorObject
 from service.results.gate import check_object
 from service.results.report.predecessors import with_series
 from service.results.report.rejection_note import encode_rejection_note
+from service.results.report.sr_forms import encode_sr
 
 Change = Callable[[Dataset], object]
 REPORT = PriorObject(
@@ -124,3 +125,15 @@ def test_the_series_of_an_older_object_is_what_its_file_says(radiograph: Instanc
     assert with_series(prior).series_instance_uid == pydicom.dcmread(note.path).SeriesInstanceUID
     gone = PriorObject(kind="sr", sop_class_uid="1", sop_instance_uid="2.25.9", path=tmp_path / "gone")
     assert with_series(gone).series_instance_uid == pydicom.dcmread(note.path).SeriesInstanceUID
+
+
+def test_a_note_is_said_by_the_same_device_as_a_report(radiograph: Instance, tmp_path: Path) -> None:
+    note = pydicom.dcmread(note_of(radiograph, tmp_path, rejected=(REPORT,)).path)
+    context = context_of(radiograph)
+    (report, *_) = encode_sr(result_of("CR", (radiograph,), Outcome.FINDINGS), context, tmp_path / "report")
+    observers = [
+        [item for item in dataset.ContentSequence if item.RelationshipType == "HAS OBS CONTEXT"]
+        for dataset in (note, pydicom.dcmread(report.path))
+    ]
+    assert observers[0] == observers[1]
+    assert len(observers[0]) == 6
