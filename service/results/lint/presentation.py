@@ -9,7 +9,8 @@ from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage
 
 from service.domain.result import Outcome
 from service.results.overlay.presentation_state import CONTENT_LABELS
-from service.results.words.statements import MAX_LABEL, NOT_NEGATIVE_SENTENCE, OUTCOME_WORDS, RESEARCH_BANNER
+from service.results.words.statements import MAX_LABEL
+from service.results.words.wording import WORDS, Words
 
 OUTCOMES = {content_label: outcome for outcome, content_label in CONTENT_LABELS.items()}
 
@@ -27,17 +28,21 @@ def is_presentation_state(dataset: Dataset) -> list[str]:
 
 
 def words_say_which_state(dataset: Dataset) -> list[str]:
-    """A text on every image says which of the four states this is, as the content label does."""
+    """A text on every image says in one language which of the four states this is, as the content label does."""
     outcome = OUTCOMES.get(str(dataset.get("ContentLabel", "")))
     if outcome is None:
         return [f"'ContentLabel' is {dataset.get('ContentLabel')!r}, none of {', '.join(OUTCOMES)}"]
-    words = " ".join(str(item.get("UnformattedTextValue", "")) for item in _texts(dataset, on_every_image=True))
-    wanted = [f"AI {OUTCOME_WORDS[outcome]}", RESEARCH_BANNER]
-    wanted += [NOT_NEGATIVE_SENTENCE] if outcome is Outcome.NOT_ANALYSED else []
-    problems = [f"no text on every image says '{sentence}'" for sentence in wanted if sentence not in words]
+    said = " ".join(str(item.get("UnformattedTextValue", "")) for item in _texts(dataset, on_every_image=True))
+    unsaid = min(([each for each in _wanted(outcome, words) if each not in said] for words in WORDS.values()), key=len)
+    problems = [f"no text on every image says '{sentence}'" for sentence in unsaid]
     if outcome in {Outcome.NOT_ANALYSED, Outcome.NO_FINDINGS} and _outlines(dataset):
         problems.append(f"there is an outline, but the content label is '{dataset.ContentLabel}'")
     return problems
+
+
+def _wanted(outcome: Outcome, words: Words) -> list[str]:
+    refusal = [words.not_negative_sentence] if outcome is Outcome.NOT_ANALYSED else []
+    return [f"AI {words.outcomes[outcome]}", words.research_banner, *refusal]
 
 
 def images_are_listed(dataset: Dataset) -> list[str]:

@@ -33,6 +33,7 @@ from service.results.source.inherited import anatomy, compression
 from service.results.source.sources import Sources
 from service.results.source.verbatim import REQUEST, copied, has_value, patient_and_study
 from service.results.words.statements import label
+from service.results.words.wording import WORDS, title
 
 SERIES = SeriesKind(role="parametric-map", modality="OT", number=9501, words="parametric map")
 IMAGE_TYPE = ("DERIVED", "PRIMARY", "VOLUME", "QUANTITY")
@@ -65,6 +66,7 @@ def _encode(
 ) -> EncodedObject:
     source = sources.header(value_map.slices[0].sop_instance_uid)
     dataset = _image(value_map, number, result, context, source=source)
+    dataset.ContentDescription = title(result, WORDS[sources.language])
     grids = [grid_of(plane, value_map.pixel_spacing_mm) for plane in value_map.planes]
     dataset.SharedFunctionalGroupsSequence = Items([_shared(value_map, grids)])
     used = dict.fromkeys(place.sop_instance_uid for place in value_map.slices)
@@ -106,7 +108,6 @@ def _image(
     )
     dataset.ImageType = list(IMAGE_TYPE)
     dataset.ContentLabel = value_map.key.upper()[:16]
-    dataset.ContentDescription = label(result.headline)
     dataset.ContentCreatorName = None
     dataset.AcquisitionContextSequence = Items([])
     dataset.BurnedInAnnotation = dataset.RecognizableVisualFeatures = "NO"

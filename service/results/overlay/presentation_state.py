@@ -27,16 +27,8 @@ from service.results.report.sr_group import closed_outline
 from service.results.source.bad_values import BAD_VALUE_ERRORS
 from service.results.source.sources import Sources, integer, text
 from service.results.source.verbatim import REQUEST, copied, patient_and_study
-from service.results.words.statements import (
-    DEMONSTRATION_BANNER,
-    NOT_NEGATIVE_SENTENCE,
-    OUTCOME_WORDS,
-    RESEARCH_BANNER,
-    is_demonstration,
-    label,
-    latin,
-    reason_line,
-)
+from service.results.words.statements import is_demonstration, label
+from service.results.words.wording import WORDS, Words, headline, reason_line, title
 
 SERIES = SeriesKind(role="presentation", modality="PR", number=9301, words="marks")
 CONTENT_LABELS = {
@@ -132,20 +124,21 @@ def _encode(
     dataset.BodyPartExamined = "CHEST" if side is None else "BREAST"
     if side is not None:
         dataset.Laterality = side
-    _add_identification(dataset, result)
+    words = WORDS[sources.language]
+    _add_identification(dataset, result, words)
     _add_images(dataset, group)
     _add_grayscale(dataset, group)
-    _add_annotations(dataset, group, result, context)
+    _add_annotations(dataset, group, result, context, words)
     verbatim = patient_and_study(sources.header(sources.first.sop_instance_uid)) | copied(group[0].header, REQUEST)
     return write_object(dataset, folder, kind=ResultKind.PRESENTATION_STATE, verbatim=verbatim)
 
 
-def _add_identification(dataset: Dataset, result: PipelineResult) -> None:
+def _add_identification(dataset: Dataset, result: PipelineResult, words: Words) -> None:
     """Write the Presentation State Identification module (PS3.3 C.11.10)."""
     dataset.PresentationCreationDate, dataset.PresentationCreationTime = dataset.ContentDate, dataset.ContentTime
     del dataset.ContentDate, dataset.ContentTime
     dataset.ContentLabel = CONTENT_LABELS[result.outcome]
-    dataset.ContentDescription = label(result.headline)
+    dataset.ContentDescription = title(result, words)
     dataset.ContentCreatorName = None
 
 
@@ -267,33 +260,35 @@ def _decimal(value: float) -> str:
     return f"{value:.10g}"[:16]
 
 
-def _add_annotations(dataset: Dataset, group: Sequence[Shown], result: PipelineResult, context: ResultContext) -> None:
+def _add_annotations(
+    dataset: Dataset, group: Sequence[Shown], result: PipelineResult, context: ResultContext, words: Words
+) -> None:
     """Write the words on every image, and each finding on its own (PS3.3 C.10.5)."""
     marks = [
-        _mark(finding, image, result, context)
+        _mark(finding, image, result, context, caption=words.label(finding))
         for finding in result.findings
         for image in group
         if finding.presence is not Presence.ABSENT and _stands_on(finding, image)
     ]
     layers = [FINDINGS_LAYER, TEXT_LAYER] if marks else [TEXT_LAYER]
-    dataset.GraphicAnnotationSequence = Items([*marks, _words(result)])
-    dataset.GraphicLayerSequence = Items([_layer(name, order) for order, name in enumerate(layers, start=1)])
+    dataset.GraphicAnnotationSequence = Items([*marks, _on_every_image(lines(result, words))])
+    dataset.GraphicLayerSequence = Items([_layer(name, order, words) for order, name in enumerate(layers, start=1)])
 
 
 def _stands_on(finding: Finding, image: Shown) -> bool:
     return finding.region.sop_instance_uid == image.instance.sop_instance_uid
 
 
-def _layer(name: str, order: int) -> Dataset:
+def _layer(name: str, order: int, words: Words) -> Dataset:
     item = Dataset()
     item.GraphicLayer, item.GraphicLayerOrder = name, order
     item.GraphicLayerRecommendedDisplayCIELabValue = list(LAYER_COLOURS[name])
-    item.GraphicLayerDescription = "Research use, not for diagnosis"
+    item.GraphicLayerDescription = words.research_banner
     return item
 
 
-def _mark(finding: Finding, image: Shown, result: PipelineResult, context: ResultContext) -> Dataset:
-    """Return the outline in pixels of the stored image and its label at the outline's top left corner."""
+def _mark(finding: Finding, image: Shown, result: PipelineResult, context: ResultContext, *, caption: str) -> Dataset:
+    """Return the outline in pixels of the stored image and its caption at the outline's top left corner."""
     points = closed_outline(finding.region, image.columns, image.rows)
     annotation, outline = Dataset(), Dataset()
     annotation.ReferencedImageSequence = Items(
@@ -307,19 +302,19 @@ def _mark(finding: Finding, image: Shown, result: PipelineResult, context: Resul
     outline.TrackingID = label(f"{result.pipeline} {finding.key}")
     outline.TrackingUID = tracking_uid(result, finding.key, revision=context.revision, profile=context.profile)
     annotation.GraphicObjectSequence = Items([outline])
-    annotation.TextObjectSequence = Items([_caption(finding, points)])
+    annotation.TextObjectSequence = Items([_caption(caption, points)])
     return annotation
 
 
-def _caption(finding: Finding, points: np.ndarray) -> Dataset:
+def _caption(words: str, points: np.ndarray) -> Dataset:
     item = Dataset()
     item.AnchorPointAnnotationUnits, item.AnchorPointVisibility = "PIXEL", "N"
     item.AnchorPoint = [float(value) for value in points.min(axis=0)]
-    item.UnformattedTextValue = label(finding.label) or "Finding"
+    item.UnformattedTextValue = words
     return item
 
 
-def _words(result: PipelineResult) -> Dataset:
+def _on_every_image(words: Sequence[str]) -> Dataset:
     """Return the text that stands on every image of the presentation state."""
     left, top, right, bottom = TEXT_BOX
     annotation, item = Dataset(), Dataset()
@@ -328,18 +323,15 @@ def _words(result: PipelineResult) -> Dataset:
     item.BoundingBoxTopLeftHandCorner = [left, top]
     item.BoundingBoxBottomRightHandCorner = [right, bottom]
     item.BoundingBoxTextHorizontalJustification = "LEFT"
-    item.UnformattedTextValue = "\r\n".join(lines(result))[:MAX_TEXT]
+    item.UnformattedTextValue = "\r\n".join(words)[:MAX_TEXT]
     annotation.TextObjectSequence = Items([item])
     return annotation
 
 
-def lines(result: PipelineResult) -> tuple[str, ...]:
+def lines(result: PipelineResult, words: Words) -> tuple[str, ...]:
     """Return the words for an image: which of the four states this is, the result, and that it is research."""
-    state = [f"AI {OUTCOME_WORDS[result.outcome]}"]
-    if result.outcome is Outcome.NOT_ANALYSED:
-        state += [NOT_NEGATIVE_SENTENCE]
-    banners = [DEMONSTRATION_BANNER, RESEARCH_BANNER] if is_demonstration(result) else [RESEARCH_BANNER]
-    said = (
-        [result.headline, reason_line(result)] if result.outcome is not Outcome.NOT_ANALYSED else [reason_line(result)]
-    )
-    return tuple(line for line in map(latin, (*state, *banners, *said)) if line)
+    is_refusal = result.outcome is Outcome.NOT_ANALYSED
+    state = [f"AI {words.outcomes[result.outcome]}", words.not_negative_sentence if is_refusal else ""]
+    banners = [words.demonstration_banner if is_demonstration(result) else "", words.research_banner]
+    said = ["" if is_refusal else headline(result, words), reason_line(result, words)]
+    return tuple(line for line in (*state, *banners, *said) if line)

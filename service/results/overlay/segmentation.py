@@ -39,6 +39,7 @@ from service.results.source.inherited import anatomy, compression
 from service.results.source.sources import Sources
 from service.results.source.verbatim import REQUEST, copied, has_value, patient_and_study
 from service.results.words.statements import label, latin
+from service.results.words.wording import WORDS, title
 
 LABEL_MAP_SEGMENTATION_STORAGE = UID("1.2.840.10008.5.1.4.1.1.66.7")
 SERIES = SeriesKind(role="segmentation", modality="SEG", number=9201, words="segmentation")
@@ -124,6 +125,7 @@ def _encode(
     source = sources.header(group.label_map.slices[0].sop_instance_uid)
     frames = _frames(group, form)
     dataset = _image(group, form, result, context, source=source)
+    dataset.ContentDescription = title(result, WORDS[sources.language])
     dataset.NumberOfFrames = len(frames)
     dataset.SegmentSequence = Items(_segments(group, form, result, context))
     dataset.SharedFunctionalGroupsSequence = Items([shared_groups(_used(group, frames))])
@@ -163,7 +165,6 @@ def _image(group: Group, form: str, result: PipelineResult, context: ResultConte
     dataset.SegmentationType = form
     dataset.SegmentsOverlap = "NO"
     dataset.ContentLabel = group.name.upper()[:16]
-    dataset.ContentDescription = label(result.headline)
     dataset.ContentCreatorName = None
     dataset.LossyImageCompression = "00"
     dataset.PositionReferenceIndicator = ""

@@ -79,6 +79,11 @@ def headline(result: PipelineResult, words: Words) -> str:
     return f"{words.outcomes[result.outcome]} ({said})"
 
 
+def title(result: PipelineResult, words: Words) -> str:
+    """Return the result line as a long string (LO): at most 64 characters, no backslash, which separates values."""
+    return headline(result, words).replace("\\", "/")[:MAX_LABEL].strip()
+
+
 def reason_line(result: PipelineResult, words: Words) -> str:
     """Return the line that says what was not analysed; "" when everything was."""
     if words is ENGLISH:
