@@ -10,11 +10,12 @@ from service.bootstrap.analyst import ENCODE_REQUEST, OBJECT, OBJECTS, REASONS, 
 from service.bootstrap.encoding import EncodingJob, Written, objects_folder
 from service.bootstrap.observation import to_json
 from service.bootstrap.packages import PackageChoice, load_choices
+from service.bootstrap.refusal import refusal_of
 from service.domain.errors import PackageError
 from service.domain.event import Event, ObjectHeld, SourceItemsLeftOut
 from service.domain.profile import DEFAULT_PROFILE
 from service.domain.record import load_result, save_result
-from service.domain.result import Outcome, PipelineResult
+from service.domain.result import PipelineResult
 from service.domain.study import Selection
 from service.inference.package import LoadedPackage
 from service.pipelines import PIPELINES
@@ -75,18 +76,7 @@ class Child:
     def _refuse(self, task: dict[str, Any]) -> Reply:
         request = REQUEST.validate_python(task["request"])
         reasons = REASONS.validate_python(task["reasons"])
-        result = PipelineResult(
-            pipeline=request.pipeline,
-            study_instance_uid=request.study_instance_uid,
-            outcome=Outcome.NOT_ANALYSED,
-            headline=f"{_title(request.pipeline)}: NOT ANALYSED",
-            package=request.package,
-            input_sop_instance_uids=tuple(sorted(instance.sop_instance_uid for instance in request.instances)),
-            analysed_at=request.analysed_at,
-            refusals=reasons,
-            flags=request.flags,
-        )
-        return self._keep(result, request)
+        return self._keep(refusal_of(request, reasons), request)
 
     @staticmethod
     def _keep(result: PipelineResult, request: AnalysisRequest) -> Reply:
@@ -132,10 +122,6 @@ class Child:
         note = self._checked(Written(encoded=encoded, profile=DEFAULT_PROFILE), check_object(encoded.path))
         flush_folder(folder)
         return {"object": OBJECT.dump_python(note, mode="json")}
-
-
-def _title(pipeline: str) -> str:
-    return pipeline.replace("_", " ").capitalize()
 
 
 def _summary(result: PipelineResult) -> Any:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from pydicom.errors import InvalidDicomError
 
+from service.bootstrap.refusal import refusal_of
 from service.domain.profile import EncodingProfile, profile_key
 from service.domain.record import load_result
+from service.domain.result import PipelineResult
 from service.ports import EncodedObject, EncodeRequest, ObjectSet, ResultContext, ResultKind, ResultObject
 from service.results import ENCODERS
 from service.results.redaction import redacted
@@ -72,9 +74,13 @@ class EncodingJob:
         except (InvalidDicomError, *BAD_VALUE_ERRORS):
             return ()
 
+    def _told(self, wanted: ObjectSet) -> PipelineResult:
+        """Return what a set is to say: the result, or that there is none."""
+        return refusal_of(self._request.analysis, wanted.refusal) if wanted.refusal else self._result
+
     def _encoded(self, kind: ResultKind, wanted: ObjectSet) -> tuple[EncodedObject, ...]:
         try:
-            return ENCODERS[kind](self._result, _context(self._request, wanted, kind), self._folder)
+            return ENCODERS[kind](self._told(wanted), _context(self._request, wanted, kind), self._folder)
         except MACHINE_FAULTS:
             raise
         except Exception as error:  # noqa: BLE001 - one kind that cannot be written must not cost the others

@@ -3,7 +3,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from service.settings.results import (
     CaptureModality,
@@ -32,6 +32,7 @@ class EncodingProfile:
     """Two destinations with equal profiles are sent the same objects; unequal ones give objects with UIDs of their own.
 
     `max_secondary_captures` limits the pictures per result, the most important first; a page with text counts as one.
+    It is 0 where no pictures are sent, so that reports and key objects name none.
     `label_maps` has segmentations written as Label Map as well, which takes as many bytes as the CT has.
     """
 
@@ -47,9 +48,10 @@ class EncodingProfile:
 DEFAULT_PROFILE = EncodingProfile()
 
 
-def encoding_profile(settings: ResultSettings) -> EncodingProfile:
-    """Return the profile that the settings of a destination make."""
-    return EncodingProfile(**dict(settings))
+def encoding_profile(settings: ResultSettings, *, with_captures: bool = True) -> EncodingProfile:
+    """Return the profile that the settings of a destination make, and whether it is sent captures."""
+    profile = EncodingProfile(**dict(settings))
+    return profile if with_captures else replace(profile, max_secondary_captures=0)
 
 
 def profile_key(profile: EncodingProfile) -> str:

@@ -82,11 +82,15 @@ class PriorObject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectSet:
-    """What the destinations with one profile are to be sent, and what they have of earlier results."""
+    """What the destinations with one profile are to be sent, and what they have of earlier results.
+
+    With a `refusal` they are told that the study was not analysed, and why, whatever the result says.
+    """
 
     profile: EncodingProfile
     kinds: tuple[str, ...]
     predecessors: tuple[PriorObject, ...] = ()
+    refusal: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 """Turns a job's result into DICOM objects and hands them to every destination that wants them."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from service.domain.entry import EarlierDelivery, JobRecord, JobState
 from service.domain.errors import ResultError
@@ -11,7 +12,7 @@ from service.domain.profile import EncodingProfile, encoding_profile, profile_ke
 from service.domain.result import Reason
 from service.ports.analyst import AnalysisRequest, EncodeRequest, ObjectSet, ResultObject
 from service.ports.ledger import LedgerTransaction, Wanted
-from service.settings.results import STATEMENTS
+from service.settings.results import STATEMENTS, ResultKind
 from service.workflow.analyse import analysis_request
 from service.workflow.context import FlowParts
 from service.workflow.stages import ENCODE, deliver_stage, task, task_id
@@ -19,7 +20,8 @@ from service.workflow.supersession import plan_note, predecessors, wants_notes
 from service.workflow.triage import may_raise
 
 FAILURES_UNTIL_REFUSAL = 2
-"""A result that cannot be encoded this often is replaced by the not-analysed one."""
+"""A result that cannot be encoded this often is replaced by the not-analysed one; the last time, for those destinations
+alone that would hear nothing, if others hear of it."""
 FAILURES_UNTIL_GIVING_UP = 4
 ENCODING_FAILED = Reason(
     code="encoding_failed",
@@ -32,7 +34,10 @@ class EncodeJob:
 
     def __init__(self, parts: FlowParts) -> None:
         self._parts = parts
-        self._profiles = {item.name: encoding_profile(item.results) for item in parts.settings.destinations}
+        self._profiles = {
+            item.name: encoding_profile(item.results, with_captures=ResultKind.HEATMAP in item.objects)
+            for item in parts.settings.destinations
+        }
         self._wanted = {
             item.name: Wanted(profile=profile_key(self._profiles[item.name]), kinds=frozenset(item.objects))
             for item in parts.settings.destinations
@@ -73,8 +78,29 @@ class EncodeJob:
             may_raise=may_raise(job.package, settings=self._parts.settings),
         )
         objects = self._parts.analyst.encode(request)
+        if job.encode_failures + 1 == FAILURES_UNTIL_REFUSAL:
+            objects = self._with_refusals(request, objects)
         self._check_told(job, objects, last_resort=job.encode_failures >= FAILURES_UNTIL_REFUSAL)
         return objects
+
+    def _with_refusals(self, request: EncodeRequest, objects: tuple[ResultObject, ...]) -> tuple[ResultObject, ...]:
+        """Replace what was written for the profiles of destinations that would hear nothing by a not-analysed result.
+
+        Where nobody would hear of it, the result itself is to be replaced, which is not done here.
+        """
+        unheard = self._unheard(objects)
+        if not unheard or len(unheard) == len(self._wanted):
+            return objects
+        keys = {self._wanted[name].profile for name in unheard}
+        sets = [replace(item, refusal=(ENCODING_FAILED,)) for item in request.sets if profile_key(item.profile) in keys]
+        refused = self._parts.analyst.encode(replace(request, sets=tuple(sets)))
+        return (*(item for item in objects if item.problems or item.profile not in keys), *refused)
+
+    def _unheard(self, objects: Sequence[ResultObject]) -> list[str]:
+        """Return the destinations that would hear nothing of the result."""
+        held = [item for item in objects if item.problems]
+        passed = [item for item in objects if not item.problems]
+        return [name for name in self._wanted if not is_told(self._wanted[name], passed, held)]
 
     def _sets(self, earlier: tuple[EarlierDelivery, ...]) -> tuple[ObjectSet, ...]:
         """Return what is to be written: for equal profiles once, however many destinations have them."""
@@ -92,12 +118,10 @@ class EncodeJob:
 
     def _check_told(self, job: JobRecord, objects: Sequence[ResultObject], *, last_resort: bool) -> None:
         """Refuse objects that leave a destination without a word; as a last resort, any word to anybody will do."""
-        held = [item for item in objects if item.problems]
-        passed = [item for item in objects if not item.problems]
-        unheard = [name for name in self._wanted if not is_told(self._wanted[name], passed, held)]
-        if passed and (last_resort or not unheard):
+        unheard = self._unheard(objects)
+        if any(not item.problems for item in objects) and (last_resort or not unheard):
             return
-        self._hold(job, held)
+        self._hold(job, [item for item in objects if item.problems])
         if objects or unheard or not self._wanted:
             raise ResultError(
                 f"no result object for destination {', '.join(unheard)} passed the checks before sending; "

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the child writes: an encoder that fails costs its own objects and nothing else."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ from harness.studies import ANALYSED_AT, result_of, source_dataset, stored
 from service.bootstrap import encoding
 from service.domain.instance import Instance
 from service.domain.profile import DEFAULT_PROFILE, EncodingProfile, ReportClass, profile_key
-from service.domain.record import save_result
-from service.domain.result import Outcome, Priority
+from service.domain.record import load_result, save_result
+from service.domain.result import Outcome, Priority, Reason
 from service.ports import AnalysisRequest, EncodeRequest, ObjectSet, ResultKind
 from service.results import ENCODERS, gate
 
@@ -96,3 +97,19 @@ def test_the_reasons_for_holding_name_no_patient(tmp_path: Path, monkeypatch: py
     objects = analyst.encode(request(source, tmp_path / "job", DEFAULT_PROFILE))
     assert {entry.problems for entry in objects} == {("PatientName value … is bad",)}
     assert "Yamada^Taro" in objects[0].path.with_suffix(".held.txt").read_text()
+
+
+def test_a_set_with_a_refusal_says_that_nothing_was_analysed_and_the_others_the_result(tmp_path: Path) -> None:
+    source = stored(source_dataset("CR"), tmp_path / "source")
+    wanted = request(source, tmp_path / "job", DEFAULT_PROFILE, OTHER)
+    reason = Reason(code="encoding_failed", message="the result could not be written as DICOM")
+    first, second = wanted.sets
+    objects = InProcessAnalyst().encode(replace(wanted, sets=(first, replace(second, refusal=(reason,)))))
+    assert {item.problems for item in objects} == {()}
+    reports = {item.profile: dcmread(item.path) for item in objects if item.kind == "sr" and item.rank == 0}
+    said = {
+        key: " ".join(item.get("TextValue", "") for item in report.ContentSequence) for key, report in reports.items()
+    }
+    assert f"NOT ANALYSED: {reason.message}" in said[profile_key(OTHER)]
+    assert "NOT ANALYSED" not in said[""]
+    assert load_result(tmp_path / "job").outcome is Outcome.FINDINGS

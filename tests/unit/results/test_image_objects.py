@@ -26,7 +26,7 @@ from harness.studies import (
     stored,
 )
 from service.domain.instance import Instance
-from service.domain.profile import CaptureModality, EncodingProfile
+from service.domain.profile import CaptureModality, EncodingProfile, encoding_profile
 from service.domain.provenance import is_own_result
 from service.domain.result import Outcome, PackageStatus, PipelineResult, Presence, Priority, Region
 from service.ports import EncodedObject, ResultContext, ResultKind
@@ -36,6 +36,7 @@ from service.results.lint.report import TRACKING_IDENTIFIER, TRACKING_UID, child
 from service.results.object.identifiers import tracking_uid
 from service.results.picture.painting import Page
 from service.results.source.verbatim import stored_bytes
+from service.settings.results import ResultSettings
 
 KINDS = (
     ResultKind.HEATMAP,
@@ -414,6 +415,20 @@ def test_key_objects_name_sources_and_the_captures_that_are_sent(tmp_path: Path)
         *(str(capture.SOPInstanceUID) for capture in captures),
     ]
     assert len(captures) == 2
+
+
+def test_where_no_captures_are_sent_nothing_names_one(modality: str, tmp_path: Path) -> None:
+    """A destination whose objects lack `heatmap` would look for pictures that it never gets."""
+    sources = named_sources(modality, "none", tmp_path / "sources")
+    result = result_of(modality, sources, Outcome.FINDINGS)
+    profile = encoding_profile(ResultSettings(), with_captures=False)
+    context = context_of(*sources, priority=Priority.URGENT, profile=profile)
+    known = {source.sop_instance_uid for source in sources}
+    for kind in ENCODERS.keys() - {ResultKind.HEATMAP}:
+        for dataset in encode(kind, result, context, tmp_path):
+            named = {str(item.value) for item in dataset.iterall() if item.keyword == "ReferencedSOPInstanceUID"}
+            assert named <= known, kind
+            assert check_object(Path(str(dataset.filename)), validators=()) == ()
 
 
 # --- captures ---------------------------------------------------------------------------------------------------------
