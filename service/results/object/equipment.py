@@ -15,6 +15,7 @@ from service.domain.instance import Instance
 from service.domain.provenance import MANUFACTURER
 from service.domain.result import PackageIdentity, PipelineResult
 from service.results.object.encoding import encoded
+from service.results.object.identifiers import SERVICE, derived_uid
 from service.results.source.sources import text
 from service.results.words.statements import label, latin, meaning, model_name
 
@@ -39,6 +40,7 @@ def stamp(dataset: Dataset, result: PipelineResult, *, description: str, source:
         setattr(dataset, f"{event}Time", time)
     dataset.Manufacturer = MANUFACTURER
     dataset.ManufacturerModelName = model_name(result)
+    dataset.DeviceSerialNumber = __version__
     dataset.SoftwareVersions = software_versions(result)
     dataset.SeriesDescription = description
     dataset.ContentQualification = "RESEARCH"
@@ -47,12 +49,16 @@ def stamp(dataset: Dataset, result: PipelineResult, *, description: str, source:
 
 
 def _model(result: PipelineResult, package: PackageIdentity) -> Dataset:
-    """Return the model package as equipment that contributed (PS3.3 C.12.1.5): every object has room for it."""
+    """Return the model package as equipment that contributed (PS3.3 C.12.1.5): every object has room for it.
+
+    Device UID tells one state of a model from the next, as IHE AI Results asks.
+    """
     item = Dataset()
     item.PurposeOfReferenceCodeSequence = Sequence([code_item(dcm("109102"))])
     item.Manufacturer = MANUFACTURER
     item.ManufacturerModelName = label(package.name)
     item.SoftwareVersions = [label(package.version), package.sha256]
+    item.DeviceUID = derived_uid(SERVICE, "package", package.name, package.version, package.sha256)
     triage = result.triage
     point = f"operating point {triage.operating_point} at {triage.threshold:g}" if triage else "no operating point"
     item.ContributionDescription = latin(f"Model package, status {package.status.value}, {point}")

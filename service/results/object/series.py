@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
-from service import __version__
 from service.domain.result import PipelineResult
 from service.ports import ResultContext
 from service.results.object.equipment import stamp
@@ -43,6 +42,5 @@ def begin(
     dataset.SeriesNumber = series.number
     dataset.Modality = series.modality
     dataset.InstanceNumber = instance_number
-    dataset.DeviceSerialNumber = __version__
     stamp(dataset, result, description=series_description(result, series.words, context=context), source=source)
     return dataset

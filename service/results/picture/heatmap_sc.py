@@ -19,6 +19,7 @@ from service.results.object.identifiers import PAGE_KEY, heatmap_series_instance
 from service.results.object.part10 import write_object
 from service.results.picture.captures import captured, has_page
 from service.results.picture.painting import Page, Painted, paint_heatmap, paint_page
+from service.results.source.bad_values import BAD_VALUE_ERRORS
 from service.results.source.inherited import anatomy, compression
 from service.results.source.sources import Sources, text
 from service.results.source.verbatim import PLACE, REQUEST, Elements, copied, has_value, patient_and_study
@@ -75,6 +76,8 @@ def _encode_heatmap(
     dataset.PatientOrientation = list(heatmap.patient_orientation or ()) or None
     _add_derivation(dataset, heatmap, source)
     _add_geometry(dataset, heatmap, painted)
+    if "PixelSpacing" in dataset and is_measured_at_the_detector(header):
+        dataset.ImagerPixelSpacing = dataset.PixelSpacing
     return _write(dataset, sources, source, folder=folder)
 
 
@@ -100,6 +103,7 @@ def _picture(painted: Painted, result: PipelineResult, context: ResultContext, *
     dataset.BurnedInAnnotation = "YES"
     dataset.RecognizableVisualFeatures = "NO"
     stamp(dataset, result, description=series_description(result, "heatmap", context=context), source=source)
+    dataset.DateOfSecondaryCapture, dataset.TimeOfSecondaryCapture = dataset.ContentDate, dataset.ContentTime
     _add_pixels(dataset, painted)
     return dataset
 
@@ -150,6 +154,19 @@ def _add_geometry(dataset: Dataset, heatmap: Heatmap, painted: Painted) -> None:
         return
     dataset.ImagePositionPatient = [_decimal(value) for value in _position(heatmap, spacing)]
     dataset.ImageOrientationPatient = [_decimal(value) for value in heatmap.orientation]
+
+
+def is_measured_at_the_detector(header: Dataset) -> bool:
+    """Say whether an image's pixel spacing is that of its detector: nobody has calibrated it (PS3.3 10.7.1.3)."""
+    spacings = {_spacing(header, keyword) for keyword in ("ImagerPixelSpacing", "PixelSpacing")} - {""}
+    return len(spacings) == 1 and bool(_spacing(header, "ImagerPixelSpacing"))
+
+
+def _spacing(header: Dataset, keyword: str) -> str:
+    try:
+        return str(header.get(keyword) or "")
+    except BAD_VALUE_ERRORS:
+        return ""
 
 
 def _position(heatmap: Heatmap, spacing: tuple[float, float]) -> tuple[float, ...]:

@@ -283,6 +283,29 @@ def test_radiographs_pose_as_nothing_and_ct_keeps_its_place(
     assert picture.BodyPartExamined == ("BREAST" if modality == "MG" else "CHEST")
 
 
+def test_spacing_at_the_detector_is_called_so_and_a_calibrated_one_is_not(tmp_path: Path) -> None:
+    """Equal spacings say that nobody calibrated the image (PS3.3 10.7.1.3); a CT has none at a detector."""
+    plain, calibrated = source_dataset("CR"), source_dataset("CR", 2)
+    calibrated.PixelSpacing = [1.3, 1.3]
+    for dataset in (plain, calibrated, source_dataset("CT")):
+        source = stored(dataset, tmp_path / "s")
+        result = result_of(dataset.Modality, (source,), Outcome.FINDINGS)
+        (picture,) = encode(ResultKind.HEATMAP, result, context_of(source), tmp_path)
+        assert "PixelSpacing" in picture
+        assert picture.get("ImagerPixelSpacing") == (picture.PixelSpacing if dataset is plain else None)
+
+
+def test_equipment_is_the_same_in_every_object(modality: str, sources: tuple[Instance, ...], tmp_path: Path) -> None:
+    result, context = result_of(modality, sources, Outcome.FINDINGS), context_of(*sources, priority=Priority.URGENT)
+    made = [item for kind in ENCODERS for item in encode(kind, result, context, tmp_path)]
+    for item in made:
+        moment = (item.InstanceCreationDate, item.InstanceCreationTime)
+        assert moment == (item.SeriesDate, item.SeriesTime)
+        assert moment == (item.get("DateOfSecondaryCapture", moment[0]), item.get("TimeOfSecondaryCapture", moment[1]))
+    equipment = ("Manufacturer", "ManufacturerModelName", "DeviceSerialNumber", "SoftwareVersions")
+    assert len({str([item[keyword].value for keyword in equipment]) for item in made}) == 1
+
+
 def test_enlarged_ct_picture_covers_the_same_millimetres(tmp_path: Path) -> None:
     source = stored(source_dataset("CT"), tmp_path / "sources")
     (picture,) = encode(ResultKind.HEATMAP, result_of("CT", (source,), Outcome.FINDINGS), context_of(source), tmp_path)
