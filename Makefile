@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test peers demo test check lint types imports models chaos bench soak attack fuzz clean
+.PHONY: help setup setup-test peers demo test check lint types imports models chaos bench soak attack fuzz conformance clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -67,6 +67,9 @@ fuzz: setup-test ## fuzz the parsers of a peer's bytes for FUZZ_SECONDS (2 h); f
 
 bench: setup-test peers ## benchmarks against named peers (BENCH="--quick --only send"); writes build/benchmarks.json
 	$(BIN)/python -m tests.benchmarks --out build/benchmarks.json $(BENCH)
+
+conformance: setup-test ## write the tables of the conformance statement anew from the code
+	$(BIN)/python -m tests.conformance
 
 soak: setup-test peers ## half an hour of steady work under observation; writes build/soak.json
 	$(BIN)/python -m tests.soak.run_node --out build/soak.json

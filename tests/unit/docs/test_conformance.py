@@ -1,90 +1,109 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The documents say what the code does."""
+"""The documents say what the code does: tables are generated, links lead somewhere, tests that are named exist."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from service.cli.app import app
-from service.dicom.pixels import TRANSFER_SYNTAXES
 from service.results.lint.rules import RULES
-from service.transport.dicomweb.store_response import TRANSFER_SYNTAX_NOT_SUPPORTED
 from service.transport.sop_classes import INPUT_SOP_CLASSES
-from service.transport.statuses import PROCESSING_FAILURE, SOP_CLASS_NOT_SUPPORTED, STORE_STATUS, SUCCESS
-from service.workflow.commit import ASK_AGAIN, PERMANENT_REASONS
-from service.workflow.promise import CLASS_INSTANCE_CONFLICT, NO_SUCH_OBJECT
-from service.workflow.promise import PROCESSING_FAILURE as PROCESSING_FAILURE_REASON
-from service.workflow.slots import PERMANENT_STATUSES, is_permanent, is_taken
+from tests.conformance.attributes import groups
+from tests.conformance.examples import contexts, examples
+from tests.conformance.generated import explained, filled, names_in, table
+from tests.conformance.pages import GROUPS, PAGES, ROOT, TABLES, renewed
 
-ROOT = Path(__file__).parents[3]
 CONFORMANCE = (ROOT / "docs" / "conformance.md").read_text()
+NAMED_TEST = re.compile(r"\b((?:unit|integration)/[a-z/_0-9]+\.py)(?:::(test_[a-z0-9_]+))?")
 
 
-def section(title: str) -> str:
-    return CONFORMANCE.split(f"### {title}\n")[1].split("\n#")[0]
+@pytest.fixture(scope="module")
+def pages() -> Mapping[Path, str]:
+    return renewed()
 
 
-def uids(text: str) -> set[str]:
-    return set(re.findall(r"\| ([0-9.]+) \|", text))
+def test_every_table_says_what_the_code_does(pages: Mapping[Path, str]) -> None:
+    stale = [page.name for page, text in pages.items() if page.read_text() != text]
+    assert stale == [], "write the tables anew: python -m tests.conformance"
+
+
+def test_a_table_that_says_something_else_is_found(pages: Mapping[Path, str]) -> None:
+    """The guard above does guard: a status that is changed by hand does not survive."""
+    wrong = CONFORMANCE.replace("| 0xA700 | out of resources", "| 0xA701 | out of resources")
+    assert wrong != CONFORMANCE
+    assert filled(wrong, TABLES) == pages[ROOT / "docs" / "conformance.md"]
+
+
+def test_every_table_stands_in_one_place() -> None:
+    asked = [name for page in PAGES for name in names_in(page.read_text())]
+    assert sorted(asked) == sorted(TABLES)
+
+
+def test_a_mark_without_a_table_is_refused() -> None:
+    with pytest.raises(KeyError, match="'dance'"):
+        filled("<!-- generated: dance -->\n<!-- end -->", TABLES)
+
+
+def test_a_code_without_a_text_and_a_text_without_a_code_are_refused() -> None:
+    assert explained({1: "one", 2: "two"}, [2, 1], what="numbers") == [(2, "two"), (1, "one")]
+    with pytest.raises(ValueError, match=r"no text for \[3\]"):
+        explained({1: "one"}, [1, 3], what="numbers")
+    with pytest.raises(ValueError, match=r"for texts of \[1\]"):
+        explained({1: "one"}, [], what="numbers")
+
+
+def test_cells_keep_a_table_whole() -> None:
+    assert table(("a", "b"), [("1 | 2", "3\n4")]) == "| a | b |\n|---|---|\n| 1 \\| 2 | 3 4 |\n"
+
+
+def test_the_examples_are_of_every_kind_of_object() -> None:
+    assert set(GROUPS.values()) == set(groups())
+    assert set(RULES) == {item.entry.sop_class_uid for item in examples()}
 
 
 def test_the_sop_classes_are_those_that_the_node_accepts() -> None:
-    assert uids(section("SOP classes")) == set(INPUT_SOP_CLASSES)
+    section = CONFORMANCE.split("#### SOP classes\n")[1].split("\n#")[0]
+    assert set(re.findall(r"\| ([0-9.]+) \|", section)) == set(INPUT_SOP_CLASSES)
 
 
-def test_the_transfer_syntaxes_are_those_that_the_node_decodes() -> None:
-    assert uids(section("Transfer syntaxes")) == set(TRANSFER_SYNTAXES)
-
-
-def test_every_kind_of_result_is_told_of() -> None:
-    assert set(RULES) <= uids(CONFORMANCE.split("## Results\n")[1].split("\n### ")[0])
-
-
-def test_the_store_statuses_are_those_that_the_node_answers() -> None:
-    told = {int(status, 16) for status in re.findall(r"\| 0x([0-9A-F]{4}) \|", section("C-STORE status codes"))}
-    assert told == set(STORE_STATUS.values()) | {PROCESSING_FAILURE}
-
-
-def test_the_answers_to_c_store_are_treated_as_told() -> None:
-    rows = dict(re.findall(r"\| (0x0.*?) \| (.*?) \|", section("Delivery")))
-    stored, duplicate, held = (key for key, text in rows.items() if text.startswith(("stored", "offered")))
-    assert all(is_taken(int(status, 16)) for status in re.findall(r"0x[0-9A-F]{4}", f"{stored} {duplicate}"))
-    assert {int(status, 16) for status in re.findall(r"0x[0-9A-F]{4}", held)} == PERMANENT_STATUSES
-    assert all(is_permanent(status) for status in (0xA900, 0xA9FF, 0xC000, 0xCFFF))
-
-
-def test_the_failure_reasons_of_storage_commitment_are_treated_as_told() -> None:
-    asked, held = (
-        {int(reason, 16) for reason in re.findall("0x[0-9A-F]{4}", row)}
-        for row in re.findall(r"\| Failure Reason (.*?) \| (?:asked|the same)", section("Storage commitment, as SCU"))
-    )
-    assert (asked, held) == (ASK_AGAIN, PERMANENT_REASONS)
-    told = {
-        int(reason, 16)
-        for reason in re.findall(r"^\| (0x[0-9A-F]{4})", section("Storage commitment, as SCP"), re.MULTILINE)
+def test_results_are_proposed_uncompressed_alone() -> None:
+    """Decision 12: no transfer syntax of a picture can be configured."""
+    rows = [line.split(" | ") for line in contexts().splitlines()[2:]]
+    assert {row[3] for row in rows if row[0] == "| results are sent"} == {
+        "Explicit VR Little Endian, Implicit VR Little Endian"
     }
-    assert told == {PROCESSING_FAILURE_REASON, NO_SUCH_OBJECT, CLASS_INSTANCE_CONFLICT}
 
 
-def test_the_failure_reasons_of_stow_are_those_that_the_node_gives() -> None:
-    told = {int(reason, 16) for reason in re.findall(r"\| 0x([0-9A-F]{4}) \|", section("STOW-RS failure reasons"))}
-    failures = set(STORE_STATUS.values()) - {SUCCESS}
-    assert told == failures | {PROCESSING_FAILURE, SOP_CLASS_NOT_SUPPORTED, TRANSFER_SYNTAX_NOT_SUPPORTED}
+def test_the_tests_that_are_named_exist() -> None:
+    named = [found for page in PAGES for found in NAMED_TEST.findall(page.read_text())]
+    assert len(named) > 20
+    for path, name in named:
+        assert f"def {name}(" in (ROOT / "tests" / path).read_text(), f"{path}::{name}"
 
 
 @pytest.mark.parametrize(
     "document", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/**/*.md")), ids=lambda p: p.name
 )
 def test_links_between_documents_lead_somewhere(document: Path) -> None:
-    for target in re.findall(r"\]\((?!https?://)([^)#]+)", document.read_text()):
-        assert (document.parent / target).exists(), target
+    for target, anchor in re.findall(r"\]\((?!https?://)([^)#]*)(?:#([^)]+))?\)", document.read_text()):
+        place = document.parent / target if target else document
+        assert place.exists(), target
+        assert not anchor or anchor in anchors(place), f"{target}#{anchor}"
+
+
+def anchors(document: Path) -> set[str]:
+    """Return the anchors of a document's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_the_documents_name_no_command_that_is_not_there() -> None:
     known = {command.callback.__name__ for command in app.registered_commands if command.callback}
     known |= {group.name for group in app.registered_groups if group.name}
     texts = [path.read_text() for path in (ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "docs" / "operations.md")]
+    texts += [page.read_text() for page in PAGES]
     told = {name for text in texts for name in re.findall(r"`(?:[^`]*/)?dokuei ([a-z]+)", text)}
     assert told
     assert told <= known

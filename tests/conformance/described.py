@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Values and sources of attributes that examples cannot tell: what is derived, copied or computed, in words."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+DESCRIBED: Mapping[str, str] = MappingProxyType(
+    {
+        "SpecificCharacterSet": "the source's, or as `character_set` and `language` ask | COPY, CONFIG",
+        "SOPInstanceUID": "derived, `2.25.` and a UUID of version 5 | AUTO",
+        "SeriesInstanceUID": "derived, `2.25.` and a UUID of version 5 | AUTO",
+        "DimensionOrganizationUID": "derived, `2.25.` and a UUID of version 5 | AUTO",
+        "TrackingUID": "derived; that of the finding in every object of the result | AUTO",
+        "TrackingID": "pipeline and key of the finding | AUTO",
+        "StudyInstanceUID": "the source's | COPY",
+        "ManufacturerModelName": "DOKUEI, or DOKUEI-DEMO where the package is a demonstration | AUTO",
+        "DeviceSerialNumber": "version of the node | AUTO",
+        "SoftwareVersions": "version of the node; name, version and beginning of the digest of the package | AUTO",
+        "SeriesDescription": '"AI ... (research)"; "[DEMO]" before, "review first" within it where it applies | AUTO',
+        "ContributingEquipmentSequence": "the model package, where one ran | AUTO",
+        "ContributingEquipmentSequence>ManufacturerModelName": "name of the package | AUTO",
+        "ContributingEquipmentSequence>SoftwareVersions": "version and SHA-256 of the package | AUTO",
+        "ContributingEquipmentSequence>DeviceUID": "derived from name, version and digest of the package | AUTO",
+        "ContributingEquipmentSequence>ContributionDescription": "status and operating point of the package | AUTO",
+        "BodyPartExamined": "BREAST for mammograms, otherwise CHEST | AUTO",
+        "Laterality": "of mammograms: the source's, or empty | COPY",
+        "PatientOrientation": "that of the picture as it is painted; empty where it is unknown | AUTO",
+        "LossyImageCompression": "01 where the source's is, otherwise 00 where the object has pixels | COPY",
+        "PositionReferenceIndicator": "the source's, or empty | COPY",
+        "Rows": "height of the picture, or of the source | AUTO",
+        "Columns": "width of the picture, or of the source | AUTO",
+        "NumberOfFrames": "frames that are not empty | AUTO",
+        "PixelData": "pixels | AUTO",
+        "FloatPixelData": "values | AUTO",
+        "FloatPixelPaddingValue": "below the range of values: nothing was measured there | AUTO",
+        "FloatPixelPaddingRangeLimit": "the same | AUTO",
+        "EncapsulatedDocument": "the printed report | AUTO",
+        "EncapsulatedDocumentLength": "its length in bytes | AUTO",
+        "DocumentTitle": "pipeline, state, and that it is research, in the language of the destination | AUTO, CONFIG",
+        "ContentDescription": "the result line, in the language of the destination | AUTO, CONFIG",
+        "DerivationDescription": "what the colours are | AUTO",
+        "GraphicLayerDescription": "that it is research, in the language of the destination | AUTO, CONFIG",
+        "UnformattedTextValue": "caption of a finding, or the words on every image, in the language of the destination "
+        "| AUTO, CONFIG",
+        "PixelSpacing": "of the picture, or of the source's grid | AUTO",
+        "ImagePositionPatient": "of the picture, or the source's | AUTO",
+        "ImageOrientationPatient": "of the picture, or the source's | AUTO",
+        "SliceThickness": "the source's, or the distance of slices | COPY",
+        "SpacingBetweenSlices": "the distance of slices | AUTO",
+        "ContentSequence": "see the content tree | AUTO",
+        "CodingSchemeIdentificationSequence": "the schemes that the content uses | AUTO",
+        "PredecessorDocumentsSequence": "what the destination has of the earlier result | AUTO",
+        "GraphicData": "outline in pixels, the outer corner of the first one being 0\\0 | AUTO",
+        "AnchorPoint": "the outline's top left corner | AUTO",
+        "DisplayedAreaBottomRightHandCorner": "columns and rows of the source | AUTO",
+        "PresentationPixelSpacing": "the source's | AUTO",
+        "WindowCenter": "the source's, or the middle of the range of a map | AUTO",
+        "WindowWidth": "the source's, or the range of a map | AUTO",
+        "RescaleIntercept": "the source's; 0 in maps | AUTO",
+        "RescaleSlope": "the source's; 1 in maps | AUTO",
+        "RescaleType": "the source's, HU or US | AUTO",
+        "SegmentLabel": "English | AUTO",
+        "SegmentAlgorithmName": "name of the package | AUTO",
+        "AlgorithmName": "name of the package | AUTO",
+        "AlgorithmVersion": "version of the package | AUTO",
+        "RecommendedDisplayCIELabValue": "colours that people who do not see all colours tell apart | AUTO",
+        "DimensionIndexValues": "number of the segment, place of the slice | AUTO",
+        "LUTExplanation": "what a value means, and which value means none | AUTO",
+        "RealWorldValueFirstValueMapped": "lowest value | AUTO",
+        "DoubleFloatRealWorldValueFirstValueMapped": "lowest value, the padding included | AUTO",
+        "DoubleFloatRealWorldValueLastValueMapped": "highest value | AUTO",
+        "ImageLaterality": "the source's | COPY",
+        "InstanceNumber": "1, 2, ... in the order of importance | AUTO",
+    }
+)
+"""Value and source of attributes, by keyword, or by sequence and keyword."""
+BY_REPRESENTATION: Mapping[str, str] = MappingProxyType(
+    {
+        "DA": "date of the analysis | AUTO",
+        "TM": "time of the analysis | AUTO",
+        "DT": "moment of the analysis | AUTO",
+        "UI": "UID of what is referred to | AUTO",
+        "SQ": " | AUTO",
+    }
+)
