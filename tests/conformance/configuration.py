@@ -6,6 +6,8 @@ import inspect
 import textwrap
 from collections.abc import Mapping
 from enum import Enum
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from service.settings import (
@@ -34,6 +36,16 @@ SECTIONS: Mapping[str, type[Section]] = {
     "audit": AuditSettings,
 }
 """The sections that change what the node says to other systems."""
+TYPES: Mapping[Any, str] = {
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "`false`, `true`",
+    Path: "file or folder",
+    IPv4Network: "IPv4 network",
+    IPv6Network: "IPv6 network",
+}
+"""The types of single values in plain words."""
 
 
 def parameters() -> str:
@@ -65,7 +77,7 @@ def _values(annotation: Any) -> str:
         return joined(f"`{member.value}`" for member in annotation if member not in RESERVED)
     arguments = [each for each in get_args(annotation) if each is not type(None) and each is not Ellipsis]
     if not arguments:
-        return getattr(annotation, "__name__", str(annotation))
+        return TYPES.get(annotation, f"section {annotation.__name__}")
     if all(isinstance(each, str | int) for each in arguments):
         return joined(f"`{each}`" for each in arguments)
     if get_origin(annotation) is tuple:

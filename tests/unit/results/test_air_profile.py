@@ -20,6 +20,8 @@ from service.results import ENCODERS
 from service.results.lint.report import children, concept, content_items, measurement_groups, template
 
 AIR = EncodingProfile(report_class=ReportClass.COMPREHENSIVE_3D)
+EXTENSIBLE = "not found in context group 100"
+"""PixelMed's release of 2022, which Debian has, takes CID 100 (procedures) for not extensible; later ones only warn."""
 PROCEDURES = {"CR": "399208008", "MG": "71651007", "CT": "169069000"}
 
 
@@ -118,4 +120,5 @@ def test_every_group_names_its_algorithm(report: Dataset) -> None:
 @pytest.mark.skipif(not PIXELMED.exists(), reason="PixelMed's validator is not installed (Debian: libpixelmed-java)")
 @pytest.mark.parametrize("outcome", [Outcome.FINDINGS, Outcome.NOT_ANALYSED])
 def test_pixelmed_finds_no_error(outcome: Outcome, radiograph: Instance, tmp_path: Path) -> None:
-    assert pixelmed(report_path(result_of("CR", (radiograph,), outcome), (radiograph,), tmp_path)) == []
+    errors = pixelmed(report_path(result_of("CR", (radiograph,), outcome), (radiograph,), tmp_path))
+    assert [error for error in errors if not error.endswith(EXTENSIBLE)] == []

@@ -14,7 +14,7 @@ from service.results.report.mammography_cad import RELATIONS
 
 WHOLE = [code for by_findings in SUMMARIES.values() for code in by_findings.values()]
 STATED = [entry for entry in table().values() if re.fullmatch(r"CID \d+", entry.basis)]
-IN_NO_TABLE = {f"CID {number}" for number in (29, 100, 219, 240, 270, 6027, 7001, 7150, 7162, 7202)}
+IN_NO_TABLE = {f"CID {number}" for number in (29, 219, 240, 270, 6027, 7001, 7150, 7162, 7202)}
 """Groups of other reports, which pydicom knows by other editions or codes."""
 
 
