@@ -53,6 +53,7 @@ models: setup-test ## train the demonstration packages again from phantoms (abou
 	$(BIN)/python -m models.recipes.pneumoconiosis --out models/packages
 	$(BIN)/python -m models.recipes.diffuse_lung --out models/packages
 	$(BIN)/python -m models.recipes.mammography --out models/packages
+	$(BIN)/python -m models.repack --out models/packages
 
 chaos: setup-test peers ## kill, cut, fill, drain and starve the node (hours; CHAOS="--quick --only cut"); writes build/chaos.json
 	$(BIN)/python -m tests.chaos --out build/chaos.json $(CHAOS)

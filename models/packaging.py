@@ -14,6 +14,8 @@ import onnxruntime
 import yaml
 from numpy.typing import NDArray
 
+from service.bootstrap.package_making import record_studies
+from service.inference.evidence import EXPECTED
 from service.inference.manifest import MANIFEST_NAME
 from service.inference.package import load_package
 
@@ -35,6 +37,14 @@ class GraphSource:
     tensors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudySource:
+    """A golden study: a folder of DICOM files, and the largest difference of a number as a share of it."""
+
+    folder: Path
+    tolerance: float = 0.02
+
+
 def write_package(
     packages_folder: Path,
     about: Mapping[str, Any],
@@ -42,13 +52,16 @@ def write_package(
     graphs: Mapping[str, GraphSource],
     licence_text: str,
     model_card: str,
+    studies: Mapping[str, StudySource] | None = None,
 ) -> Path:
     """Write `<packages_folder>/<name>/<version>/`, replacing an earlier one, and return that folder.
 
     Parameters
     ----------
     about
-        Every manifest key but `schema_version`, `graphs`, `golden` and `files`; JSON types.
+        Every manifest key but `schema_version`, `graphs`, `golden`, `golden_studies` and `files`; JSON types.
+    studies
+        Golden studies by name; what the pipeline makes of them here becomes the expected record.
 
     Raises
     ------
@@ -60,7 +73,10 @@ def write_package(
     with tempfile.TemporaryDirectory(dir=packages_folder, prefix=".writing-") as scratch:
         draft = Path(scratch) / folder.parent.name / folder.name
         _write_files(draft, graphs, licence_text=licence_text, model_card=model_card)
-        _write_manifest(draft, about, graphs=graphs)
+        golden_studies = _copy_studies(draft, studies or {})
+        _write_manifest(draft, {**about, **golden_studies}, graphs=graphs)
+        if studies:
+            record_studies(draft)
         load_package(draft, provider="cpu")
         _replace(folder, draft)
     return folder
@@ -75,6 +91,18 @@ def _write_files(draft: Path, graphs: Mapping[str, GraphSource], *, licence_text
         shutil.copyfile(source.path, draft / _graph_file(name))
         for index, (inputs, outputs) in enumerate(source.golden):
             _write_golden(draft / _golden_file(name, index), inputs, outputs=outputs)
+
+
+def _copy_studies(draft: Path, studies: Mapping[str, StudySource]) -> dict[str, Any]:
+    """Copy the DICOM files beside an empty record, which is filled in once the package can run."""
+    for name, source in studies.items():
+        folder = draft / "golden" / name
+        folder.mkdir()
+        for path in sorted(source.folder.glob("*.dcm")):
+            shutil.copyfile(path, folder / path.name)
+        (folder / EXPECTED).write_text("{}\n", encoding="utf-8")
+    entries = [{"name": name, "tolerance": source.tolerance} for name, source in studies.items()]
+    return {"golden_studies": entries} if entries else {}
 
 
 def _graph_file(name: str) -> str:

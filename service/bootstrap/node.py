@@ -22,9 +22,9 @@ from service.bootstrap.observation import WorkObserver
 from service.bootstrap.packages import (
     PackageChoice,
     choose_packages,
-    configuration_problems,
     installed_packages,
     package_report,
+    start_problems,
 )
 from service.dicom.pixels import SUPPORTED_TRANSFER_SYNTAXES
 from service.domain.errors import ConfigurationError, DokueiError, StorageError
@@ -77,7 +77,7 @@ class Node:
     """
 
     def __init__(self, settings: Settings, log: Observer) -> None:
-        problems = configuration_problems(settings)
+        problems = start_problems(settings)
         if problems:
             raise ConfigurationError("the node cannot start:\n  " + "\n  ".join(problems))
         self.settings = settings

@@ -9,6 +9,7 @@ import typer
 
 from service import __version__
 from service.cli.console import stop
+from service.cli.models_commands import register
 from service.domain.errors import DokueiError
 from service.settings import SettingsError
 
@@ -22,7 +23,8 @@ app = typer.Typer(
     help="A headless DICOM node for computer-aided diagnosis: it receives studies, analyses them and sends the results "
     "back as Structured Reports and heatmaps.\n\nResearch software: not for diagnosis.",
 )
-models_app = typer.Typer(no_args_is_help=True, help="List and check model packages.")
+models_app = typer.Typer(no_args_is_help=True, help="List, check, make, sign, promote and install model packages.")
+register(models_app)
 app.add_typer(models_app, name="models")
 quarantine_app = typer.Typer(
     no_args_is_help=True,
@@ -115,14 +117,26 @@ def models_list(config: ConfigOption = None, *, as_json: Json = False) -> None:
 @models_app.command("check")
 def models_check(
     folders: Annotated[
-        list[Path] | None, typer.Argument(metavar="[FOLDER...]", help="Packages; all if absent.")
+        list[Path] | None, typer.Argument(metavar="[PACKAGE...]", help="Folders or .cadpkg files; all if absent.")
     ] = None,
     config: ConfigOption = None,
+    seconds: Annotated[float, typer.Option(min=1, max=86_400, help="Longest that one package may take.")] = 600,
+    memory: Annotated[
+        int, typer.Option(min=500_000_000, help="Address space, in bytes, of the process that checks a package.")
+    ] = 12_000_000_000,
     *,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="The checks of loading alone, without golden studies.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Run every load check on packages: digests, contract, golden results on this machine."""
-    raise typer.Exit(_command("models").check(folders or [], config, as_json=as_json))
+    """Make every check of packages, each in its own process: files, signatures, graphs, golden results and studies.
+
+    Golden studies run through the real pipeline, and must come to what they came to at the maker's. Exit status 1 when
+    a package would be refused. Good for a timer, once a day: a new library or processor may change what a model says.
+    """
+    limits = {"seconds": seconds, "memory_bytes": memory, "quick": quick}
+    raise typer.Exit(_command("models").check(folders or [], config, limits=limits, as_json=as_json))
 
 
 @app.command()

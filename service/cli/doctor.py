@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from service.bootstrap.dicomweb import make_destination
-from service.bootstrap.packages import configuration_problems, packages_folder
+from service.bootstrap.packages import configuration_problems, packages_folder, signature_policy
 from service.bootstrap.security import ending_soon, security_problems, tls_sections
 from service.cli.console import console, print_json
 from service.cli.status import open_statistics
@@ -199,7 +199,8 @@ def _packages(settings: Settings) -> Iterator[Finding]:
     for pipeline, choice in settings.pipelines.items():
         subject = f"package of {pipeline}"
         try:
-            result = check_package(packages_folder(settings) / choice.package / choice.version)
+            folder = packages_folder(settings) / choice.package / choice.version
+            result = check_package(folder, policy=signature_policy(settings))
         except DokueiError as error:
             yield Finding(subject=subject, well=False, text=str(error))
             continue

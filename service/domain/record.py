@@ -27,14 +27,21 @@ Arrays = dict[str, Any]
 
 def save_result(result: PipelineResult, folder: Path) -> None:
     """Write the result into `folder` (made when absent), replacing an older one; `result.json` appears last."""
-    arrays: Arrays = {}
-    document = {"format": FORMAT, "result": _plain(result, arrays=arrays, path="result")}
+    plain, arrays = result_document(result)
+    document = {"format": FORMAT, "result": plain}
     text = json.dumps(document, indent=2, ensure_ascii=False, default=_scalar)
     packed = io.BytesIO()
     np.savez_compressed(packed, **arrays)
     folder.mkdir(parents=True, exist_ok=True)
     _replace(folder / ARRAYS_FILE, packed.getvalue())
     _replace(folder / RESULT_FILE, f"{text}\n".encode())
+
+
+def result_document(result: PipelineResult) -> tuple[dict[str, Any], Arrays]:
+    """Return the result as JSON types (numpy's numbers among them), and its arrays by the path that it names."""
+    arrays: Arrays = {}
+    plain: dict[str, Any] = _plain(result, arrays=arrays, path="result")
+    return plain, arrays
 
 
 def load_result(folder: Path) -> PipelineResult:

@@ -3,39 +3,76 @@
 
 import io
 import zipfile
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.errors import PackageError
+from service.inference.archive import ZIP_FAULTS
+from service.inference.decomposition import check_decomposition
+from service.inference.evidence import Decomposition
 from service.inference.session import Arrays, Session
 
 MAX_UNPACKED_BYTES: Final = 1 << 28
+GOLDEN_SECONDS: Final = 120.0
+"""Longest that one graph may take on one golden input, on a busy machine."""
+_MAGIC: Final = b"PK\x03\x04"
 _INPUTS: Final = "inputs/"
 _OUTPUTS: Final = "outputs/"
 
 
-def check_golden(session: Session, data: bytes, *, tolerance: float, where: str) -> float:
+def check_golden(
+    session: Session,
+    data: bytes,
+    *,
+    tolerance: float,
+    where: str,
+    maps: Sequence[Decomposition] = (),
+    limit_seconds: float = GOLDEN_SECONDS,
+) -> float:
     """Run the golden inputs and return the largest absolute difference from the golden outputs.
 
     Raises
     ------
     PackageError
-        The file is damaged, does not fit the graph, or an output differs by more than `tolerance`.
+        The file is damaged, does not fit the graph, an output differs by more than `tolerance`, one of `maps` does not
+        add up to its score, or the graph takes longer than `limit_seconds`.
     """
-    arrays = _unpack(data, where=where)
-    outputs = session.run(_select(arrays, _INPUTS))
-    difference = _largest_difference(outputs, _select(arrays, _OUTPUTS), where=where)
+    inputs, expected = golden_arrays(data, where=where)
+    outputs = session.run(inputs, limit_seconds=limit_seconds)
+    difference = _largest_difference(outputs, expected, where=where)
     if not difference <= tolerance:
         raise PackageError(
             f"{where}: this machine's outputs differ from the golden ones by {difference:.3g}; at most "
             f"{tolerance:.3g} is allowed: the graph or this ONNX Runtime is not the validated one"
         )
+    for entry in maps:
+        check_decomposition(entry, outputs, where=where)
     return difference
 
 
+def golden_arrays(data: bytes, *, where: str) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
+    """Return the golden inputs and outputs by tensor name; every number is finite.
+
+    Raises
+    ------
+    PackageError
+        The file is damaged, or holds NaN or infinity.
+    """
+    arrays = _unpack(data, where=where)
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise PackageError(
+                f"{where}: {name} holds NaN or infinity, to which nothing can be compared; make it again"
+            )
+    return _select(arrays, _INPUTS), _select(arrays, _OUTPUTS)
+
+
 def _unpack(data: bytes, *, where: str) -> dict[str, NDArray[Any]]:
+    if not data.startswith(_MAGIC):  # numpy takes other files, too, by their first bytes
+        raise PackageError(f"{where}: not golden tensors (no .npz file); re-install the package")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             size = sum(member.file_size for member in archive.infolist())
@@ -43,7 +80,7 @@ def _unpack(data: bytes, *, where: str) -> dict[str, NDArray[Any]]:
             raise PackageError(f"{where}: unpacks to {size} bytes; at most {MAX_UNPACKED_BYTES} are allowed")
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (zipfile.BadZipFile, ValueError, OSError, MemoryError, NotImplementedError) as error:
+    except (*ZIP_FAULTS, MemoryError, SyntaxError) as error:
         raise PackageError(f"{where}: not golden tensors ({error}); re-install the package") from None
 
 

@@ -11,16 +11,18 @@ from service.domain.result import PackageIdentity
 from service.inference.package import find_packages, start_sessions, verify_golden
 from service.inference.package_files import read_package
 from service.inference.session import Provider
+from service.inference.signature import UNSIGNED_ALLOWED, SignaturePolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackageListing:
-    """One folder: its identity and pipeline, or the problem that keeps it from being loaded."""
+    """One folder: its identity, pipeline and verified signers, or the problem that keeps it from being loaded."""
 
     folder: Path
     identity: PackageIdentity | None = None
     pipeline: str = ""
     problem: str = ""
+    signers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,22 +35,27 @@ class PackageCheck:
     devices: Mapping[str, str]
     golden_differences: Mapping[str, float]
     seconds: float
+    signers: tuple[str, ...] = ()
 
 
-def list_packages(packages_folder: Path) -> tuple[PackageListing, ...]:
-    """List every package with its digests checked; no graph is run."""
-    return tuple(_list_one(folder) for folder in find_packages(packages_folder))
+def list_packages(packages_folder: Path, *, policy: SignaturePolicy = UNSIGNED_ALLOWED) -> tuple[PackageListing, ...]:
+    """List every package with its digests and signatures checked; no graph is run."""
+    return tuple(_list_one(folder, policy) for folder in find_packages(packages_folder))
 
 
-def _list_one(folder: Path) -> PackageListing:
+def _list_one(folder: Path, policy: SignaturePolicy) -> PackageListing:
     try:
-        files = read_package(folder)
+        files = read_package(folder, policy=policy)
     except PackageError as error:
         return PackageListing(folder=folder, problem=str(error))
-    return PackageListing(folder=folder, identity=files.identity, pipeline=files.manifest.pipeline)
+    return PackageListing(
+        folder=folder, identity=files.identity, pipeline=files.manifest.pipeline, signers=files.signers
+    )
 
 
-def check_package(folder: Path, *, provider: Provider = "auto", threads: int = 1) -> PackageCheck:
+def check_package(
+    folder: Path, *, provider: Provider = "auto", threads: int = 1, policy: SignaturePolicy = UNSIGNED_ALLOWED
+) -> PackageCheck:
     """Make every check of loading and say how closely the golden outputs were reproduced.
 
     Raises
@@ -57,7 +64,7 @@ def check_package(folder: Path, *, provider: Provider = "auto", threads: int = 1
         The package would not be loaded, and why.
     """
     start = time.perf_counter()
-    files = read_package(folder)
+    files = read_package(folder, policy=policy)
     sessions = start_sessions(files, provider=provider, threads=threads)
     differences = verify_golden(files, sessions)
     return PackageCheck(
@@ -67,4 +74,5 @@ def check_package(folder: Path, *, provider: Provider = "auto", threads: int = 1
         devices={name: session.device for name, session in sessions.items()},
         golden_differences=differences,
         seconds=time.perf_counter() - start,
+        signers=files.signers,
     )

@@ -6,61 +6,28 @@ post-processing and acceptance are data for the pipeline, free mappings of JSON 
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from enum import StrEnum
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-    StringConstraints,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, JsonValue, StringConstraints, ValidationError, model_validator
 
 from service.codes import code
 from service.domain.errors import PackageError
 from service.domain.result import PackageStatus
+from service.inference.evidence import LEAST_STUDIES, Budget, Decomposition, GoldenStudy, Promotion, ladder_problem
+from service.inference.manifest_types import Digest, Dimension, Fraction, RelativePath, Slug, Strict, Text, Version
 from service.inference.plain_file import read_file
 from service.inference.strict_yaml import yaml_to_json
 
 MANIFEST_NAME: Final = "manifest.yaml"
+SIGNATURES_NAME: Final = "SIGNATURES.json"
+UNLISTED: Final = frozenset((MANIFEST_NAME, SIGNATURES_NAME))
+"""Files that the manifest cannot list: itself, and what is signed over it."""
 MANIFEST_MAX_BYTES: Final = 1 << 20
-_SEMVER: Final = r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?$"
 _SHOWN_ERRORS: Final = 5
-
-
-def _safe_path(path: str) -> str:
-    parts = PurePosixPath(path).parts
-    if path.startswith("/") or not parts or ".." in parts or str(PurePosixPath(path)) != path:
-        raise ValueError("a file is named relative to the package folder, with / and without . or ..")
-    if not re.fullmatch(r"[A-Za-z0-9._/-]+", path):
-        raise ValueError("a file name has only letters, digits and . _ - /")
-    return path
-
-
-def _dynamic_as_none(value: Any) -> Any:
-    return None if value == -1 else value
-
-
-def _positive_size(value: int | str | None) -> int | str | None:
-    if isinstance(value, int) and value < 1:
-        raise ValueError("a dimension is a size of at least 1, a symbol such as batch, or -1 or null for any size")
-    return value
-
-
-Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=4000, strip_whitespace=True)]
-Version = Annotated[str, StringConstraints(pattern=_SEMVER, max_length=64)]
-Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-RelativePath = Annotated[str, AfterValidator(_safe_path)]
-Dimension = Annotated[int | str | None, BeforeValidator(_dynamic_as_none), AfterValidator(_positive_size)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class ClinicalUse(StrEnum):
@@ -71,11 +38,7 @@ class ClinicalUse(StrEnum):
     PERMITTED = "permitted"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class Tensor(_Strict):
+class Tensor(Strict):
     """The contract of one tensor.
 
     A dimension is a size, a symbol (the same size wherever the symbol appears in the graph's inputs), or null (any).
@@ -98,7 +61,7 @@ class Tensor(_Strict):
         return self
 
 
-class Graph(_Strict):
+class Graph(Strict):
     """One ONNX file and its contract."""
 
     file: RelativePath
@@ -106,7 +69,7 @@ class Graph(_Strict):
     outputs: Annotated[dict[str, Tensor], Field(min_length=1)]
 
 
-class CodeReference(_Strict):
+class CodeReference(Strict):
     """A code of service/codes.csv."""
 
     value: str
@@ -121,7 +84,7 @@ class CodeReference(_Strict):
         return self
 
 
-class ClassLabel(_Strict):
+class ClassLabel(Strict):
     """One class that the model tells apart, in the order of the output's channels; `parameters` is free."""
 
     name: Slug
@@ -130,7 +93,7 @@ class ClassLabel(_Strict):
     parameters: dict[str, JsonValue] = Field(default_factory=dict)
 
 
-class OperatingPoint(_Strict):
+class OperatingPoint(Strict):
     """A threshold on the package's triage or decision score, and what it did on which data."""
 
     threshold: float
@@ -139,7 +102,7 @@ class OperatingPoint(_Strict):
     measured_on: Text
 
 
-class Metric(_Strict):
+class Metric(Strict):
     """One number of the evaluation; `condition` says on what: "scanner-shift", "in-domain" or another slug."""
 
     name: Text
@@ -149,7 +112,7 @@ class Metric(_Strict):
     note: str = ""
 
 
-class Training(_Strict):
+class Training(Strict):
     """How the package came to be; the first metric is the one under scanner shift, because patients are a shift."""
 
     recipe: Text
@@ -164,7 +127,7 @@ class Training(_Strict):
         return self
 
 
-class Golden(_Strict):
+class Golden(Strict):
     """Inputs and outputs that this graph must reproduce; `tolerance` is the largest absolute difference."""
 
     graph: Slug
@@ -178,7 +141,7 @@ class Golden(_Strict):
         return self
 
 
-class Manifest(_Strict):
+class Manifest(Strict):
     """manifest.yaml of a model package."""
 
     schema_version: Literal[1]
@@ -200,6 +163,12 @@ class Manifest(_Strict):
     acceptance: dict[str, JsonValue]
     training: Training
     golden: tuple[Golden, ...]
+    golden_studies: tuple[GoldenStudy, ...] = ()
+    refuses_noise: bool = False
+    """The pipeline must refuse the first golden study when its pixels are replaced by noise."""
+    decompositions: tuple[Decomposition, ...] = ()
+    budget: Budget | None = None
+    promotions: tuple[Promotion, ...] = ()
     files: Annotated[dict[RelativePath, Digest], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -218,8 +187,46 @@ class Manifest(_Strict):
         _known("files must list each graph:", {graph.file for graph in self.graphs.values()}, self.files)
         _known("files must list each golden file:", {golden.file for golden in self.golden}, self.files)
         _known("files must list", {"LICENSE", "MODEL_CARD.md"}, self.files)
-        if MANIFEST_NAME in self.files:
-            raise ValueError(f"files lists every file but {MANIFEST_NAME} itself")
+        unlisted = sorted(UNLISTED & set(self.files))
+        if unlisted:
+            raise ValueError(f"files lists every file but {unlisted[0]} itself")
+        return self
+
+    @model_validator(mode="after")
+    def _names_differ_everywhere(self) -> Self:
+        twice = [name for name, count in Counter(path.casefold() for path in self.files).items() if count > 1]
+        if twice:
+            raise ValueError(f"files {twice[0]} differ in upper and lower case alone; many systems take them for one")
+        return self
+
+    @model_validator(mode="after")
+    def _studies_are_whole(self) -> Self:
+        if len({study.name for study in self.golden_studies}) < len(self.golden_studies):
+            raise ValueError("golden_studies has a name twice")
+        _known("files must list", {study.expected for study in self.golden_studies}, self.files)
+        empty = [study.folder for study in self.golden_studies if not study.images(list(self.files))]
+        if empty:
+            raise ValueError(f"files lists no DICOM file {empty[0]}/*.dcm of the golden study")
+        if self.refuses_noise and not self.golden_studies:
+            raise ValueError("refuses_noise needs a golden study, whose pixels are replaced by noise")
+        return self
+
+    @model_validator(mode="after")
+    def _status_is_proved(self) -> Self:
+        problem = ladder_problem(self.status, self.promotions)
+        if problem:
+            raise ValueError(problem)
+        if self.status is PackageStatus.DEMONSTRATION:
+            return self
+        if len(self.golden_studies) < LEAST_STUDIES or self.budget is None:
+            raise ValueError(f"status {self.status} needs {LEAST_STUDIES} golden_studies and a budget at least")
+        return self
+
+    @model_validator(mode="after")
+    def _decompositions_exist(self) -> Self:
+        for entry in self.decompositions:
+            _known("decompositions", {entry.graph}, self.graphs)
+            _known(f"decompositions of {entry.graph}", {entry.map, entry.score}, self.graphs[entry.graph].outputs)
         return self
 
     @model_validator(mode="after")
@@ -248,10 +255,7 @@ def parse_manifest(data: bytes, *, folder: Path) -> Manifest:
         It is not plain YAML, breaks the schema, or belongs to another folder.
     """
     where = str(folder / MANIFEST_NAME)
-    try:
-        manifest = Manifest.model_validate_json(yaml_to_json(data, where=where))
-    except ValidationError as error:
-        raise PackageError(f"{where}: {_explain(error)}; correct the manifest") from None
+    manifest = parse_content(data, where=where)
     stated, actual = (manifest.name, manifest.version), (folder.parent.name, folder.name)
     if stated != actual:
         raise PackageError(
@@ -259,6 +263,20 @@ def parse_manifest(data: bytes, *, folder: Path) -> Manifest:
             "rename the folder or correct the manifest"
         )
     return manifest
+
+
+def parse_content(data: bytes, *, where: str) -> Manifest:
+    """Check a manifest's content against the schema alone.
+
+    Raises
+    ------
+    PackageError
+        It is not plain YAML, or breaks the schema.
+    """
+    try:
+        return Manifest.model_validate_json(yaml_to_json(data, where=where))
+    except ValidationError as error:
+        raise PackageError(f"{where}: {_explain(error)}; correct the manifest") from None
 
 
 def _explain(error: ValidationError) -> str:

@@ -19,6 +19,7 @@ from service.inference.manifest import Manifest
 from service.inference.onnx_file import check_onnx
 from service.inference.package_files import PackageFiles, read_package
 from service.inference.session import Provider, Session
+from service.inference.signature import UNSIGNED_ALLOWED, SignaturePolicy
 from service.ports import Observer, Tensors
 
 
@@ -85,23 +86,30 @@ class LoadedPackage:
 
 
 def load_package(
-    folder: Path, *, provider: Provider = "auto", threads: int = 1, observer: Observer | None = None
+    folder: Path,
+    *,
+    provider: Provider = "auto",
+    threads: int = 1,
+    observer: Observer | None = None,
+    policy: SignaturePolicy = UNSIGNED_ALLOWED,
 ) -> LoadedPackage:
-    """Load `<packages>/<name>/<version>/` after every check.
+    """Load `<packages>/<name>/<version>/`, or a .cadpkg file, after every check that takes no pipeline.
 
     Parameters
     ----------
     threads
         Threads of one session; 0 leaves the number to ONNX Runtime.
+    policy
+        Whose signatures the site asks for.
 
     Raises
     ------
     PackageError
         What is wrong with the package, why that matters and what to do.
     ConfigurationError
-        The provider does not exist on this machine.
+        The provider does not exist on this machine, or a key file of the policy cannot be used.
     """
-    files = read_package(folder)
+    files = read_package(folder, policy=policy)
     sessions = start_sessions(files, provider=provider, threads=threads)
     verify_golden(files, sessions)
     return LoadedPackage(files, sessions, observer=observer)
@@ -127,6 +135,7 @@ def verify_golden(files: PackageFiles, sessions: Mapping[str, Session]) -> dict[
             sessions[golden.graph],
             files.contents[golden.file],
             tolerance=golden.tolerance,
+            maps=[entry for entry in files.manifest.decompositions if entry.graph == golden.graph],
             where=str(files.folder / golden.file),
         )
         largest[golden.graph] = max(difference, largest.get(golden.graph, 0.0))

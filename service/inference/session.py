@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """ONNX Runtime sessions, deterministic and held to their manifest's contract."""
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -43,19 +45,24 @@ class Session:
         _check_contract(self._session.get_inputs(), contract.inputs, where=f"{where}: inputs")
         _check_contract(self._session.get_outputs(), contract.outputs, where=f"{where}: outputs")
 
-    def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
-        """Run the graph.
+    def run(self, inputs: Arrays, *, limit_seconds: float | None = None) -> dict[str, NDArray[Any]]:
+        """Run the graph, between whose operators a limit of time can end it.
 
         Raises
         ------
         PackageError
-            An input differs from the contract in name, dtype or shape, or an output is not finite.
+            An input differs from the contract in name, dtype or shape, an output is not finite, or the limit passed.
         """
         _check_arrays(inputs, self._contract.inputs, where=self._where)
         names = list(self._contract.outputs)
         try:
-            values = self._session.run(names, dict(inputs))
+            with _ended_after(limit_seconds) as options:
+                values = self._session.run(names, dict(inputs), options)
         except RUNTIME_ERRORS as error:
+            if limit_seconds is not None and options.terminate:
+                raise PackageError(
+                    f"{self._where}: ran for more than {limit_seconds:g} s; simplify the graph"
+                ) from None
             raise PackageError(f"{self._where}: ONNX Runtime failed ({type(error).__name__}: {error})") from None
         outputs = dict(zip(names, values, strict=True))
         _check_arrays(outputs, self._contract.outputs, where=f"{self._where}: output")
@@ -69,12 +76,30 @@ def available_devices() -> tuple[str, ...]:
     return ("cuda", "cpu") if has_cuda else ("cpu",)
 
 
+@contextmanager
+def _ended_after(limit_seconds: float | None) -> Iterator[Any]:
+    """Yield options of a run that ONNX Runtime ends, at the next operator, once the time is up."""
+    options = onnxruntime.RunOptions()
+    if limit_seconds is None:
+        yield options
+        return
+    timer = threading.Timer(limit_seconds, setattr, (options, "terminate", True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield options
+    finally:
+        timer.cancel()
+
+
 def _start(model: bytes, *, where: str, provider: Provider, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.use_deterministic_compute = True
+    options.add_session_config_entry("session.load_model_format", "ONNX")  # what was checked, not what it looks like
+    options.add_session_config_entry("session.strict_shape_type_inference", "1")
     options.log_severity_level = 3  # errors: warnings would go to stderr, past the log
     try:
         return onnxruntime.InferenceSession(model, options, providers=_providers(provider))

@@ -24,6 +24,7 @@ from service.settings.schema import (
     WebhookSettings,
 )
 from service.settings.security import AuditSettings, Permission, TlsClientSettings, TlsServerSettings
+from service.settings.signatures import SignatureSettings
 
 __all__ = [
     "AeTitle",
@@ -46,6 +47,7 @@ __all__ = [
     "Section",
     "Settings",
     "SettingsError",
+    "SignatureSettings",
     "SiteSettings",
     "StorageSettings",
     "TlsClientSettings",

@@ -20,6 +20,7 @@ from service.settings.security import (
     TlsClientSettings,
     TlsServerSettings,
 )
+from service.settings.signatures import SignatureSettings
 
 SECRET_PARAMETERS = frozenset({"password", "sslpassword"})
 
@@ -308,6 +309,7 @@ class InferenceSettings(Section):
     """Address space that one child may use (CPU provider only: CUDA reserves more than it uses)."""
     packages_folder: Path | None = None
     """Folder of model packages; the packages that came with Dokuei when absent."""
+    signatures: SignatureSettings = SignatureSettings()
 
 
 class TriageSettings(Section):

@@ -16,6 +16,7 @@ import pytest
 
 from harness.processes import free_port, listens, wait_until
 from service.bootstrap.node import Node
+from service.bootstrap.packages import configuration_problems
 from service.domain.errors import ConfigurationError, WorkerError
 from service.domain.event import Event, NodeStarted, PackageLoaded
 from service.inference.package import default_packages_folder
@@ -97,6 +98,21 @@ def test_a_package_that_is_not_reproduced_is_named_and_harms_no_other(tmp_path: 
         assert [loaded[name].error for name in ("pneumoconiosis-demo", "mammography-demo")] == ["", ""]
         assert loaded["mammography-demo"].status == "demonstration"
         assert len(loaded["mammography-demo"].sha256_8) == 8
+
+
+def test_an_altered_package_does_not_keep_the_others_from_running(tmp_path: Path) -> None:
+    events: list[Event] = []
+    packages = tmp_path / "packages"
+    shutil.copytree(default_packages_folder(), packages)
+    (packages / "diffuse-lung-demo" / "0.1.0" / "LICENSE").write_text("Everything is allowed\n")
+    chosen = settings(tmp_path / "data", inference={"packages_folder": packages})
+    assert ["the file was altered" in problem for problem in configuration_problems(chosen)] == [True]
+    with Node(chosen, events.append) as node:
+        node.wait_warm(120)
+        wait_until(lambda: sum(isinstance(event, PackageLoaded) for event in events) == 3, seconds=30, what="packages")
+    loaded = {event.package: event for event in events if isinstance(event, PackageLoaded)}
+    assert loaded["diffuse-lung-demo"].status == "rejected"
+    assert [loaded[name].status for name in ("pneumoconiosis-demo", "mammography-demo")] == ["demonstration"] * 2
 
 
 def child_of_this_process() -> int:

@@ -23,6 +23,7 @@ COMMANDS = (
     "held",
     "models list",
     "models check",
+    *(f"models {name}" for name in ("init", "seal", "sign", "promote", "export", "install", "diff")),
     "quarantine list",
     "quarantine show",
     "quarantine release",

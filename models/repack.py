@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds the demonstration packages again around the graphs that they have: nothing is trained.
+
+`python -m models.repack [--out FOLDER]`: for a change of the package format or of the golden studies.
+"""
+
+import argparse
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from models.evidence import declarations
+from models.golden_studies import drawn
+from models.packaging import GraphSource, write_package
+from service.inference.golden import golden_arrays
+from service.inference.package import find_packages
+from service.inference.package_files import PackageFiles, read_package
+
+_WRITTEN = ("schema_version", "graphs", "golden", "golden_studies", "files")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write every package of the folder again."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("models/packages"), help="folder of packages")
+    for folder in find_packages(parser.parse_args(arguments).out):
+        repack(folder)
+
+
+def repack(folder: Path) -> Path:
+    """Write one package again, in its place, with the golden studies and declarations of its pipeline."""
+    files = read_package(folder)
+    about: dict[str, Any] = yaml.safe_load(files.manifest_bytes)
+    kept = {key: value for key, value in about.items() if key not in _WRITTEN}
+    with tempfile.TemporaryDirectory() as scratch, drawn(files.manifest.pipeline) as studies:
+        shutil.copytree(folder / "graphs", Path(scratch) / "graphs")
+        graphs = {name: _source(files, name, Path(scratch)) for name in files.manifest.graphs}
+        return write_package(
+            folder.parent.parent,
+            {**kept, **declarations(files.manifest.pipeline, graphs)},
+            graphs=graphs,
+            licence_text=files.contents["LICENSE"].decode(),
+            model_card=files.contents["MODEL_CARD.md"].decode(),
+            studies=studies,
+        )
+
+
+def _source(files: PackageFiles, name: str, scratch: Path) -> GraphSource:
+    graph, golden = files.manifest.graphs[name], [entry for entry in files.manifest.golden if entry.graph == name]
+    tensors = {**graph.inputs, **graph.outputs}
+    said = {
+        tensor: contract.model_dump(mode="json", exclude={"dtype", "shape"}, exclude_defaults=True)
+        for tensor, contract in tensors.items()
+    }
+    return GraphSource(
+        path=scratch / graph.file,
+        golden=[golden_arrays(files.contents[entry.file], where=entry.file) for entry in golden],
+        tolerance=golden[0].tolerance,
+        tensors={tensor: entry for tensor, entry in said.items() if entry},
+    )
+
+
+if __name__ == "__main__":
+    main()
