@@ -93,8 +93,19 @@ def test_a_changed_image_is_noticed(files: PackageFiles, package: LoadedPackage)
 def test_a_budget_that_is_passed_is_a_refusal(files: PackageFiles, package: LoadedPackage) -> None:
     tight = Budget(seconds=0.01, memory_bytes=1 << 40)
     assert "s of CPU time, the package's budget is 0.01 s" in _refusal(_with(files, {}, budget=tight), package)
-    small = Budget(seconds=3600, memory_bytes=1_000_000)
-    assert "bytes of memory, the package's budget is 1000000" in _refusal(_with(files, {}, budget=small), package)
+
+
+def test_memory_above_the_budget_is_a_refusal(files: PackageFiles, package: LoadedPackage) -> None:
+    class Hungry:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(package, name)
+
+        def run(self, graph: str, inputs: Any) -> Any:
+            assert np.ones(150_000_000, np.uint8).any()
+            return package.run(graph, inputs)
+
+    small = _with(files, {}, budget=Budget(seconds=3600, memory_bytes=100_000_000))
+    assert "bytes of memory, the package's budget is 100000000" in _refusal(small, Hungry())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("record", [b"", b"[]", b"{}", b'{"format": 1}', b"[" * 100_000])

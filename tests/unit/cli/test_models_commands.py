@@ -5,25 +5,45 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from service.cli import main
 from service.inference.package import default_packages_folder, find_packages
 
 SHIPPED = {folder.parent.name: folder for folder in find_packages(default_packages_folder())}["diffuse-lung-demo"]
 
 
-def models(*arguments: object, status: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "service", "models", *map(str, arguments)]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert answer.returncode == status, answer.stdout + answer.stderr
-    return answer
+@dataclass(frozen=True, slots=True)
+class Answer:
+    stdout: str
+    stderr: str
 
 
-def answered(*arguments: object, status: int = 0) -> Any:
+Ask = Callable[..., Answer]
+
+
+@pytest.fixture
+def models(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Ask:
+    """Run `dokuei models ...` in this process, whose imports are paid for already."""
+
+    def ask(*arguments: object, status: int = 0) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["dokuei", "models", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        answer = Answer(*capsys.readouterr())
+        assert (ended.value.code or 0) == status, answer
+        return answer
+
+    return ask
+
+
+def answered(models: Ask, *arguments: object, status: int = 0) -> Any:
     return json.loads(models(*arguments, "--json", status=status).stdout)
 
 
@@ -45,26 +65,26 @@ def config(tmp_path: Path, key: Path) -> Path:
     return path
 
 
-def test_from_a_skeleton_to_the_node(tmp_path: Path, key: Path, config: Path) -> None:
+def test_from_a_skeleton_to_the_node(tmp_path: Path, key: Path, config: Path, models: Ask) -> None:
     """A research group makes a package from the skeleton, with the graphs and studies of a shipped one."""
     answer = models("init", "our-lungs", "--pipeline", "diffuse_lung", "--out", tmp_path / "ours", "--version", "1.0.0")
     folder = tmp_path / "ours" / "our-lungs" / "1.0.0"
     assert "dokuei models seal --record" in answer.stdout
     assert (folder / "manifest.yaml").read_text().count("#") > 15
     _fill_in(folder)
-    sealed = answered("seal", folder, "--record")
+    sealed = answered(models, "seal", folder, "--record")
     assert sealed["recorded"] == ["golden/honeycombing/expected.json", "golden/clear/expected.json"]
-    (report,) = answered("check", folder)
+    (report,) = answered(models, "check", folder)
     assert report["identity"]["status"] == "research"
     assert {name: study["outcome"] for name, study in report["studies"].items()} == {
         "honeycombing": "findings",
         "clear": "no_findings",
     }
     models("sign", folder, "--key", key, "--days", 365)
-    exported = answered("export", folder, "--out", tmp_path / "ours.cadpkg")
-    installed = answered("install", tmp_path / "ours.cadpkg", "--config", config)
+    exported = answered(models, "export", folder, "--out", tmp_path / "ours.cadpkg")
+    installed = answered(models, "install", tmp_path / "ours.cadpkg", "--config", config)
     assert installed["folder"] == str(tmp_path / "node" / "our-lungs" / "1.0.0")
-    (listed,) = answered("list", "--config", config)
+    (listed,) = answered(models, "list", "--config", config)
     assert listed["identity"]["sha256"] == exported["sha256"]
     assert len(listed["signers"]) == 1
 
@@ -93,10 +113,10 @@ def _fill_in(folder: Path) -> None:
     path.write_text(yaml.safe_dump({**mine, "title": "Our lungs"}, sort_keys=False))
 
 
-def test_a_skeleton_says_what_is_still_to_do(tmp_path: Path) -> None:
+def test_a_skeleton_says_what_is_still_to_do(tmp_path: Path, models: Ask) -> None:
     models("init", "ours", "--pipeline", "mammography", "--out", tmp_path)
     folder = tmp_path / "ours" / "0.1.0"
-    problem = answered("check", folder, "--quick", status=1)[0]["problem"]
+    problem = answered(models, "check", folder, "--quick", status=1)[0]["problem"]
     assert "files" in problem
     assert (
         "exists; a version never changes"
@@ -105,20 +125,21 @@ def test_a_skeleton_says_what_is_still_to_do(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [("Bad Name", "--pipeline", "mammography"), ("good", "--pipeline", "ultrasound")])
-def test_a_skeleton_of_nothing_is_refused(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+def test_a_skeleton_of_nothing_is_refused(tmp_path: Path, arguments: tuple[str, ...], models: Ask) -> None:
     models("init", *arguments, "--out", tmp_path, status=1)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_promotion_makes_a_new_version_beside_the_old(tmp_path: Path, key: Path) -> None:
-    digest = answered("list")[0]["identity"]["sha256"]
+def test_promotion_makes_a_new_version_beside_the_old(tmp_path: Path, key: Path, models: Ask) -> None:
+    listed = {entry["identity"]["name"]: entry["identity"] for entry in answered(models, "list")}
+    digest = listed["diffuse-lung-demo"]["sha256"]
     report = tmp_path / "report.html"
-    report.write_text(f"<p>{answered('check', SHIPPED, '--quick')[0]['identity']['sha256']}</p>")
+    report.write_text(f"<p>{digest}</p>")
     arguments = ("--version", "0.2.0", "--report", report, "--approver", "Dr A. Example", "--key", key)
-    promoted = answered("promote", SHIPPED, *arguments, "--out", tmp_path / "out")
+    promoted = answered(models, "promote", SHIPPED, *arguments, "--out", tmp_path / "out")
     assert promoted["status"] == "research"
     assert promoted["sha256"] != digest
-    changed = answered("diff", SHIPPED, promoted["folder"], status=1)
+    changed = answered(models, "diff", SHIPPED, promoted["folder"], status=1)
     keys = {change["key"]: (change["before"], change["after"]) for change in changed["manifest"]}
     assert keys["status"] == ("demonstration", "research")
     assert keys["version"] == ("0.1.0", "0.2.0")
@@ -126,7 +147,7 @@ def test_promotion_makes_a_new_version_beside_the_old(tmp_path: Path, key: Path)
     assert changed["graphs"] == changed["operating_points"] == []
 
 
-def test_diff_tells_operating_points_and_golden_results_apart(tmp_path: Path) -> None:
+def test_diff_tells_operating_points_and_golden_results_apart(tmp_path: Path, models: Ask) -> None:
     import numpy as np
 
     other = Path(shutil.copytree(SHIPPED, tmp_path / SHIPPED.parent.name / SHIPPED.name))
@@ -142,14 +163,15 @@ def test_diff_tells_operating_points_and_golden_results_apart(tmp_path: Path) ->
     arrays["outputs/logits"] = arrays["outputs/logits"] + np.float32(0.25)
     np.savez(golden, **arrays)
     models("seal", other)
-    changed = answered("diff", SHIPPED, other, status=1)
+    changed = answered(models, "diff", SHIPPED, other, status=1)
     assert changed["operating_points"] == [{"key": f"{name}.threshold", "before": before, "after": 0.123}]
     assert changed["golden"]["golden/patterns-00.npz: logits"] == pytest.approx(0.25)
     assert changed["golden"]["golden/patterns-00.npz: cam"] == 0
-    assert answered("diff", SHIPPED, SHIPPED)["manifest"] == []
+    assert answered(models, "diff", SHIPPED, SHIPPED)["manifest"] == []
 
 
-def test_a_hostile_package_is_refused_by_check_in_both_forms(tmp_path: Path) -> None:
+def test_what_is_no_package_is_refused_with_the_reason(tmp_path: Path, models: Ask) -> None:
     (tmp_path / "x.cadpkg").write_bytes(b"PK\x03\x04" + b"x" * 100)
-    reports = answered("check", tmp_path / "x.cadpkg", tmp_path / "absent" / "0.1.0", status=1)
-    assert ["damaged" in reports[0]["problem"], "No such file" in reports[1]["problem"]] == [True, True]
+    (report,) = answered(models, "check", tmp_path / "x.cadpkg", status=1)
+    assert not report["ok"]
+    assert "damaged" in report["problem"]
