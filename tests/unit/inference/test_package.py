@@ -2,6 +2,9 @@
 """A package is loaded only whole, unaltered, within its contract and with its golden results reproduced."""
 
 import io
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -285,3 +288,11 @@ def test_a_package_that_would_not_load_is_not_written(tmp_path: Path) -> None:
 def test_what_onnx_holds_is_what_the_checks_read(tiny_folder: Path) -> None:
     """Guard of the tests themselves: the package's own graph is a valid ONNX model."""
     onnx.checker.check_model(onnx.load(tiny_folder / GRAPH))
+
+
+def test_onnx_runtime_calls_nobody() -> None:
+    """Its telemetry is off before it is loaded, whatever the environment said (strace shows the look-ups otherwise)."""
+    program = "import os, service.inference.session; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "ORT_DISABLE_TELEMETRY": "0"}
+    command = [sys.executable, "-c", program]
+    assert subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout == "1\n"
