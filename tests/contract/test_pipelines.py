@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every pipeline promises, on every row of the table: headers of every kind, and never an exception."""
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,7 @@ def instance(number: int, **attributes: object) -> Instance:
     )
 
 
+@cache
 def acceptance(name: str) -> dict[str, object]:
     choice = Settings().pipelines[name]
     return read_package(default_packages_folder() / choice.package / choice.version).manifest.acceptance
