@@ -12,6 +12,8 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
+from service.inference.onnx_file import check_onnx
+
 OPSET = 18
 """The newest operator set that a package may use."""
 
@@ -55,11 +57,14 @@ def export_onnx(
     ------
     ValueError
         ONNX Runtime's outputs differ from torch's by more than `tolerance`.
+    PackageError
+        The node would not load the file: another operator set or domain than it knows.
     """
     module = module.eval()
     names = (*examples[0], *output_names)
     axes = {name: {0: "batch"} | dict((free_axes or {}).get(name, {})) for name in names}
     _write(module, path, example=examples[0], output_names=output_names, axes=axes)
+    check_onnx(path.read_bytes(), where=path.name)
     golden = tuple((_arrays(example), _run_torch(module, example, output_names)) for example in examples)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     difference = max(_difference(session, inputs, outputs) for inputs, outputs in golden)

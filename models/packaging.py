@@ -128,8 +128,12 @@ def _write_manifest(draft: Path, about: Mapping[str, Any], *, graphs: Mapping[st
         "golden": [entry for name, source in sorted(graphs.items()) for entry in _golden_entries(name, source)],
         "files": {path: _digest(draft / path) for path in _list_files(draft)},
     }
-    text = yaml.dump(manifest, Dumper=_NoAliases, sort_keys=False, allow_unicode=True, width=110)
-    (draft / MANIFEST_NAME).write_text(text, encoding="utf-8")
+    (draft / MANIFEST_NAME).write_text(_as_yaml(manifest), encoding="utf-8")
+
+
+def _as_yaml(manifest: Mapping[str, Any]) -> str:
+    text: str = yaml.dump(manifest, Dumper=_NoAliases, sort_keys=False, allow_unicode=True, width=110)
+    return text
 
 
 class _NoAliases(yaml.SafeDumper):
@@ -173,6 +177,27 @@ def _list_files(folder: Path) -> list[str]:
 
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def put_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files into a package, new or instead of earlier ones, and list them; its digest becomes another one.
+
+    Raises
+    ------
+    PackageError
+        The result would not be accepted by the node; the package stays as it was.
+    """
+    with tempfile.TemporaryDirectory(dir=folder.parent.parent, prefix=".writing-") as scratch:
+        draft = Path(scratch) / folder.parent.name / folder.name
+        shutil.copytree(folder, draft)
+        for name, data in files.items():
+            (draft / name).write_bytes(data)
+        manifest = yaml.safe_load((draft / MANIFEST_NAME).read_bytes())
+        listed = manifest["files"] | {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+        manifest["files"] = dict(sorted(listed.items()))
+        (draft / MANIFEST_NAME).write_text(_as_yaml(manifest), encoding="utf-8")
+        load_package(draft, provider="cpu")
+        _replace(folder, draft)
 
 
 def _replace(folder: Path, draft: Path) -> None:

@@ -102,6 +102,8 @@ class WaveletFrontEnd(nn.Module):
             raise ValueError(f"wavelet {wavelet!r} is unknown; known are {', '.join(WAVELETS)}")
         if mode not in get_args(PaddingMode):
             raise ValueError(f"mode {mode!r} is unknown; known are {', '.join(get_args(PaddingMode))}")
+        if not bands or set(bands) - set(BANDS):
+            raise ValueError(f"bands {', '.join(bands) or 'none'} are not some of {', '.join(BANDS)}")
         self.mode, self.bands, self.channels = mode, bands, channels
         self.length = len(_LOW_PASS[wavelet])
         self.register_buffer("kernel", _kernels(wavelet, bands).repeat(channels, 1, 1, 1), persistent=False)

@@ -9,6 +9,7 @@ import typer
 
 from service import __version__
 from service.cli.console import stop
+from service.cli.models_audit import audit
 from service.cli.models_commands import register
 from service.domain.errors import DokueiError
 from service.settings import SettingsError
@@ -26,6 +27,7 @@ app = typer.Typer(
 models_app = typer.Typer(no_args_is_help=True, help="List, check, make, sign, promote and install model packages.")
 register(models_app)
 app.add_typer(models_app, name="models")
+models_app.command("audit")(audit)
 quarantine_app = typer.Typer(
     no_args_is_help=True,
     help="See what was not let in and why, and let out what may be let out.\n\n"
