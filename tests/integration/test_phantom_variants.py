@@ -68,6 +68,7 @@ def check(variant: Variant, plain: Plain, folder: Path) -> None:
 
 
 def is_as_expected(variant: Variant, plain: Answer, answer: Answer) -> None:
+    assert variant.says in answer.says
     if variant.expected in {Expected.ALIKE, Expected.FLAGGED}:
         assert answer.outcome in ANALYSED, answer.says
         new = answer.flags - plain.flags

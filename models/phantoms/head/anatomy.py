@@ -115,8 +115,8 @@ class Head:
         depth = surface - self.scalp - self.skull
         moved = self.moved(at, shift_mm=shift_mm)
         folds = _looked_up(self.folds, moved)
-        outer = np.exp(-np.clip(depth - self.atrophy, 0, None) / 9)
-        sulci = soft_edge(0.20 * outer * (0.5 + 0.5 * self.atrophy) - np.abs(folds), 0.25) * (outer > 0.12)
+        outer = np.exp(-np.clip(depth - self.atrophy, 0, None) / 12)
+        sulci = soft_edge(0.30 * outer * (0.5 + 0.5 * self.atrophy) - np.abs(folds), 0.25) * (outer > 0.12)
         rim = soft_edge(self.atrophy - depth, 1.0)
         fluid = np.maximum(self._ventricles(moved), self._cisterns(moved))
         grey = np.maximum(soft_edge(0.75 * outer - np.abs(folds), 0.5), soft_edge(self.atrophy + 3.2 - depth, 1.5))

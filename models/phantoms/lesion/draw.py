@@ -34,7 +34,7 @@ class DrawnLesion:
 
 def draw_lesion(phantom: LesionPhantom) -> DrawnLesion:
     """Draw the cube; the lesion's centre is the cube's."""
-    rng = np.random.default_rng([phantom.seed, 102])
+    rng = np.random.default_rng([phantom.seed, 102, *phantom.kind.encode()])
     z, y, x = places_mm(phantom)
     radius = surface_mm(phantom, z, y, x, rng=rng)
     inside = np.asarray(radius - np.sqrt(z**2 + y**2 + x**2), dtype=np.float32)

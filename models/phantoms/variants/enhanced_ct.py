@@ -125,9 +125,7 @@ def _acquisition(image: Dataset) -> dict[str, Sequence]:
             VolumetricProperties="VOLUME",
             VolumeBasedCalculationTechnique="NONE",
         ),
-        "CTAcquisitionTypeSequence": one(
-            AcquisitionType="SPIRAL", TubeAngle=0.0, ConstantVolumeFlag="NO", FluoroscopyFlag="NO"
-        ),
+        "CTAcquisitionTypeSequence": one(AcquisitionType="SPIRAL", ConstantVolumeFlag="NO", FluoroscopyFlag="NO"),
         "CTAcquisitionDetailsSequence": one(
             RotationDirection="CW",
             RevolutionTime=0.5,

@@ -1,132 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Awkward mammograms. Most change one view of the exam: what becomes of the others is part of what is expected."""
 
-import numpy as np
-from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence
-from pydicom.uid import (
-    DigitalMammographyXRayImageStorageForProcessing,
-    SecondaryCaptureImageStorage,
-)
-
-from models.phantoms.dicom import coded, phantom_uid
 from models.phantoms.mammogram.files import SPOT
+from models.phantoms.variants import mammogram_edits as edits
 from models.phantoms.variants import stored, syntaxes, turned
-from models.phantoms.variants.stored import Datasets, Edit, each, full, only_first, put, tags, values_of
+from models.phantoms.variants.stored import each, only_first, tags
 from models.phantoms.variants.variant import Expected, Variant
 
 ALIKE, FLAGGED, REFUSED, PARTLY = Expected.ALIKE, Expected.FLAGGED, Expected.REFUSED, Expected.PARTLY
-MAGNIFICATION = coded("399163009", "SCT", "Magnification")
-IMPLANT_DISPLACED = coded("399209000", "SCT", "Implant Displaced")
 
 
-def _modified(modifier: Dataset, factor: float = 1.0) -> Edit:
-    def edit(image: Dataset) -> None:
-        image.ViewCodeSequence[0].ViewModifierCodeSequence = Sequence([stored.deepcopy(modifier)])
-        image.EstimatedRadiographicMagnificationFactor = factor
-
-    return edit
-
-
-def _view(value: str, meaning: str, position: str) -> Edit:
-    def edit(image: Dataset) -> None:
-        code = coded(value, "SCT", meaning)
-        code.ViewModifierCodeSequence = Sequence()
-        tags(ViewCodeSequence=Sequence([code]), ViewPosition=position)(image)
-
-    return edit
-
-
-def _implant_pixels(image: Dataset) -> None:
-    """Draw a silicone implant against the chest wall, nearly white."""
-    values, spacing = values_of(image), float(image.ImagerPixelSpacing[0])
-    row, column = np.indices(values.shape) * spacing
-    wall = 0.0 if image.PatientOrientation[0] == "A" else values.shape[1] * spacing
-    inside = np.hypot((row - values.shape[0] * spacing / 2) / 42, (column - wall) / 38) < 1
-    values[inside] = round(0.93 * full(image))
-    put(image, values)
-
-
-def _with_raw_siblings(images: Datasets) -> Datasets:
-    raws = [stored.deepcopy(image) for image in images]
-    for raw in raws:
-        raw.SOPInstanceUID = raw.file_meta.MediaStorageSOPInstanceUID = phantom_uid(raw.SOPInstanceUID, "raw")
-        raw.SeriesInstanceUID = phantom_uid(raw.SeriesInstanceUID, "raw")
-    return [*images, *each(_for_processing)(raws)]
-
-
-def _for_processing(image: Dataset) -> None:
-    image.SOPClassUID = DigitalMammographyXRayImageStorageForProcessing
-    image.file_meta.MediaStorageSOPClassUID = image.SOPClassUID
-    tags(PresentationIntentType="FOR PROCESSING", WindowCenter=None, WindowWidth=None, VOILUTFunction=None)(image)
-
-
-def _digitised(image: Dataset) -> None:
-    """Make it a digitised film: Secondary Capture (PS3.3 A.8.1) of a breast, as scanners of films sent them."""
-    image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
-    image.ConversionType = "DF"
-    for keyword in (
-        "PresentationIntentType",
-        "PixelIntensityRelationship",
-        "PixelIntensityRelationshipSign",
-        "PresentationLUTShape",
-        "VOILUTFunction",
-        "WindowCenter",
-        "WindowWidth",
-        "RescaleIntercept",
-        "RescaleSlope",
-        "RescaleType",
-        "DetectorType",
-        "DetectorConfiguration",
-        "ImagerPixelSpacing",
-        "AcquisitionContextSequence",
-    ):
-        tags(**{keyword: None})(image)
-
-
-def _tagged_right(image: Dataset) -> None:
-    image.ImageLaterality = "R"
-
-
-def _chest_wall_untold(image: Dataset) -> None:
-    image.PatientOrientation = ["P" if image.PatientOrientation[0] == "A" else "A", image.PatientOrientation[1]]
-
-
-def _inverted_untold(image: Dataset) -> None:
-    put(image, full(image) - values_of(image))
-
-
-def _cut(image: Dataset) -> None:
-    """Leave the lower third of the breast outside the field, and say so."""
-    values = values_of(image)
-    put(image, values[: values.shape[0] * 2 // 3])
-    image.PartialView = "YES"
-    image.PartialViewDescription = "lower part not shown"
-
-
-def _binned(image: Dataset) -> None:
-    """Make pixels twice as large, as a detector that bins does."""
-    values = values_of(image)
-    rows, columns = (size // 2 * 2 for size in values.shape)
-    put(image, np.rint(values[:rows, :columns].reshape(rows // 2, 2, columns // 2, 2).mean(axis=(1, 3))))
-    image.ImagerPixelSpacing = [2 * float(spacing) for spacing in image.ImagerPixelSpacing]
-
-
-def _only_cc(images: Datasets) -> Datasets:
-    return [image for image in images if image.ViewPosition == "CC"]
-
-
-def _without_first(images: Datasets) -> Datasets:
-    return images[1:]
-
-
-def _with_spot(images: Datasets) -> Datasets:
-    """Add a spot compression view of the first breast to a whole exam."""
-    spot = stored.deepcopy(images[0])
-    spot.SOPInstanceUID = spot.file_meta.MediaStorageSOPInstanceUID = phantom_uid(spot.SOPInstanceUID, "spot")
-    spot.SeriesInstanceUID = phantom_uid(spot.SeriesInstanceUID, "spot")
-    _modified(SPOT, 1.5)(spot)
-    return [*images, spot]
+_NOT_READ = "Standard views not read"
 
 
 def _row(name: str, change: str, expected: Expected, *reasons: str, **more: object) -> Variant:
@@ -162,20 +46,15 @@ MAMMOGRAMS: tuple[Variant, ...] = (
     _row("quarter-turn", "stored on its side, Patient Orientation says so", ALIKE, edit=each(turned.quarter_turn)),
     _row("14-bits", "14 bits stored", ALIKE, edit=each(stored.bits(14))),
     _row("10-bits", "10 bits stored", ALIKE, edit=each(stored.bits(10))),
-    _row(
-        "black-padding",
-        "zeros outside the breast are padding",
-        ALIKE,
-        edit=each(stored.padding(width_share=0.002, value_share=0.0)),
-    ),
-    _row("with-raw", "a For Processing sibling of every view", ALIKE, edit=_with_raw_siblings),
+    _row("black-padding", "the zeros of the air are padding", ALIKE, edit=each(edits.air_is_padding)),
+    _row("with-raw", "a For Processing sibling of every view", ALIKE, edit=edits.with_raw_siblings),
     _row(
         "with-spot",
         "a spot compression view beside the standard views",
         PARTLY,
         "view_modifier",
         "magnification",
-        edit=_with_spot,
+        edit=edits.with_spot,
     ),
     _row("male", "a man", FLAGGED, "patient_sex", edit=each(tags(PatientSex="M"))),
     _row(
@@ -183,27 +62,29 @@ MAMMOGRAMS: tuple[Variant, ...] = (
         "part of the breast outside the field, Partial View YES",
         FLAGGED,
         "partial_view",
-        edit=each(_cut),
+        edit=each(edits.cut),
         is_loose=True,
     ),
     _row("lossy", "lossy compression (JPEG 2000)", FLAGGED, "lossy", edit=each(syntaxes.JPEG_2000_LOSSY)),
     _row("jpeg-baseline", "JPEG baseline: 8 bits, lossy", FLAGGED, "lossy", edit=each(syntaxes.jpeg_baseline)),
-    _row("only-cc", "the cranio-caudal views alone", ALIKE, edit=_only_cc, is_loose=True),
-    _row("view-missing", "one standard view is missing", ALIKE, edit=_without_first, is_loose=True),
-    _row("for-processing", "raw data, For Processing", REFUSED, "presentation_intent", edit=each(_for_processing)),
+    _row("only-cc", "the cranio-caudal views alone", ALIKE, edit=edits.only_cc, is_loose=True, says=_NOT_READ),
+    _row(
+        "view-missing", "one standard view is missing", ALIKE, edit=edits.without_first, is_loose=True, says=_NOT_READ
+    ),
+    _row("for-processing", "raw data, For Processing", REFUSED, "presentation_intent", edit=each(edits.for_processing)),
     _row(
         "one-for-processing",
         "one view For Processing alone",
         PARTLY,
         "presentation_intent",
-        edit=only_first(_for_processing),
+        edit=only_first(edits.for_processing),
     ),
     _row(
         "implant",
         "an implant; Breast Implant Present YES",
         REFUSED,
         "implant",
-        edit=each(_implant_pixels, tags(BreastImplantPresent="YES")),
+        edit=each(edits.implant_pixels, tags(BreastImplantPresent="YES")),
     ),
     _row(
         "implant-displaced",
@@ -211,16 +92,23 @@ MAMMOGRAMS: tuple[Variant, ...] = (
         REFUSED,
         "implant",
         "view_modifier",
-        edit=each(_modified(IMPLANT_DISPLACED), tags(BreastImplantPresent="YES")),
+        edit=each(edits.modified(edits.IMPLANT_DISPLACED), tags(BreastImplantPresent="YES")),
     ),
-    _row("spot", "spot compression views", REFUSED, "view_modifier", "magnification", edit=each(_modified(SPOT, 1.5))),
+    _row(
+        "spot",
+        "spot compression views",
+        REFUSED,
+        "view_modifier",
+        "magnification",
+        edit=each(edits.modified(SPOT, 1.5)),
+    ),
     _row(
         "magnified",
         "magnification views",
         REFUSED,
         "view_modifier",
         "magnification",
-        edit=each(_modified(MAGNIFICATION, 1.8)),
+        edit=each(edits.modified(edits.MAGNIFICATION, 1.8)),
     ),
     _row(
         "magnified-untold",
@@ -235,24 +123,31 @@ MAMMOGRAMS: tuple[Variant, ...] = (
         REFUSED,
         "image_type",
         edit=each(tags(ImageType=["DERIVED", "PRIMARY", "TOMOSYNTHESIS", "GENERATED_2D"])),
+        is_valid=False,  # it is (PS3.3 C.8.11.7.1.4), but dciodvfy does not know this Image Type
     ),
-    _row("lateral-view", "medio-lateral views", REFUSED, "view", edit=each(_view("399260004", "medio-lateral", "ML"))),
+    _row(
+        "lateral-view",
+        "medio-lateral views",
+        REFUSED,
+        "view",
+        edit=each(edits.view("399260004", "medio-lateral", "ML")),
+    ),
     _row(
         "exaggerated-view",
         "exaggerated cranio-caudal views",
         REFUSED,
         "view",
-        edit=each(_view("399265004", "cranio-caudal exaggerated laterally", "XCCL")),
+        edit=each(edits.view("399265004", "cranio-caudal exaggerated laterally", "XCCL")),
     ),
     _row(
         "specimen",
         "a tissue specimen",
         REFUSED,
         "specimen",
-        edit=each(_view("127457009", "tissue specimen from breast", "")),
+        edit=each(edits.view("127457009", "tissue specimen from breast", "")),
     ),
-    _row("digitised-film", "a digitised film", REFUSED, "digitised_film", edit=each(_digitised)),
-    _row("coarse", "pixels of 0.2 mm", REFUSED, "pixel_spacing", edit=each(_binned)),
+    _row("digitised-film", "a digitised film", REFUSED, "digitised_film", edit=each(edits.digitised)),
+    _row("coarse", "pixels of 0.2 mm", REFUSED, "pixel_spacing", edit=each(edits.binned)),
     _row(
         "spacing-missing",
         "no Imager Pixel Spacing",
@@ -275,14 +170,14 @@ MAMMOGRAMS: tuple[Variant, ...] = (
         "stored reversed, nothing says so",
         REFUSED,
         "background_not_dark",
-        edit=each(_inverted_untold),
+        edit=each(edits.inverted_untold),
     ),
     _row(
         "orientation-wrong",
         "Patient Orientation puts the chest wall on the wrong side",
         REFUSED,
         "orientation_disagrees",
-        edit=each(_chest_wall_untold),
+        edit=each(edits.chest_wall_untold),
     ),
     _row(
         "orientation-missing",
@@ -297,6 +192,6 @@ MAMMOGRAMS: tuple[Variant, ...] = (
         "a left oblique view that says it is a right one",
         PARTLY,
         "laterality_disagrees",
-        edit=lambda images: [*images[:1], *only_first(_tagged_right)(images[1:])],
+        edit=lambda images: [*images[:1], *only_first(edits.tagged_right)(images[1:])],
     ),
 )

@@ -131,8 +131,9 @@ SMALL_PLANS: Mapping[str, Plan] = MappingProxyType(
         "radiograph": RadiographPlan(shape=(1330, 1240), pitch_mm=0.3),
         "hrct": ChestCtPlan(
             phantom=ChestPhantom(
-                seed=41, involvements=_BASAL, slices=20, matrix=384, pixel_mm=0.93, lung_length_mm=60.0
-            )
+                seed=41, involvements=_BASAL, slices=25, matrix=384, pixel_mm=0.93, lung_length_mm=100.0
+            ),
+            thickness_mm=2.0,
         ),
         "mammogram": MammogramPlan(left=_SMALL_BREAST, right=None, size_mm=(165.0, 105.0)),
     }

@@ -156,8 +156,10 @@ def modality_lut(image: Dataset) -> None:
     """Store the square root of the picture; a Modality LUT squares it before the window (PS3.3 C.11.1)."""
     top = full(image)
     put(image, np.rint(np.sqrt(values_of(image) / top) * top))
-    item = _lookup(np.rint((np.arange(top + 1) / top) ** 2 * top).astype(np.int64), 16)
+    item = _lookup(np.rint((np.arange(top + 1) / top) ** 2 * 65535).astype(np.int64), 16)
     item.ModalityLUTType = "US"
+    for keyword in ("WindowCenter", "WindowWidth"):
+        setattr(image, keyword, round(float(getattr(image, keyword)) * 65535 / top, 2))
     image.ModalityLUTSequence = Items([item])
     tags(RescaleIntercept=None, RescaleSlope=None, RescaleType=None)(image)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from pydicom import dcmread
+from pydicom import dcmread, dcmwrite
 from pydicom.dataset import Dataset
 
 from models.phantoms.dicom import phantom_uid
@@ -47,7 +47,14 @@ def _in_syntaxes(kind: str) -> Iterator[Variant]:
             kind=kind, name=name, change=says, expected=Expected.FLAGGED, reasons=reasons, edit=each(edit), needs=needs
         )
     says = "Deflated Explicit VR, which the node takes from nobody: it inflates before it can be checked"
-    yield Variant(kind=kind, name="deflated", change=says, expected=Expected.UNREADABLE, edit=each(syntaxes.DEFLATED))
+    yield Variant(
+        kind=kind,
+        name="deflated",
+        change=says,
+        expected=Expected.UNREADABLE,
+        edit=each(syntaxes.DEFLATED),
+        is_valid=False,  # it is, but dciodvfy does not inflate
+    )
 
 
 VARIANTS: Mapping[str, tuple[Variant, ...]] = MappingProxyType(
@@ -95,14 +102,7 @@ def _renamed(image: Dataset, variant: Variant) -> Dataset:
 
 
 def _save(image: Dataset, path: Path) -> Path:
-    syntax = image.file_meta.TransferSyntaxUID
-    image.save_as(
-        path,
-        implicit_vr=syntax.is_implicit_VR,
-        little_endian=syntax.is_little_endian,
-        force_encoding=True,
-        enforce_file_format=True,
-    )
+    dcmwrite(path, image, enforce_file_format=True)  # save_as would not change the byte order
     return path
 
 
@@ -126,7 +126,8 @@ def owed(variant: Variant, *, mark: str = "") -> str:
         Expected.PARTLY: f"analyse the rest, refuse the view: {codes}",
         Expected.UNREADABLE: "say that it cannot be read",
     }[variant.expected]
-    return f"{says} (open: {variant.defect})" if variant.defect else says
+    said = f'{says}, say "{variant.says}"' if variant.says else says
+    return f"{said} (open: {variant.defect})" if variant.defect else said
 
 
 __all__ = ["VARIANTS", "Datasets", "Expected", "Variant", "markdown", "owed", "variant_named", "write_variant"]

@@ -43,6 +43,8 @@ class Variant:
         Whether dciodvfy must find no error.
     is_loose
         The findings need not be those of the plain study: the picture is another one.
+    says
+        Words that the result must hold.
     needs
         A program that writing it takes.
     defect
@@ -57,5 +59,6 @@ class Variant:
     edit: Study = unchanged
     is_valid: bool = True
     is_loose: bool = False
+    says: str = ""
     needs: str = ""
     defect: str = ""

@@ -32,7 +32,7 @@ def anatomy_refusals(extent: LungExtent, acceptance: Acceptance) -> Iterator[Rea
         yield reason(
             "no_lungs",
             f"lung on the best slice covers {largest:.0f} cm2, at least {acceptance.smallest_slice_cm2:g} are "
-            "expected of a chest; the series may show another part of the body",
+            "expected of a chest; the series may show another part of the body, or its field of view cuts the lungs",
         )
         return
     sides = np.sum([section.lung_px for section in extent.slices], axis=0)
