@@ -89,10 +89,11 @@ def _of_result(kind: str, result: PipelineResult) -> Answer:
 
 
 def _of_film(result: PipelineResult) -> dict[str, float]:
-    """Overall step and score, the steps of the zones, and the area of the lungs."""
+    """Steps of film and zones, five times the scores, and the area of the right lung in units of 50 cm2."""
     values = result.values
-    names = [name for name in values if name.endswith(("expected_step", "score"))]
-    return {**{name: float(values[name]) for name in names}, "lung_cm2/100": values["right_lung_cm2"] / 100}
+    steps = {name: float(values[name]) for name in values if name.endswith("expected_step")}
+    scores = {f"5 x {name}": 5 * float(values[name]) for name in values if name.endswith("score")}
+    return {**steps, **scores, "lung_cm2 / 50": values["right_lung_cm2"] / 50}
 
 
 def _of_lungs(result: PipelineResult) -> dict[str, float]:
@@ -110,7 +111,7 @@ def _of_breasts(result: PipelineResult) -> dict[str, float]:
 
 _NUMBERS = {"radiograph": _of_film, "hrct": _of_lungs, "mammogram": _of_breasts}
 TOLERANCE: Mapping[str, float] = {"radiograph": 0.5, "hrct": 3.0, "mammogram": 0.08}
-"""Steps of the 12-point scale (and score, and 100 cm2); percent points (and decilitres); score (and marks)."""
+"""Half a step of the 12-point scale (score 0.1, 25 cm2); 3 percent points (0.3 litres); a score of 0.08, no mark."""
 
 
 def differences(kind: str, plain: Answer, other: Answer) -> list[str]:

@@ -130,14 +130,14 @@ MAMMOGRAMS: tuple[Variant, ...] = (
         "medio-lateral views",
         REFUSED,
         "view",
-        edit=each(edits.view("399260004", "medio-lateral", "ML")),
+        edit=each(edits.view("399260004", "medial-lateral", "ML")),
     ),
     _row(
         "exaggerated-view",
         "exaggerated cranio-caudal views",
         REFUSED,
         "view",
-        edit=each(edits.view("399265004", "cranio-caudal exaggerated laterally", "XCCL")),
+        edit=each(edits.view("399192008", "cranio-caudal exaggerated laterally", "XCCL")),
     ),
     _row(
         "specimen",

@@ -95,6 +95,7 @@ RADIOGRAPHS: tuple[Variant, ...] = (
         ALIKE,
         edit=each(tags(SpecificCharacterSet=list(JAPANESE), PatientName=JAPANESE_NAME)),
     ),
+    _row("pa-by-code", "PA by View Code alone", ALIKE, edit=each(tags(ViewPosition=""))),
     _row("with-lateral", "a lateral film beside the PA film", ALIKE, edit=edits.with_lateral),
     _row("two-films", "a second PA film, taken a minute earlier", FLAGGED, "several_films", edit=edits.two_films),
     _row("view-missing", "no view", FLAGGED, "view_unknown", edit=each(edits.as_cr, tags(ViewPosition=""))),
@@ -142,6 +143,7 @@ RADIOGRAPHS: tuple[Variant, ...] = (
         "view",
         edit=each(edits.view("LL"), tags(PatientOrientation=["P", "F"]), edits.lateral_pixels),
     ),
+    _row("ap-by-code", "AP by View Code alone", REFUSED, "view", edit=each(edits.view("AP"), tags(ViewPosition=""))),
     _row("ap", "View Position AP", REFUSED, "view", edit=each(edits.view("AP"))),
     _row("portable", "a bedside film, AP", REFUSED, "view", edit=each(edits.view("AP"), _PORTABLE)),
     _row(

@@ -33,7 +33,7 @@ DX_ALONE = (
 
 
 VIEW_CODES = {
-    "AP": coded("399342001", "SCT", "antero-posterior"),
+    "AP": coded("399348003", "SCT", "antero-posterior"),
     "LL": coded("399173006", "SCT", "left lateral"),
 }
 
