@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from models.phantoms.variants.variant import Expected
 from service.dicom.header import read_attributes
 from service.domain.errors import InputError
@@ -17,6 +19,7 @@ from service.domain.result import Outcome, PipelineResult, Presence
 from service.domain.study import Refusal
 from service.inference.package import LoadedPackage, load_package
 from service.pipelines import PIPELINES
+from service.ports import Tensors
 
 PACKAGES = Path(__file__).parents[2] / "models" / "packages"
 ANALYSED_AT = datetime(2026, 4, 1, tzinfo=UTC)
@@ -24,10 +27,28 @@ PIPELINE_OF = {"radiograph": "pneumoconiosis", "hrct": "diffuse_lung", "mammogra
 _FOLDERS = {"radiograph": "pneumoconiosis-demo", "hrct": "diffuse-lung-demo", "mammogram": "mammography-demo"}
 
 
+class Remembering:
+    """The real package, which is asked once for the same tensors: most variants come to the same patches."""
+
+    def __init__(self, package: LoadedPackage) -> None:
+        self._package = package
+        self._known: dict[bytes, Tensors] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._package, name)
+
+    def run(self, graph: str, inputs: Tensors) -> Tensors:
+        """Run the graph, or return what the same input gave before."""
+        key = hashlib.sha256(graph.encode() + b"".join(np.ascontiguousarray(inputs[name]) for name in sorted(inputs)))
+        if key.digest() not in self._known:
+            self._known[key.digest()] = self._package.run(graph, inputs)
+        return self._known[key.digest()]
+
+
 @cache
-def package_of(kind: str) -> LoadedPackage:
+def package_of(kind: str) -> Remembering:
     """The committed demonstration package of a kind of study."""
-    return load_package(PACKAGES / _FOLDERS[kind] / "0.1.0", provider="cpu")
+    return Remembering(load_package(PACKAGES / _FOLDERS[kind] / "0.1.0", provider="cpu"))
 
 
 def stored_instance(path: Path) -> Instance:

@@ -84,10 +84,10 @@ CHEST_CTS: tuple[Variant, ...] = (
     ),
     _row(
         "truncated-below",
-        "the lower half of the lungs is missing",
+        "the lowest quarter of the lungs is missing",
         FLAGGED,
         "lungs_cut_off",
-        edit=lambda images: images[: len(images) * 3 // 5],
+        edit=lambda images: images[: len(images) * 3 // 4],
         is_loose=True,
     ),
     _row(

@@ -178,8 +178,9 @@ def one_lung(image: Dataset) -> None:
     values = values_of(image)
     half = values.shape[1] // 2
     left = values[:, half:]
-    inside = np.indices(left.shape)[1] * float(image.PixelSpacing[0]) < 128
-    left[(left + INTERCEPT < -300) & inside & (np.abs(np.indices(left.shape)[0] - half) < 95)] = 20 - INTERCEPT
+    down, across = np.indices(left.shape) * float(image.PixelSpacing[0])
+    inside = (across < 128) & (np.abs(down - down.max() / 2) < 92)
+    left[(left + INTERCEPT < -300) & inside] = 20 - INTERCEPT
     put(image, values)
 
 

@@ -131,7 +131,7 @@ SMALL_PLANS: Mapping[str, Plan] = MappingProxyType(
         "radiograph": RadiographPlan(shape=(1330, 1240), pitch_mm=0.3),
         "hrct": ChestCtPlan(
             phantom=ChestPhantom(
-                seed=41, involvements=_BASAL, slices=25, matrix=384, pixel_mm=0.93, lung_length_mm=100.0
+                seed=41, involvements=_BASAL, slices=16, matrix=384, pixel_mm=0.93, lung_length_mm=64.0
             ),
             thickness_mm=2.0,
         ),

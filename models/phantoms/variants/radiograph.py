@@ -81,13 +81,13 @@ RADIOGRAPHS: tuple[Variant, ...] = (
         "white-padding",
         "a collimated rim of the largest value, Pixel Padding Value says so",
         ALIKE,
-        edit=each(stored.padding(width_share=0.04, value_share=1.0)),
+        edit=each(stored.padding(width_share=0.015, value_share=1.0)),
     ),
     _row(
         "padding-range",
         "a rim of many values, Pixel Padding Range Limit says so",
         ALIKE,
-        edit=each(stored.padding(width_share=0.04, value_share=0.985, limit_share=1.0)),
+        edit=each(stored.padding(width_share=0.015, value_share=0.985, limit_share=1.0)),
     ),
     _row(
         "japanese",
@@ -127,6 +127,7 @@ RADIOGRAPHS: tuple[Variant, ...] = (
         FLAGGED,
         "lossy",
         edit=each(syntaxes.JPEG_2000_LOSSY),
+        is_loose=True,
     ),
     _row(
         "mirrored-untold",
@@ -172,7 +173,7 @@ RADIOGRAPHS: tuple[Variant, ...] = (
         "half-turn-untold",
         "upside down, nothing says so",
         REFUSED,
-        "lung_certainty",
+        "polarity",
         edit=each(turned.untold(turned.half_turn)),
     ),
     _row(

@@ -58,9 +58,9 @@ def lateral_pixels(image: Dataset) -> None:
 
 
 def breast_pixels(image: Dataset) -> None:
-    """Show a breast under the header of a chest."""
-    pitch = float(image.ImagerPixelSpacing[0])
-    picture = draw_view(Breast(side="L", seed=5), "MLO", pitch_mm=pitch).grey
+    """Show a breast under the header of a chest, large enough to fill the film."""
+    pitch = 0.4 * float(image.ImagerPixelSpacing[0])
+    picture = draw_view(Breast(side="L", seed=5, depth_mm=120), "MLO", pitch_mm=pitch).grey
     canvas = np.zeros((int(image.Rows), int(image.Columns)))
     rows, columns = (min(pair) for pair in zip(canvas.shape, picture.shape, strict=True))
     canvas[:rows, :columns] = picture[:rows, :columns]
