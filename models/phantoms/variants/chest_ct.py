@@ -92,10 +92,17 @@ CHEST_CTS: tuple[Variant, ...] = (
     ),
     _row(
         "narrow-field",
-        "a field of view that cuts through both lungs",
+        "a field of view of 190 mm that cuts through both lungs",
         REFUSED,
-        "no_lungs",
-        edit=each(edits.narrow_field),
+        "lungs_cut_laterally",
+        edit=each(edits.field_of(190)),
+    ),
+    _row(
+        "rather-narrow-field",
+        "a field of view of 240 mm that cuts the sides of the lungs off where they are widest",
+        REFUSED,
+        "lungs_cut_laterally",
+        edit=each(edits.field_of(240)),
     ),
     _row(
         "tilt",

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from models.phantoms.axial import INTERCEPT
 from models.phantoms.dicom import phantom_uid
 from models.phantoms.head import HeadPhantom
-from models.phantoms.variants.stored import Datasets, Study, each, put, tags, values_of
+from models.phantoms.variants.stored import Datasets, Edit, Study, each, put, tags, values_of
 
 
 def heights(images: Datasets, height_of: Callable[[int, float], float]) -> Datasets:
@@ -123,16 +123,20 @@ def uneven(images: Datasets) -> Datasets:
     return heights(images, lambda place, z: z + (0.4 if place % 2 else 0.0))
 
 
-def narrow_field(image: Dataset) -> None:
-    """Cut the field of view through both lungs, as a reconstruction for the spine or the heart does."""
-    values, spacing = values_of(image), float(image.PixelSpacing[0])
-    reach = round(95 / spacing)
-    middle = [size // 2 for size in values.shape]
-    put(image, values[middle[0] - reach : middle[0] + reach, middle[1] - reach : middle[1] + reach])
-    x, y, z = (float(value) for value in image.ImagePositionPatient)
-    shifts = [(size - reach) * spacing for size in middle]
-    image.ImagePositionPatient = [round(x + shifts[1], 3), round(y + shifts[0], 3), z]
-    image.ReconstructionDiameter = 2 * reach * spacing
+def field_of(width_mm: float) -> Edit:
+    """Return the edit that leaves the middle of the field of view, as a reconstruction for spine or heart does."""
+
+    def edit(image: Dataset) -> None:
+        values, spacing = values_of(image), float(image.PixelSpacing[0])
+        reach = round(width_mm / 2 / spacing)
+        middle = [size // 2 for size in values.shape]
+        put(image, values[middle[0] - reach : middle[0] + reach, middle[1] - reach : middle[1] + reach])
+        x, y, z = (float(value) for value in image.ImagePositionPatient)
+        shifts = [(size - reach) * spacing for size in middle]
+        image.ImagePositionPatient = [round(x + shifts[1], 3), round(y + shifts[0], 3), z]
+        image.ReconstructionDiameter = round(2 * reach * spacing, 3)
+
+    return edit
 
 
 def signed(image: Dataset) -> None:
@@ -167,7 +171,10 @@ def monochrome1(image: Dataset) -> None:
 def head_pixels(images: Datasets) -> Datasets:
     """Show a head under the headers of a chest."""
     matrix, pixel = int(images[0].Rows), float(images[0].PixelSpacing[0])
-    phantom = HeadPhantom(seed=5, matrix=matrix, pixel_mm=pixel, thickness_mm=135 / len(images))
+    top = 20 + 0.8 * len(images)
+    phantom = HeadPhantom(
+        seed=5, matrix=matrix, pixel_mm=pixel, thickness_mm=1.6, top_mm=top, bottom_mm=top - 1.6 * len(images)
+    )
     for image, section in zip(images, phantom, strict=False):
         put(image, section.hounsfield - INTERCEPT)
     return images

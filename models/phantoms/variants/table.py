@@ -38,13 +38,20 @@ _LOSSY: tuple[tuple[str, str, Edit, str], ...] = (
 )
 
 
+def _owed_to_lossy(kind: str, edit: Edit) -> tuple[Expected, str]:
+    """Return what becomes of a lossy image: DCMTK calls it DERIVED, as it should, and CT must be ORIGINAL."""
+    if kind == "hrct" and edit is syntaxes.JPEG_EXTENDED:
+        return Expected.REFUSED, "no_original_axial_image"
+    return Expected.FLAGGED, _FLAG_OF_LOSSY[kind]
+
+
 def _in_syntaxes(kind: str) -> Iterator[Variant]:
     for name, says, edit, needs in _LOSSLESS:
         yield Variant(kind=kind, name=name, change=says, expected=Expected.ALIKE, edit=each(edit), needs=needs)
     for name, says, edit, needs in _LOSSY:
-        reasons = (_FLAG_OF_LOSSY[kind],)
+        expected, reason = _owed_to_lossy(kind, edit)
         yield Variant(
-            kind=kind, name=name, change=says, expected=Expected.FLAGGED, reasons=reasons, edit=each(edit), needs=needs
+            kind=kind, name=name, change=says, expected=expected, reasons=(reason,), edit=each(edit), needs=needs
         )
     says = "Deflated Explicit VR, which the node takes from nobody: it inflates before it can be checked"
     yield Variant(

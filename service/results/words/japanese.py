@@ -177,6 +177,7 @@ REASONS = {
     "one_lung": "片側の肺だけです",
     "lung_volume_implausible": "肺の体積が範囲外です",
     "lung_not_classifiable": "肺の大部分を分類できません",
+    "lungs_cut_laterally": "肺の側方が撮影範囲の外にあります",
     "lungs_cut_off": "肺が撮影範囲の端で切れています",
     "emphysema_not_confirmed": "肺気腫の判定がCT値と合いません",
     "package_unavailable": "使えるモデルパッケージがありません",
