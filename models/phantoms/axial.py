@@ -35,7 +35,7 @@ HEAD = Protocol(
     windows=((40, 80, "BRAIN"), (600, 2800, "BONE")),
 )
 ABDOMEN = Protocol(
-    body_part="ABDOMEN", region=("818983003", "Abdomen"), kernel="PHANTOM-SOFT", windows=((60, 350, "ABDOMEN"),)
+    body_part="ABDOMEN", region=("818981001", "Abdomen"), kernel="PHANTOM-SOFT", windows=((60, 350, "ABDOMEN"),)
 )
 
 
@@ -63,7 +63,7 @@ def set_axial_picture(
     dataset.SliceThickness = geometry.thickness_mm
     dataset.SliceLocation = round(geometry.z_mm, 3)
     dataset.PositionReferenceIndicator = ""
-    dataset.ReconstructionDiameter = columns * geometry.pixel_mm
+    dataset.ReconstructionDiameter = round(columns * geometry.pixel_mm, 3)
     _set_acquisition(dataset, protocol)
 
 

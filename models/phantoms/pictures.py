@@ -24,8 +24,8 @@ from models.phantoms.mammogram.breast import VIEWS, Breast, Lesion
 from models.phantoms.mammogram.view import draw_view
 from models.phantoms.preview import save_sheet, windowed
 
-_GREYS = 24
-"""Grey levels of a sheet, few enough for a small file."""
+_GREYS = {"radiograph": 40, "hrct": 14}
+"""Grey levels of a sheet, 24 for the others: few enough for a small file."""
 Sheet = list[list[Image.Image]]
 
 
@@ -43,8 +43,9 @@ def _films() -> Sheet:
         Disease(levels=dict.fromkeys(ZONES, 6), primary="q", secondary="q", large_zone="RU", large_mm=45),
     )
     body = anatomy(11)
-    frontal = [_grey(radiograph(body, disease=disease, seed=11).pixels, 190) for disease in diseases]
-    return [[*frontal[:3]], [*frontal[3:], _grey(lateral_film(13), 190)]]
+    films = [radiograph(body, disease=disease, seed=11).pixels for disease in diseases]
+    right_lungs = [_grey(film[150:520, 100:400], 190) for film in films[1:]]
+    return [[_grey(films[0], 190), _grey(lateral_film(13), 190)], right_lungs]
 
 
 def _chest_ct() -> Sheet:
@@ -56,7 +57,7 @@ def _chest_ct() -> Sheet:
         )
         pictures.append(windowed(phantom.slice(13).hounsfield, centre=-600, width=1500).crop((0, 60, 400, 350)))
     return [
-        [picture.resize((210, 152), Image.Resampling.BOX) for picture in row] for row in (pictures[:3], pictures[3:])
+        [picture.resize((172, 125), Image.Resampling.BOX) for picture in row] for row in (pictures[:3], pictures[3:])
     ]
 
 
@@ -78,7 +79,7 @@ def _lesions() -> Sheet:
     for kind, centre, width in (("nodule", -500, 1400), ("liver", 80, 220), ("brain", 45, 120)):
         cubes = [draw_lesion(random_lesion_phantom(seed, kind=kind)) for seed in range(6)]
         planes = [windowed(cube.hounsfield[32], centre=centre, width=width) for cube in cubes]
-        rows.append([plane.resize((96, 96), Image.Resampling.BICUBIC) for plane in planes])
+        rows.append([plane.resize((88, 88), Image.Resampling.BICUBIC) for plane in planes])
     return rows
 
 
@@ -107,7 +108,7 @@ SHEETS: Mapping[str, Callable[[], Sheet]] = MappingProxyType(
 
 def draw_sheet(kind: str, folder: Path) -> Path:
     """Draw the sheet of one kind into the folder."""
-    coarse = [[picture.quantize(_GREYS).convert("L") for picture in row] for row in SHEETS[kind]()]
+    coarse = [[picture.quantize(_GREYS.get(kind, 24)).convert("L") for picture in row] for row in SHEETS[kind]()]
     return save_sheet(coarse, folder / f"phantom_{kind}.png")
 
 

@@ -169,5 +169,5 @@ def sized(phantom: LesionPhantom, *, diameter_mm: float, matrix: int | None = No
     Voxels stay between 0.3 and 3 mm, so that the smallest and largest lesions fill less or more.
     """
     side = matrix or phantom.matrix
-    voxel = float(np.clip(2 * diameter_mm / side, 0.3, 3.0))
+    voxel = round(float(np.clip(2 * diameter_mm / side, 0.3, 3.0)), 4)
     return replace(phantom, diameter_mm=diameter_mm, matrix=side, voxel_mm=voxel, blur_mm=max(0.5, 0.6 * voxel))
