@@ -18,7 +18,8 @@ from models.phantoms.variants.table import VARIANTS, owed, variant_named, write_
 from models.phantoms.variants.variant import Expected, Variant
 from service.domain.errors import ConfigurationError
 
-Total, Written = Callable[[int], object], Callable[[], object]
+Total = Callable[[int], object]
+Written = Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

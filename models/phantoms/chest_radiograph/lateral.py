@@ -28,11 +28,12 @@ def lateral_film(
     """Return a left lateral film as display grey in [0, 1], the patient facing the picture's left."""
     rng = np.random.default_rng([seed, 4])
     build, shown = random_build(rng), scanner or random_scanner(rng)
-    y = (np.arange(shape[0])[:, None] + 0.5 - shape[0] / 2) * pitch_mm + 0.5 * build.height
-    u = (np.arange(shape[1])[None, :] + 0.5 - shape[1] / 2) * pitch_mm + 0 * y
+    down = (np.arange(shape[0], dtype=np.float64)[:, None] + 0.5 - shape[0] / 2) * pitch_mm + 0.5 * build.height
+    back = (np.arange(shape[1], dtype=np.float64)[None, :] + 0.5 - shape[1] / 2) * pitch_mm
+    u, y = (np.asarray(each, dtype=np.float64) for each in np.broadcast_arrays(back, down))
     air = _air_path(build, u, y)
     tissue = _body_path(build, u, y) - (1 - LUNG_DENSITY) * air
-    tissue = tissue * (1 + 0.012 * power_law_noise(shape, beta=2.6, rng=rng))
+    tissue = np.asarray(tissue * (1 + 0.012 * power_law_noise(shape, beta=2.6, rng=rng)), dtype=np.float64)
     depth = as_float32(TISSUE_PER_MM * tissue + BONE_PER_MM * _bone_path(build, u, y))
     return develop(expose(depth, shown, pitch_mm=pitch_mm, rng=rng), shown, pitch_mm=pitch_mm)
 

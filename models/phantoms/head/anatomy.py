@@ -103,7 +103,7 @@ class Head:
     def surface_mm(self, at: Plane) -> Volume:
         """Return the distance to the skin, positive inside, exact near the skin (first order)."""
         halves = self.half_width, self.half_length, self.half_height * (1 if at.z > 0 else 0.86)
-        parts = [np.abs(place / half) for place, half in zip((at.x, at.y, at.z), halves, strict=True)]
+        parts = [np.abs(at.x / halves[0]), np.abs(at.y / halves[1]), np.abs(at.z / halves[2])]
         radius = np.maximum(sum(part**_SHAPE for part in parts), 1e-6) ** (1 / _SHAPE)
         slopes = (part ** (_SHAPE - 1) / half for part, half in zip(parts, halves, strict=True))
         slope = np.sqrt(sum(each**2 for each in slopes)) * radius ** (1 - _SHAPE)

@@ -107,7 +107,7 @@ def _layer(finding: HeadFinding, scene: Scene, reach: float) -> Volume:
     along = np.sqrt((0.5 * (scene.at.x - centre)) ** 2 + (scene.at.y + 8) ** 2 + (scene.at.z - 18) ** 2)
     thickness = finding.size_mm * np.sqrt(np.clip(1 - (along / reach) ** 2, 0, 1))
     same_side = soft_edge(finding.outward * scene.at.x - 6, 4)
-    return soft_edge(thickness - scene.layers.depth_mm, 1.0) * (thickness > 0.5) * same_side
+    return np.asarray(soft_edge(thickness - scene.layers.depth_mm, 1.0) * (thickness > 0.5) * same_side, np.float32)
 
 
 def _epidural(finding: HeadFinding, scene: Scene) -> Volume:

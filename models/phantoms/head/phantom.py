@@ -67,8 +67,8 @@ class HeadPhantom:
         count = max(1, round(self.thickness_mm / _PARTS_MM))
         offsets = ((np.arange(count) + 0.5) / count - 0.5) * self.thickness_mm
         planes = [self._plane(float(z + offset)) for offset in offsets]
-        canvas = np.mean([plane for plane, _ in planes], axis=0, dtype=np.float32)
-        shares = np.mean([share for _, share in planes], axis=0, dtype=np.float32)
+        canvas = np.stack([plane for plane, _ in planes]).mean(axis=0)
+        shares = np.stack([share for _, share in planes]).mean(axis=0)
         truth = np.zeros(canvas.shape, dtype=np.uint8)
         for finding, share in zip(self.findings, shares, strict=True):
             truth[share > 0.5] = _LABELS[finding.kind]

@@ -101,7 +101,7 @@ def _surroundings(
     *,
     rng: np.random.Generator,
 ) -> Volume:
-    texture = power_law_volume(inside.shape, beta=phantom.beta, rng=rng)  # type: ignore[arg-type]
+    texture = power_law_volume(inside.shape, beta=phantom.beta, rng=rng)
     heading = _direction(rng)
     along = sum(part * step for part, step in zip(places, heading, strict=True))
     canvas = phantom.tissue_hu + phantom.texture_hu * texture + phantom.gradient_hu_per_mm * along
@@ -146,7 +146,7 @@ def _with_lesion(
     phantom: LesionPhantom, canvas: Volume, inside: Volume, radius: Volume, *, rng: np.random.Generator
 ) -> Volume:
     """Put the lesion in: its own texture, and a rim that is brighter than its core where it enhances."""
-    texture = power_law_volume(inside.shape, beta=3.0, rng=rng)  # type: ignore[arg-type]
+    texture = power_law_volume(inside.shape, beta=3.0, rng=rng)
     value = phantom.tissue_hu + phantom.contrast_hu + 0.06 * abs(phantom.contrast_hu) * texture
     if phantom.ring_hu:
         depth = phantom.ring_share * radius

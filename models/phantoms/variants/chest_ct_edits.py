@@ -3,7 +3,6 @@
 
 import math
 from collections.abc import Callable
-from copy import deepcopy
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -11,7 +10,7 @@ from pydicom.dataset import Dataset
 from models.phantoms.axial import INTERCEPT
 from models.phantoms.dicom import phantom_uid
 from models.phantoms.head import HeadPhantom
-from models.phantoms.variants.stored import Datasets, Edit, Study, each, put, tags, values_of
+from models.phantoms.variants.stored import Datasets, Edit, Study, copied, each, put, tags, values_of
 
 
 def heights(images: Datasets, height_of: Callable[[int, float], float]) -> Datasets:
@@ -29,14 +28,6 @@ def tilted(degrees: float, *, tells: bool) -> Study:
     radians = math.radians(degrees)
     direction = [1, 0, 0, 0, round(math.cos(radians), 6), round(-math.sin(radians), 6)]
     return each(tags(ImageOrientationPatient=direction, GantryDetectorTilt=degrees if tells else 0))
-
-
-def copied(image: Dataset, name: str, **changes: object) -> Dataset:
-    """Return a copy of a slice under another UID, changed."""
-    copy = deepcopy(image)
-    copy.SOPInstanceUID = copy.file_meta.MediaStorageSOPInstanceUID = phantom_uid(image.SOPInstanceUID, name)
-    tags(**changes)(copy)
-    return copy
 
 
 def in_another_series(images: Datasets, name: str, number: int) -> Datasets:

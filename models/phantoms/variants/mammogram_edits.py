@@ -13,7 +13,7 @@ from pydicom.uid import (
 
 from models.phantoms.dicom import coded, phantom_uid
 from models.phantoms.mammogram.files import SPOT
-from models.phantoms.variants.stored import Datasets, Edit, each, full, put, tags, values_of
+from models.phantoms.variants.stored import Datasets, Edit, copied, each, full, put, tags, values_of
 
 MAGNIFICATION = coded("399163009", "SCT", "Magnification")
 
@@ -54,10 +54,7 @@ def implant_pixels(image: Dataset) -> None:
 
 def with_raw_siblings(images: Datasets) -> Datasets:
     """Add a For Processing image for each view."""
-    raws = [deepcopy(image) for image in images]
-    for raw in raws:
-        raw.SOPInstanceUID = raw.file_meta.MediaStorageSOPInstanceUID = phantom_uid(raw.SOPInstanceUID, "raw")
-        raw.SeriesInstanceUID = phantom_uid(raw.SeriesInstanceUID, "raw")
+    raws = [copied(image, "raw", SeriesInstanceUID=phantom_uid(image.SeriesInstanceUID, "raw")) for image in images]
     return [*images, *each(for_processing)(raws)]
 
 
@@ -140,8 +137,6 @@ def without_first(images: Datasets) -> Datasets:
 
 def with_spot(images: Datasets) -> Datasets:
     """Add a spot compression view of the first breast to a whole exam."""
-    spot = deepcopy(images[0])
-    spot.SOPInstanceUID = spot.file_meta.MediaStorageSOPInstanceUID = phantom_uid(spot.SOPInstanceUID, "spot")
-    spot.SeriesInstanceUID = phantom_uid(spot.SeriesInstanceUID, "spot")
+    spot = copied(images[0], "spot", SeriesInstanceUID=phantom_uid(images[0].SeriesInstanceUID, "spot"))
     modified(SPOT, 1.5)(spot)
     return [*images, spot]

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """How chest radiographs are made awkward."""
 
-from copy import deepcopy
-
 import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
@@ -12,11 +10,11 @@ from pydicom.uid import (
 )
 
 from models.phantoms.chest_radiograph.lateral import lateral_film
-from models.phantoms.dicom import coded, phantom_uid
+from models.phantoms.dicom import coded
 from models.phantoms.mammogram.breast import Breast
 from models.phantoms.mammogram.view import draw_view
 from models.phantoms.variants import stored
-from models.phantoms.variants.stored import Datasets, each, full, put, tags, values_of
+from models.phantoms.variants.stored import Datasets, copied, each, full, put, tags, values_of
 
 DX_ALONE = (
     "PresentationIntentType",
@@ -104,9 +102,7 @@ def coarse(factor: int) -> stored.Edit:
 
 def again(images: Datasets, *edits: stored.Edit) -> Datasets:
     """Add a second image to the study, changed."""
-    second = deepcopy(images[0])
-    second.SOPInstanceUID = second.file_meta.MediaStorageSOPInstanceUID = phantom_uid(second.SOPInstanceUID, "second")
-    second.InstanceNumber = 2
+    second = copied(images[0], "second", InstanceNumber=2)
     each(*edits)([second])
     return [*images, second]
 

@@ -9,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
+from pydicom.uid import UID
+
+from models.phantoms.dicom import phantom_uid
 
 Datasets = list[Dataset]
 Edit = Callable[[Dataset], None]
@@ -48,6 +51,15 @@ def tags(**changes: Any) -> Edit:
                 delattr(image, keyword)
 
     return edit
+
+
+def copied(image: Dataset, name: str, **changes: Any) -> Dataset:
+    """Return a copy of an image under another UID, changed as `tags` does."""
+    copy = deepcopy(image)
+    copy.SOPInstanceUID = UID(phantom_uid(image.SOPInstanceUID, name))
+    copy.file_meta.MediaStorageSOPInstanceUID = copy.SOPInstanceUID
+    tags(**changes)(copy)
+    return copy
 
 
 def values_of(image: Dataset) -> NDArray[np.int64]:
