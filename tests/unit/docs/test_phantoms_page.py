@@ -24,4 +24,5 @@ def test_the_pictures_are_there_and_small(kind: str) -> None:
     path = DOCS / "pictures" / f"phantom_{kind}.png"
     assert f"pictures/{path.name}" in PAGE
     assert path.stat().st_size < 80_000
-    assert Image.open(path).mode == "L"
+    with Image.open(path) as picture:
+        assert picture.mode == "L"
