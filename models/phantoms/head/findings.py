@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an emergency head CT is taken for: bleeding of five kinds, early infarction, and what they push aside."""
+"""What an emergency head CT is taken for: bleeding of four kinds, early infarcts, and what they push aside."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
