@@ -156,8 +156,8 @@ def save(dataset: FileDataset, path: Path, *, changes: Mapping[str, Any] | None 
 
 
 _VIEWS = {
-    "PA": coded("399348003", "SCT", "postero-anterior"),
-    "AP": coded("399342001", "SCT", "antero-posterior"),
+    "PA": coded("272479007", "SCT", "postero-anterior"),
+    "AP": coded("399348003", "SCT", "antero-posterior"),
     "LL": coded("399173006", "SCT", "left lateral"),
 }
 

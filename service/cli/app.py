@@ -11,6 +11,7 @@ from service import __version__
 from service.cli.console import stop
 from service.cli.models_audit import audit
 from service.cli.models_commands import register
+from service.cli.phantom_commands import phantom_app
 from service.domain.errors import DokueiError
 from service.settings import SettingsError
 
@@ -35,6 +36,7 @@ quarantine_app = typer.Typer(
     "worker process twice wait here for a person. The node may be running or not.",
 )
 app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(phantom_app, name="phantom")
 
 Config = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="The site's configuration, for example config.yaml.", show_default=True)

@@ -143,7 +143,7 @@ def radiograph(
     drawn = np.random.default_rng([seed, 3])  # of its own, so that everything else stays as it is without disease
     opacity_mm = np.sqrt(body.lung) * opacity_path(disease, body.zones, pitch_mm=body.pitch_mm, rng=drawn)
     depth = body.optical_depth + TISSUE_PER_MM * (opacity_mm + _harmless(body, rng))
-    grey = _develop(_expose(depth, shown, pitch_mm=body.pitch_mm, rng=rng), shown, pitch_mm=body.pitch_mm)
+    grey = develop(expose(depth, shown, pitch_mm=body.pitch_mm, rng=rng), shown, pitch_mm=body.pitch_mm)
     if marker:
         _stamp(grey, body, rng)
     return Radiograph(pixels=grey, opacity_mm=opacity_mm, anatomy=body, disease=disease)
@@ -157,7 +157,7 @@ def _harmless(body: Anatomy, rng: np.random.Generator) -> FloatImage:
     return np.sqrt(body.lung) * (interstitium + 0.8 * alike)
 
 
-def _expose(depth: FloatImage, scanner: Scanner, *, pitch_mm: float, rng: np.random.Generator) -> FloatImage:
+def expose(depth: FloatImage, scanner: Scanner, *, pitch_mm: float, rng: np.random.Generator) -> FloatImage:
     """Return the log exposure: Beer-Lambert, scatter, blur, Poisson noise at the detector."""
     primary = np.exp(-depth)
     scattered = smooth(primary, sigma=40 / pitch_mm)
@@ -167,7 +167,7 @@ def _expose(depth: FloatImage, scanner: Scanner, *, pitch_mm: float, rng: np.ran
     return as_float32(-np.log((quanta + 1.0) / (scanner.photons_per_mm2 * pitch_mm**2)))
 
 
-def _develop(log_exposure: FloatImage, scanner: Scanner, *, pitch_mm: float) -> FloatImage:
+def develop(log_exposure: FloatImage, scanner: Scanner, *, pitch_mm: float) -> FloatImage:
     """Return display grey as a modern console shows it: large areas evened out, detail raised, a film-like curve."""
     even = smooth(log_exposure, sigma=14 / pitch_mm)
     tone = scanner.latitude * even + scanner.detail * scanner.latitude * (log_exposure - even)

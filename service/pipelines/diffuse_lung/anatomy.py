@@ -27,6 +27,14 @@ def lung_litres(extent: LungExtent) -> float:
 
 def anatomy_refusals(extent: LungExtent, acceptance: Acceptance) -> Iterator[Reason]:
     """Yield why the pixels are no pair of whole lungs."""
+    cut = [section for section in extent.slices if section.cut_mm]
+    if cut:
+        yield reason(
+            "lungs_cut_laterally",
+            f"{len(cut)} of {len(extent.slices)} slices have lung on their left or right edge, up to "
+            f"{max(section.cut_mm for section in cut):.0f} mm of it; the field of view must hold both lungs; send a "
+            "reconstruction that does",
+        )
     largest = max(extent.areas_mm2, default=0.0) / 100
     if largest < acceptance.smallest_slice_cm2:
         yield reason(

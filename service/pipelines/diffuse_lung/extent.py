@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from service.domain.image import Affine, SlicePlane
 from service.domain.instance import Instance
 from service.imaging.resample import resample_mm
-from service.pipelines.diffuse_lung.lungs import Sides, find_lungs
+from service.pipelines.diffuse_lung.lungs import Sides, cut_mm, find_lungs
 from service.pipelines.diffuse_lung.patches import PatchRecipe, Tiling, cut_patches, spread, tile
 from service.pipelines.diffuse_lung.slices import AxialSlice
 
@@ -47,6 +47,8 @@ class SliceExtent:
         Columns and rows of the stored image.
     packed_sides, sides_shape
         The side of the lungs for each pixel of the resampled grid, compressed (see `sides`), and the grid's shape.
+    cut_mm
+        Lung on the left and right edge of the slice.
     plane, spacing_mm
         Where the upright slice lies in the patient, and its distance between rows and between columns.
     """
@@ -68,6 +70,7 @@ class SliceExtent:
     sides_shape: tuple[int, int]
     plane: SlicePlane
     spacing_mm: tuple[float, float]
+    cut_mm: float = 0.0
 
     @property
     def sides(self) -> Sides:
@@ -106,6 +109,7 @@ def measure_slice(section: AxialSlice, recipe: PatchRecipe, *, classify: Classif
         sides_shape=(sides.shape[0], sides.shape[1]),
         plane=section.plane,
         spacing_mm=section.spacing_mm,
+        cut_mm=cut_mm(hounsfield, pixel_mm=recipe.pixel_mm),
     )
 
 

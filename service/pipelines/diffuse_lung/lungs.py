@@ -4,6 +4,7 @@
 Threshold and morphology only: dense lung (consolidation) at the pleura wider than the closing is missed.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -26,6 +27,8 @@ _AIRWAY_HU: Final = -935.0
 _GAS_HU: Final = -965.0
 _GROUPING_MM: Final = 3.0
 _CLOSING_MM: Final = 6.0
+_CUT_MM: Final = 10.0
+_EDGE_AIR_HU: Final = -950.0
 
 
 def find_lungs(hounsfield: NDArray[np.float32], *, pixel_mm: float) -> Sides:
@@ -37,6 +40,27 @@ def find_lungs(hounsfield: NDArray[np.float32], *, pixel_mm: float) -> Sides:
     sides = _sides(_lung_air(small, body, coarse_mm), body, closing_px=round(_CLOSING_MM / coarse_mm))
     fine = np.repeat(np.repeat(sides, step, axis=0), step, axis=1)
     return fine[: hounsfield.shape[0], : hounsfield.shape[1]]
+
+
+def cut_mm(hounsfield: NDArray[np.float32], *, pixel_mm: float) -> float:
+    """Return how much lung lies on the left and right edge of a slice, mm: the field of view cuts it off.
+
+    On an edge, lung is a run of at least 10 mm with tissue above and below that is denser than air. It is open to the
+    outside, so that `find_lungs` does not take it for lung.
+    """
+    step = max(1, round(_GRID_MM / pixel_mm))
+    small = ndimage.uniform_filter(hounsfield, step)[::step, ::step] if step > 1 else hounsfield
+    coarse_mm = step * pixel_mm
+    return sum(length for edge in (small[:, 0], small[:, -1]) for length in _lung_runs_mm(edge, coarse_mm))
+
+
+def _lung_runs_mm(edge: NDArray[np.float32], pixel_mm: float) -> Iterator[float]:
+    runs, _ = ndimage.label(edge < _BODY_HU)
+    for (run,) in ndimage.find_objects(runs):
+        is_open = run.start == 0 or run.stop == edge.size
+        length = (run.stop - run.start) * pixel_mm
+        if not is_open and length >= _CUT_MM and np.median(edge[run]) > _EDGE_AIR_HU:
+            yield length
 
 
 def _body(hounsfield: NDArray[np.float32]) -> Mask:

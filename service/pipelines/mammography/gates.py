@@ -95,6 +95,26 @@ def _laterality(instance: Instance, acceptance: Acceptance) -> Reason | None:
     return _refused(instance, "laterality", f"(0020,0062) Image Laterality {side!r}", accepted)
 
 
+def _orientation_of_side(instance: Instance, _: Acceptance) -> Reason | None:
+    """Compare the side with Patient Orientation where that has both letters: an oblique view runs down and inwards.
+
+    The letters of a cranio-caudal view fit either breast, one of them stored mirrored.
+    """
+    side = side_of(instance)
+    slanting = [str(value).upper() for value in instance.values("PatientOrientation") if _slants(str(value).upper())]
+    inwards = {"L": ("FR", "HL"), "R": ("FL", "HR")}.get(side, ())
+    if not slanting or not inwards or any(set(slanting[0][:2]) == set(pair) for pair in inwards):
+        return None
+    what = f"(0020,0062) Image Laterality {side} with (0020,0020) Patient Orientation {slanting[0]}"
+    return _reason(
+        instance, "laterality_disagrees", f"{what}: that is the other breast; correct the side at the modality"
+    )
+
+
+def _slants(letters: str) -> bool:
+    return bool(set(letters[:2]) & set("FH")) and bool(set(letters[:2]) & set("LR"))
+
+
 def _implant(instance: Instance, acceptance: Acceptance) -> Reason | None:
     if instance.text("BreastImplantPresent") != "YES" or acceptance["implants"]:
         return None
@@ -162,6 +182,7 @@ _GATES: tuple[Gate, ...] = (
     _view,
     _modifier,
     _laterality,
+    _orientation_of_side,
     _implant,
     _specimen,
     _magnification,

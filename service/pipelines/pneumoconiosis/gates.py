@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Gate G0: what a chest radiograph's header must say, as data of the package's acceptance profile."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -75,6 +76,28 @@ def _derivation(instance: Instance, acceptance: Acceptance) -> Reason | None:
         code="derivation",
         message=f"(0008,0008) Image Type or a description says {found!r}; send the plain radiograph, "
         "not a bone-suppressed or dual-energy image",
+    )
+
+
+_BEDSIDE = frozenset({"PORTABLE", "BEDSIDE"})
+"""Not MOBILE: the vans of mass screening, whose films are PA, are called so, too."""
+
+
+def _portable(instance: Instance, _: Acceptance) -> Reason | None:
+    keywords = ("SeriesDescription", "ProtocolName", "StudyDescription")
+    said = {
+        word: keyword
+        for keyword in keywords
+        for value in instance.values(keyword)
+        for word in re.findall(r"[A-Z]+", str(value).upper())
+    }
+    found = next(iter(sorted(_BEDSIDE & said.keys())), None)
+    if found is None:
+        return None
+    return Reason(
+        code="portable",
+        message=f"{said[found]} says {found}; bedside films are taken AP, and the ILO classification needs a film "
+        "that was taken PA at full distance",
     )
 
 
@@ -219,6 +242,7 @@ _GATES: tuple[Gate, ...] = (
     _view,
     _body_part,
     _derivation,
+    _portable,
     _spacing,
     _frames,
     _bits,

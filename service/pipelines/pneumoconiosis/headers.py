@@ -18,16 +18,17 @@ CHEST_NAMES = frozenset({"CHEST", "THORAX", "LUNG", "LUNGS"})
 CHEST_CODES = frozenset({"51185008", "816094009", "43799004", "39607008", "T-D3000", "T-28000"})
 """Chest, thoracic cavity, lung: CID 4031 in SNOMED CT and, before 2011, SNOMED RT."""
 _VIEW_CODES = {
-    "399348003": "PA",
+    "272479007": "PA",
+    "R-40888": "PA",
     "R-10214": "PA",
-    "399342001": "AP",
-    "399348002": "AP",
+    "399348003": "AP",
     "R-10206": "AP",
     "399173006": "LL",
     "R-10236": "LL",
     "399198007": "RL",
     "R-10232": "RL",
 }
+"""Projections of CID 4010 in SNOMED CT, and in the SNOMED RT codes that older devices send."""
 
 
 def is_radiograph(instance: Instance) -> bool:

@@ -27,6 +27,12 @@ COMMANDS = (
     "quarantine list",
     "quarantine show",
     "quarantine release",
+    "phantom",
+    "phantom radiograph",
+    "phantom hrct",
+    "phantom mammogram",
+    "phantom voi",
+    "phantom head-ct",
 )
 
 

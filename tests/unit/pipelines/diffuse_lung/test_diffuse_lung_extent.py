@@ -27,6 +27,7 @@ from service.pipelines.diffuse_lung.extent import (
     volume_thirds,
 )
 from service.pipelines.diffuse_lung.findings import absent, make_findings, reported
+from service.pipelines.diffuse_lung.lungs import cut_mm
 from service.pipelines.diffuse_lung.patches import PatchRecipe, cut_patches, tile
 from service.pipelines.diffuse_lung.patterns import parse_patterns
 from service.pipelines.diffuse_lung.pipeline import headline
@@ -316,3 +317,23 @@ def _peak_bytes(count: int) -> int:
 
 def _all_normal(patches: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.tile(np.array([[1, 0, 0]], dtype=np.float32), (len(patches), 1))
+
+
+@pytest.mark.parametrize(
+    ("edge", "expected"),
+    [
+        ([(0, 60, -1000), (60, 90, 40), (90, 150, -860), (150, 180, 40), (180, 256, -1000)], 36.0),
+        ([(0, 60, -1000), (60, 90, 40), (90, 150, -990), (150, 180, 40), (180, 256, -1000)], 0.0),
+        ([(0, 60, -1000), (60, 180, 40), (180, 256, -1000)], 0.0),
+        ([(0, 256, -1000)], 0.0),
+        ([(0, 120, -860), (120, 256, 40)], 0.0),
+    ],
+    ids=["lung", "air under an arm", "chest wall", "outside", "open to the corner"],
+)
+def test_lung_on_the_edge_of_a_slice_is_measured(edge: list[tuple[int, int, float]], expected: float) -> None:
+    hounsfield = np.full((256, 256), 40, dtype=np.float32)
+    for start, stop, value in edge:
+        hounsfield[start:stop, :6] = value
+    hounsfield[:, 250:] = -1000
+    assert cut_mm(hounsfield, pixel_mm=0.6) == pytest.approx(expected, abs=2.5)
+    assert cut_mm(hounsfield[:, ::-1].copy(), pixel_mm=0.6) == pytest.approx(expected, abs=2.5)

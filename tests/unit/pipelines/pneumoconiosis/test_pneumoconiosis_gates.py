@@ -20,6 +20,8 @@ def codes(reasons: tuple[Reason, ...]) -> set[str]:
 
 def test_a_perfect_film_passes_without_a_word(film, acceptance):
     assert header_reasons(film(), acceptance) == ()
+    assert header_reasons(film(StudyDescription="MOBILE SCREENING UNIT"), acceptance) == ()
+    assert header_reasons(film(ViewPosition=None, **{"ViewCodeSequence.CodeValue": "272479007"}), acceptance) == ()
     assert header_flags(film(), acceptance) == ()
 
 
@@ -30,12 +32,14 @@ def test_a_perfect_film_passes_without_a_word(film, acceptance):
         ({"sop_class_uid": FOR_PROCESSING, "PresentationIntentType": "FOR PROCESSING"}, "presentation_intent"),
         ({"ViewPosition": "AP"}, "view"),
         ({"ViewPosition": "LL"}, "view"),
-        ({"ViewPosition": None, "ViewCodeSequence.CodeValue": "399342001"}, "view"),
+        ({"ViewPosition": None, "ViewCodeSequence.CodeValue": "399348003"}, "view"),
         ({"ViewPosition": "PA", "ViewCodeSequence.CodeValue": "399173006"}, "view"),
         ({"BodyPartExamined": "HIP"}, "body_part"),
         ({"BodyPartExamined": None, "AnatomicRegionSequence.CodeValue": "29836001"}, "body_part"),
         ({"ImageType": ("DERIVED", "PRIMARY", "BONE_SUPPRESSED")}, "derivation"),
         ({"SeriesDescription": "Chest PA dual energy soft"}, "derivation"),
+        ({"SeriesDescription": "Chest portable"}, "portable"),
+        ({"StudyDescription": "BEDSIDE RADIOGRAPH", "ViewPosition": None}, "portable"),
         ({"ImagerPixelSpacing": None}, "pixel_spacing_missing"),
         ({"ImagerPixelSpacing": None, "PixelSpacing": (0.0, 0.0)}, "pixel_spacing_missing"),
         ({"ImagerPixelSpacing": (0.4, 0.4)}, "pixel_spacing"),
