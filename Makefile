@@ -28,6 +28,7 @@ setup-test: $(VENV)/.test ## add what tests and training need
 
 peers: ## install the real peers of the tests (Orthanc, DCMTK, dicom3tools; Debian, needs root)
 	@bash tests/install_peers.sh
+	@bash tests/viewers/install.sh
 
 demo: setup ## send phantom studies through the node into a small archive; pictures in build/demo/previews
 	$(BIN)/python -m models.phantoms.samples build/demo/studies

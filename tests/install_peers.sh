@@ -5,12 +5,13 @@ set -euo pipefail
 declare -A package_of=(
   [Orthanc]=orthanc [storescu]=dcmtk [dciodvfy]=dicom3tools [zstd]=zstd [strace]=strace [promtool]=prometheus
   [cc]="gcc libc6-dev" [ip]=iproute2 [rsyslogd]="rsyslog rsyslog-gnutls"
-  [pg_ctl]=postgresql [pdftotext]=poppler-utils [qpdf]=qpdf
+  [pg_ctl]=postgresql [pdftotext]=poppler-utils [qpdf]=qpdf [chromium]=chromium [npm]=npm
 )
 PATH="$PATH:$(printf '%s:' /usr/lib/postgresql/*/bin)" # Debian puts pg_ctl nowhere else
 missing=()
 # A plugin has no command; the node's DICOMweb side is tested against it.
 [ -e /usr/share/orthanc/plugins/libOrthancDicomWeb.so ] || missing+=(orthanc-dicomweb)
+[ -e /usr/share/orthanc/plugins/libOrthancWebViewer.so ] || missing+=(orthanc-webviewer)
 # The one validator that knows the templates of CAD reports; a library that Java runs.
 [ -e /usr/share/java/pixelmed.jar ] || missing+=(libpixelmed-java)
 command -v java >/dev/null || missing+=(default-jre-headless)

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""OHIF as a reader uses it: open a study, open a series by its thumbnail, and see what is drawn."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from playwright.sync_api import Page
+
+from browser import PATIENCE_MS, picture
+
+CONFIGURATION = f"""
+window.config = {json.dumps({
+    "routerBasename": "/",
+    "extensions": [],
+    "modes": [],
+    "showStudyList": True,
+    "maxNumberOfWebWorkers": 2,
+    "showWarningMessageForCrossOrigin": True,
+    "showCPUFallbackMessage": True,
+    "showLoadingIndicator": True,
+    "strictZSpacingForVolumeViewport": True,
+    "investigationalUseDialog": {"option": "never"},
+    "defaultDataSourceName": "archive",
+    "dataSources": [{
+        "namespace": "@ohif/extension-default.dataSourcesModule.dicomweb",
+        "sourceName": "archive",
+        "configuration": {
+            "friendlyName": "archive",
+            "name": "archive",
+            "wadoUriRoot": "/wado",
+            "qidoRoot": "/dicom-web",
+            "wadoRoot": "/dicom-web",
+            "qidoSupportsIncludeField": False,
+            "imageRendering": "wadors",
+            "thumbnailRendering": "wadors",
+            "enableStudyLazyLoad": True,
+            "supportsFuzzyMatching": False,
+            "supportsWildcard": True,
+            "singlepart": "pdf",
+            "bulkDataURI": {"enabled": True},
+        },
+    }],
+})};
+"""
+"""app-config.js: the archive of this origin, and otherwise what OHIF does by default."""
+
+VIEWPORT = """
+  const {viewportGridService: grid, cornerstoneViewportService: drawing} = window.services ?? {};
+  const viewport = grid && drawing.getCornerstoneViewport(grid.getActiveViewportId());
+"""
+SHOWN = f"() => {{ {VIEWPORT} return viewport?.getCurrentImageId?.() ?? null }}"
+TO_IMAGE = """
+  const imageId = viewport.getCurrentImageId();
+  const toImage = ([x, y]) => cornerstone.utilities.worldToImageCoords(imageId, viewport.canvasToWorld([x, y]));
+"""
+DRAWN = f"""() => {{ {VIEWPORT} {TO_IMAGE}
+  const shapes = [...viewport.element.querySelectorAll('svg polyline, svg path[points]')];
+  return shapes.map(shape => [...shape.points].map(point => toImage([point.x, point.y])));
+}}"""
+CORNERS = f"""() => {{ {VIEWPORT}
+  const imageId = viewport.getCurrentImageId();
+  const {{rows, columns}} = cornerstone.metaData.get('imagePixelModule', imageId);
+  const ratio = window.devicePixelRatio;
+  const onCanvas = point => viewport.worldToCanvas(cornerstone.utilities.imageToWorldCoords(imageId, point));
+  return [[0, 0], [columns, rows]].map(point => onCanvas(point).map(value => value * ratio));
+}}"""
+
+
+@dataclass(frozen=True)
+class Ohif:
+    """A page of OHIF."""
+
+    page: Page
+    url: str
+
+    def open_study(self, study_instance_uid: str) -> None:
+        """Open a study and wait until its first image is there."""
+        self.page.goto(f"{self.url}/viewer?StudyInstanceUIDs={study_instance_uid}")
+        self.page.wait_for_selector("canvas.cornerstone-canvas")
+        self.page.wait_for_function(SHOWN)
+
+    def display_sets(self) -> list[dict[str, Any]]:
+        """What OHIF lists: modality, series UID and number, and whether it says that it cannot show it."""
+        keys = ["displaySetInstanceUID", "Modality", "SeriesInstanceUID", "SeriesNumber", "unsupported"]
+        return list(
+            self.page.evaluate(
+                "keys => services.displaySetService.getActiveDisplaySets()"
+                ".map(set => Object.fromEntries(keys.map(key => [key, set[key] ?? null])))",
+                keys,
+            )
+        )
+
+    def open_series(self, series_instance_uid: str) -> None:
+        """Double-click a series' thumbnail."""
+        (found,) = [each for each in self.display_sets() if each["SeriesInstanceUID"] == series_instance_uid]
+        thumbnail = self.page.locator(f"[id='thumbnail-{found['displaySetInstanceUID']}']")
+        thumbnail.scroll_into_view_if_needed()
+        thumbnail.dblclick()
+
+    def shown_instance(self) -> str:
+        """SOP Instance UID of the image in the active viewport."""
+        image = str(self.page.evaluate(SHOWN))
+        return image.split("/instances/")[1].split("/")[0]
+
+    def drawn(self) -> list[NDArray[np.float64]]:
+        """The outlines drawn over the image, (n, 2) in columns and rows of the image, from the lines on the screen."""
+        return [np.array(points, dtype=np.float64) for points in self.page.evaluate(DRAWN)]
+
+    def wait_for_drawn(self, count: int) -> None:
+        """Wait until so many outlines are drawn."""
+        self.page.wait_for_function(f"count => ({DRAWN})().length >= count", arg=count, timeout=PATIENCE_MS)
+
+    def canvas(self) -> NDArray[np.uint8]:
+        """What is drawn on the active viewport's canvas: images and segments, no lines, no letters."""
+        return picture(self.page, f"(() => {{ {VIEWPORT} return viewport.canvas }})()")
+
+    def corners(self) -> NDArray[np.float64]:
+        """Where the image's top-left and bottom-right corners lie on the canvas, in pixels."""
+        return np.array(self.page.evaluate(CORNERS), dtype=np.float64)
