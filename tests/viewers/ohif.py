@@ -47,6 +47,9 @@ window.config = {json.dumps({
 """
 """app-config.js: the archive of this origin, and otherwise what OHIF does by default."""
 
+NO_TOUR = "localStorage.setItem('shownTours', JSON.stringify(['basicViewerTour']))"
+"""Run before the page: OHIF greets a new reader with a tour that covers everything."""
+
 VIEWPORT = """
   const {viewportGridService: grid, cornerstoneViewportService: drawing} = window.services ?? {};
   const viewport = grid && drawing.getCornerstoneViewport(grid.getActiveViewportId());
@@ -56,9 +59,14 @@ TO_IMAGE = """
   const imageId = viewport.getCurrentImageId();
   const toImage = ([x, y]) => cornerstone.utilities.worldToImageCoords(imageId, viewport.canvasToWorld([x, y]));
 """
-DRAWN = f"""() => {{ {VIEWPORT} {TO_IMAGE}
+DRAWN = f"""() => {{ {VIEWPORT}
+  if (!viewport?.getCurrentImageId?.()) return [];
+  {TO_IMAGE}
   const shapes = [...viewport.element.querySelectorAll('svg polyline, svg path[points]')];
   return shapes.map(shape => [...shape.points].map(point => toImage([point.x, point.y])));
+}}"""
+SCROLL = f"""uid => {{ {VIEWPORT}
+  return viewport.setImageIdIndex(viewport.getImageIds().findIndex(imageId => imageId.includes(uid)));
 }}"""
 CORNERS = f"""() => {{ {VIEWPORT}
   const imageId = viewport.getCurrentImageId();
@@ -78,6 +86,7 @@ class Ohif:
 
     def open_study(self, study_instance_uid: str) -> None:
         """Open a study and wait until its first image is there."""
+        self.page.add_init_script(NO_TOUR)
         self.page.goto(f"{self.url}/viewer?StudyInstanceUIDs={study_instance_uid}")
         self.page.wait_for_selector("canvas.cornerstone-canvas")
         self.page.wait_for_function(SHOWN)
@@ -109,9 +118,14 @@ class Ohif:
         """The outlines drawn over the image, (n, 2) in columns and rows of the image, from the lines on the screen."""
         return [np.array(points, dtype=np.float64) for points in self.page.evaluate(DRAWN)]
 
+    def scroll_to(self, sop_instance_uid: str) -> None:
+        """Scroll the active viewport to an image of its series."""
+        self.page.evaluate(SCROLL, sop_instance_uid)
+        self.page.wait_for_function(f"uid => ({SHOWN})().includes(uid)", arg=sop_instance_uid)
+
     def wait_for_drawn(self, count: int) -> None:
-        """Wait until so many outlines are drawn."""
-        self.page.wait_for_function(f"count => ({DRAWN})().length >= count", arg=count, timeout=PATIENCE_MS)
+        """Wait until exactly so many outlines are drawn."""
+        self.page.wait_for_function(f"count => ({DRAWN})().length == count", arg=count, timeout=PATIENCE_MS)
 
     def canvas(self) -> NDArray[np.uint8]:
         """What is drawn on the active viewport's canvas: images and segments, no lines, no letters."""
