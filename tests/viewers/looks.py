@@ -11,6 +11,8 @@ from service.results.picture.painting import MARK
 
 BLOCK = 16
 """Side of the squares, in pixels of the screen, whose mean colours are compared."""
+EDGE = 4
+"""How many pixels of the screen a viewer may cut off an image that it fits into its window."""
 COLOURED = 40
 """A pixel is coloured when its channels differ by more than this many grey levels."""
 
@@ -23,10 +25,19 @@ def at_pixels(canvas: NDArray[np.uint8], corners: NDArray[np.float64], *, rows: 
     (left, top), (right, bottom) = corners
     x = left + (np.arange(columns) + 0.5) * (right - left) / columns
     y = top + (np.arange(rows) + 0.5) * (bottom - top) / rows
-    inside = (x >= 0) & (x < canvas.shape[1]), (y >= 0) & (y < canvas.shape[0])
-    assert inside[0].all(), "the canvas shows all columns of the image"
-    assert inside[1].all(), "the canvas shows all rows of the image"
-    return canvas[np.ix_(y.astype(int), x.astype(int))]
+    check_inside(canvas, corners)
+    across, down = x.astype(int).clip(0, canvas.shape[1] - 1), y.astype(int).clip(0, canvas.shape[0] - 1)
+    return canvas[np.ix_(down, across)]
+
+
+def check_inside(canvas: NDArray[np.uint8], corners: NDArray[np.float64]) -> None:
+    """A canvas must show all of an image, but for a few pixels of the screen at its edges."""
+    (left, top), (right, bottom) = corners
+    rows, columns = canvas.shape[:2]
+    assert left > -EDGE, f"the canvas shows the left side of the image: {left}"
+    assert top > -EDGE, f"the canvas shows the top of the image: {top}"
+    assert right < columns + EDGE, f"the canvas shows the right side of the image: {right} of {columns}"
+    assert bottom < rows + EDGE, f"the canvas shows the bottom of the image: {bottom} of {rows}"
 
 
 def on_screen(pixels: NDArray[np.uint8], corners: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -37,9 +48,8 @@ def on_screen(pixels: NDArray[np.uint8], corners: NDArray[np.float64]) -> NDArra
 
 def between(canvas: NDArray[np.uint8], corners: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Return the part of a canvas between the corners of an image."""
-    (left, top), (right, bottom) = np.rint(corners).astype(int)
-    assert left >= 0, "the canvas shows the left side of the image"
-    assert top >= 0, "the canvas shows the top of the image"
+    check_inside(canvas, corners)
+    (left, top), (right, bottom) = np.rint(corners).astype(int).clip(0)
     return canvas[top:bottom, left:right]
 
 
@@ -71,6 +81,8 @@ def overlap(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
 
 def near(first: NDArray[np.bool_], second: NDArray[np.bool_], *, pixels: int) -> float:
     """Return which share of a mask lies within so many pixels of another."""
+    rows, columns = (min(sides) for sides in zip(first.shape, second.shape, strict=True))
+    first, second = first[:rows, :columns], second[:rows, :columns]
     around = ndimage.binary_dilation(second, iterations=pixels)
     return float((first & around).sum() / max(int(first.sum()), 1))
 

@@ -2,12 +2,14 @@
 """OHIF as a reader uses it: open a study, open a series by its thumbnail, and see what is drawn."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from playwright.sync_api import Page
+from pydicom.dataset import Dataset
 
 from browser import PATIENCE_MS, picture
 
@@ -109,6 +111,11 @@ class Ohif:
         thumbnail.scroll_into_view_if_needed()
         thumbnail.dblclick()
 
+    def wait_for_series(self, images: Iterable[Dataset]) -> None:
+        """Wait until one of these images is in the active viewport."""
+        uids = [str(image.SOPInstanceUID) for image in images]
+        self.page.wait_for_function(f"uids => uids.some(uid => ({SHOWN})()?.includes(uid))", arg=uids)
+
     def shown_instance(self) -> str:
         """SOP Instance UID of the image in the active viewport."""
         image = str(self.page.evaluate(SHOWN))
@@ -126,6 +133,16 @@ class Ohif:
     def wait_for_drawn(self, count: int) -> None:
         """Wait until exactly so many outlines are drawn."""
         self.page.wait_for_function(f"count => ({DRAWN})().length == count", arg=count, timeout=PATIENCE_MS)
+
+    def change_window(self) -> None:
+        """Drag a little over the image, which changes its window and lets OHIF draw everything again."""
+        box = self.page.locator("canvas.cornerstone-canvas").bounding_box()
+        assert box is not None
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        self.page.mouse.move(x, y)
+        self.page.mouse.down()
+        self.page.mouse.move(x + 4, y + 4, steps=4)
+        self.page.mouse.up()
 
     def canvas(self) -> NDArray[np.uint8]:
         """What is drawn on the active viewport's canvas: images and segments, no lines, no letters."""

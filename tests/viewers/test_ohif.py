@@ -3,13 +3,17 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom import dcmread
 
-from archive import CT, REPORT, Study
+from archive import CAPTURE, CT, MAMMOGRAPHY, REPORT, SEGMENTATION, Study
 from harness.processes import wait_until
+from looks import at_pixels, between, coloured, largest_difference, marks, mask_of, near, on_screen, overlap
 from ohif import Ohif
 from outlines import Outline, outlines_of
 
 Points = NDArray[np.float64]
+GREY_LEVELS = 20
+"""How far the mean colour of a small square may be from what it should be: a viewer scales in its own way."""
 
 
 def test_outlines_of_the_report_are_drawn_on_their_slices(ohif: Ohif, studies: dict[str, Study]) -> None:
@@ -24,6 +28,55 @@ def test_outlines_of_the_report_are_drawn_on_their_slices(ohif: Ohif, studies: d
     ohif.wait_for_drawn(sum(outline.sop_instance_uid == outlines[0].sop_instance_uid for outline in outlines))
     for sop_instance_uid in dict.fromkeys(outline.sop_instance_uid for outline in outlines):
         check_drawn(ohif, [outline for outline in outlines if outline.sop_instance_uid == sop_instance_uid])
+
+
+def test_outlines_are_drawn_on_a_mammogram(ohif: Ohif, studies: dict[str, Study]) -> None:
+    """A mammogram has no frame of reference: OHIF then draws the outlines when the image is drawn again, not before."""
+    study = studies[MAMMOGRAPHY]
+    (report,) = study.of(REPORT)
+    outlines = outlines_of(report)
+    ohif.open_study(study.uid)
+    ohif.open_series(report.SeriesInstanceUID)
+    ohif.wait_for_series([study.image(outlines[0].sop_instance_uid)])
+    ohif.change_window()
+    check_drawn(ohif, outlines[:1])
+
+
+def test_captures_are_shown_with_their_pixels(ohif: Ohif, studies: dict[str, Study]) -> None:
+    study = studies[CT]
+    (capture, *_) = study.of(CAPTURE)
+    ohif.open_study(study.uid)
+    ohif.open_series(capture.SeriesInstanceUID)
+    ohif.wait_for_series(study.of(CAPTURE))
+    capture = next(each for each in study.of(CAPTURE) if each.SOPInstanceUID == ohif.shown_instance())
+    corners = ohif.corners()
+    expected = on_screen(capture.pixel_array, corners)
+    wait_until(
+        lambda: largest_difference(between(ohif.canvas(), corners), expected) < GREY_LEVELS,
+        seconds=30,
+        what="the canvas does not show the capture",
+    )
+    shown = between(ohif.canvas(), corners)
+    assert marks(expected).sum() > 100
+    assert near(marks(shown), marks(expected), pixels=2) > 0.95
+    assert near(marks(expected), marks(shown), pixels=2) > 0.95
+
+
+def test_segments_are_coloured_where_the_masks_are(ohif: Ohif, studies: dict[str, Study]) -> None:
+    study = studies[CT]
+    for segmentation in study.of(SEGMENTATION):
+        ohif.open_study(study.uid)
+        ohif.open_series(segmentation.SeriesInstanceUID)
+        ohif.wait_for_series(map(dcmread, study.images))
+        mask = mask_of(segmentation, ohif.shown_instance()) > 0
+        assert mask.any()
+        wait_until(lambda mask=mask: overlap(colours(ohif, mask.shape), mask) > 0.95, seconds=30, what="other colours")
+
+
+def colours(ohif: Ohif, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Say at which pixels of the image that is shown the canvas is coloured."""
+    rows, columns = shape
+    return coloured(at_pixels(ohif.canvas(), ohif.corners(), rows=rows, columns=columns))
 
 
 def check_drawn(ohif: Ohif, outlines: list[Outline]) -> None:
