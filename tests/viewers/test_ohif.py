@@ -2,6 +2,7 @@
 """OHIF lists our results and draws them: outlines of the report, the captures' pixels, the segments' colours."""
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from pydicom import dcmread
 
@@ -30,6 +31,7 @@ def test_outlines_of_the_report_are_drawn_on_their_slices(ohif: Ohif, studies: d
         check_drawn(ohif, [outline for outline in outlines if outline.sop_instance_uid == sop_instance_uid])
 
 
+@pytest.mark.viewers_long
 def test_outlines_are_drawn_on_a_mammogram(ohif: Ohif, studies: dict[str, Study]) -> None:
     """A mammogram has no frame of reference: OHIF then draws the outlines when the image is drawn again, not before."""
     study = studies[MAMMOGRAPHY]
@@ -42,6 +44,7 @@ def test_outlines_are_drawn_on_a_mammogram(ohif: Ohif, studies: dict[str, Study]
     check_drawn(ohif, outlines[:1])
 
 
+@pytest.mark.viewers_long
 def test_captures_are_shown_with_their_pixels(ohif: Ohif, studies: dict[str, Study]) -> None:
     study = studies[CT]
     (capture, *_) = study.of(CAPTURE)
