@@ -7,24 +7,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
-
 from archive import Study, analyse, destination_of, fill, read_studies
 from browser import CHROMIUM, new_page, running_browser
-from harness.node import NodeProgram
-from harness.orthanc import DICOMWEB_PLUGIN, Orthanc, dicomweb_options
 from ohif import CONFIGURATION, Ohif
 from origin import Origin
+from playwright.sync_api import Browser, Page
+
+from harness.node import NodeProgram
+from harness.orthanc import DICOMWEB_PLUGIN, Orthanc, dicomweb_options
 
 HERE = Path(__file__).parent
 PACKAGES = HERE.parents[1] / "build" / "viewers" / "node_modules"
-WEB_VIEWER_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancWebViewer.so")
 NEEDED = {
     "chromium": CHROMIUM and Path(CHROMIUM),
     "orthanc-dicomweb": DICOMWEB_PLUGIN,
-    "orthanc-webviewer": WEB_VIEWER_PLUGIN,
     "@ohif/app": PACKAGES / "@ohif" / "app" / "dist" / "index.html",
-    "dwv": PACKAGES / "dwv" / "dist",
 }
 
 
@@ -68,10 +65,8 @@ def _analyse(phantoms: Path, place: Path) -> None:
 
 @pytest.fixture(scope="session")
 def archive(studies: dict[str, Study], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
-    """An Orthanc with DICOMweb and its web viewer that holds the studies and their results."""
-    options = dicomweb_options()
-    options["Plugins"].append(str(WEB_VIEWER_PLUGIN))
-    orthanc = Orthanc(tmp_path_factory.mktemp("archive"), options=options)
+    """An Orthanc with DICOMweb that holds the studies and their results."""
+    orthanc = Orthanc(tmp_path_factory.mktemp("archive"), options=dicomweb_options())
     orthanc.start()
     fill(orthanc, studies)
     yield orthanc
@@ -81,9 +76,8 @@ def archive(studies: dict[str, Study], tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="session")
 def origin(archive: Orthanc) -> Iterator[str]:
     """The URL at which viewers and the archive are reached."""
-    folders = {"/": PACKAGES / "@ohif" / "app" / "dist", "/packages/": PACKAGES}
-    pages = {"/app-config.js": CONFIGURATION, "/dwv.html": (HERE / "dwv.html").read_text()}
-    server = Origin(archive.http_port, folders=folders, pages=pages)
+    folders = {"/": PACKAGES / "@ohif" / "app" / "dist"}
+    server = Origin(archive.http_port, folders=folders, pages={"/app-config.js": CONFIGURATION})
     server.start()
     yield server.url
     server.stop()

@@ -7,45 +7,50 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from browser import PATIENCE_MS, picture
 from numpy.typing import NDArray
 from playwright.sync_api import Page
 from pydicom.dataset import Dataset
 
-from browser import PATIENCE_MS, picture
-
 CONFIGURATION = f"""
-window.config = {json.dumps({
-    "routerBasename": "/",
-    "extensions": [],
-    "modes": [],
-    "showStudyList": True,
-    "maxNumberOfWebWorkers": 2,
-    "showWarningMessageForCrossOrigin": True,
-    "showCPUFallbackMessage": True,
-    "showLoadingIndicator": True,
-    "strictZSpacingForVolumeViewport": True,
-    "investigationalUseDialog": {"option": "never"},
-    "defaultDataSourceName": "archive",
-    "dataSources": [{
-        "namespace": "@ohif/extension-default.dataSourcesModule.dicomweb",
-        "sourceName": "archive",
-        "configuration": {
-            "friendlyName": "archive",
-            "name": "archive",
-            "wadoUriRoot": "/wado",
-            "qidoRoot": "/dicom-web",
-            "wadoRoot": "/dicom-web",
-            "qidoSupportsIncludeField": False,
-            "imageRendering": "wadors",
-            "thumbnailRendering": "wadors",
-            "enableStudyLazyLoad": True,
-            "supportsFuzzyMatching": False,
-            "supportsWildcard": True,
-            "singlepart": "pdf",
-            "bulkDataURI": {"enabled": True},
-        },
-    }],
-})};
+window.config = {
+    json.dumps(
+        {
+            "routerBasename": "/",
+            "extensions": [],
+            "modes": [],
+            "showStudyList": True,
+            "maxNumberOfWebWorkers": 2,
+            "showWarningMessageForCrossOrigin": True,
+            "showCPUFallbackMessage": True,
+            "showLoadingIndicator": True,
+            "strictZSpacingForVolumeViewport": True,
+            "investigationalUseDialog": {"option": "never"},
+            "defaultDataSourceName": "archive",
+            "dataSources": [
+                {
+                    "namespace": "@ohif/extension-default.dataSourcesModule.dicomweb",
+                    "sourceName": "archive",
+                    "configuration": {
+                        "friendlyName": "archive",
+                        "name": "archive",
+                        "wadoUriRoot": "/wado",
+                        "qidoRoot": "/dicom-web",
+                        "wadoRoot": "/dicom-web",
+                        "qidoSupportsIncludeField": False,
+                        "imageRendering": "wadors",
+                        "thumbnailRendering": "wadors",
+                        "enableStudyLazyLoad": True,
+                        "supportsFuzzyMatching": False,
+                        "supportsWildcard": True,
+                        "singlepart": "pdf",
+                        "bulkDataURI": {"enabled": True},
+                    },
+                }
+            ],
+        }
+    )
+};
 """
 """app-config.js: the archive of this origin, and otherwise what OHIF does by default."""
 
@@ -119,7 +124,7 @@ class Ohif:
     def shown_instance(self) -> str:
         """SOP Instance UID of the image in the active viewport."""
         image = str(self.page.evaluate(SHOWN))
-        return image.split("/instances/")[1].split("/")[0]
+        return image.split("/instances/")[1].split("/", maxsplit=1)[0]
 
     def drawn(self) -> list[NDArray[np.float64]]:
         """The outlines drawn over the image, (n, 2) in columns and rows of the image, from the lines on the screen."""

@@ -92,5 +92,5 @@ class _Handler(SimpleHTTPRequestHandler):
             self.send_header(name, value)
         super().end_headers()
 
-    def log_message(self, format: str, *values: Any) -> None:
+    def log_message(self, *_: Any) -> None:
         """Stay silent: a viewer asks for thousands of things."""

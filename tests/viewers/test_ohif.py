@@ -3,14 +3,14 @@
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from pydicom import dcmread
-
 from archive import CAPTURE, CT, MAMMOGRAPHY, REPORT, SEGMENTATION, Study
-from harness.processes import wait_until
 from looks import at_pixels, between, coloured, largest_difference, marks, mask_of, near, on_screen, overlap
+from numpy.typing import NDArray
 from ohif import Ohif
 from outlines import Outline, outlines_of
+from pydicom import dcmread
+
+from harness.processes import wait_until
 
 Points = NDArray[np.float64]
 GREY_LEVELS = 20

@@ -2,16 +2,13 @@
 """Orthanc's own pictures of our results: previews, and its web viewer."""
 
 import io
-import json
 
 import numpy as np
 import pytest
+from archive import CAPTURE, CT, FILM, MAMMOGRAPHY, SEGMENTATION, Study
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Page
 
-from archive import CAPTURE, CT, FILM, MAMMOGRAPHY, SEGMENTATION, Study
-from browser import picture
 from harness.orthanc import Orthanc
 
 
