@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test peers demo test check lint types imports models chaos bench soak attack fuzz conformance clean
+.PHONY: help setup setup-test peers demo test check lint types imports models chaos bench soak attack viewers fuzz conformance clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -26,8 +26,9 @@ setup: $(BIN)/dokuei ## make the virtual environment with the node (CPU)
 
 setup-test: $(VENV)/.test ## add what tests and training need
 
-peers: ## install the real peers of the tests (Orthanc, DCMTK, dicom3tools; Debian, needs root)
+peers: ## install the real peers of the tests (Orthanc, DCMTK, dicom3tools, Chromium; Debian, needs root) and OHIF (npm)
 	@bash tests/install_peers.sh
+	@bash tests/viewers/install.sh
 
 demo: setup ## send phantom studies through the node into a small archive; pictures in build/demo/previews
 	$(BIN)/python -m models.phantoms.samples build/demo/studies
@@ -60,6 +61,9 @@ chaos: setup-test peers ## kill, cut, fill, drain and starve the node (hours; CH
 
 attack: setup-test peers ## every attack of tests/attack, the long ones too (some need root)
 	$(BIN)/python -m pytest tests/attack -m "attack_long or not attack_long"
+
+viewers: setup-test peers ## every page of tests/viewers: OHIF in Chromium before Orthanc, and Orthanc's previews
+	$(BIN)/python -m pytest tests/viewers -m "viewers_long or not viewers_long"
 
 FUZZ_SECONDS ?= 7200
 fuzz: setup-test ## fuzz the parsers of a peer's bytes for FUZZ_SECONDS (2 h); finds in build/fuzz/finds

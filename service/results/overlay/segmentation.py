@@ -42,7 +42,7 @@ from service.results.words.statements import label, latin
 from service.results.words.wording import WORDS, title
 
 LABEL_MAP_SEGMENTATION_STORAGE = UID("1.2.840.10008.5.1.4.1.1.66.7")
-SERIES = SeriesKind(role="segmentation", modality="SEG", number=9201, words="segmentation")
+SERIES = SeriesKind(role="segmentation", modality="SEG", number=9201, words="SEG")
 BINARY, LABELMAP = "BINARY", "LABELMAP"
 SOP_CLASSES = {BINARY: SegmentationStorage, LABELMAP: LABEL_MAP_SEGMENTATION_STORAGE}
 RANKS = {BINARY: 0, LABELMAP: 1}
@@ -155,11 +155,21 @@ def _used(group: Group, frames: Sequence[Frame]) -> list[Grid]:
     return [group.parts[index].grid for index in sorted({frame.slice_index for frame in frames})]
 
 
+def series_of(group: Group) -> SeriesKind:
+    """Return the group's own series: OHIF shows only one of the segmentations that share a series."""
+    return replace(
+        SERIES,
+        role=f"{SERIES.role}:{group.name}",
+        number=SERIES.number + group.number - 1,
+        words=f"{SERIES.words} {group.name}",
+    )
+
+
 def _image(group: Group, form: str, result: PipelineResult, context: ResultContext, *, source: Dataset) -> Dataset:
     """Return the attributes that describe the image (PS3.3 C.8.20.2)."""
     role = f"segmentation:{group.name}:{form.lower()}"
     dataset = begin(
-        SERIES, result, context, sop_class_uid=SOP_CLASSES[form], role=role, instance_number=group.number, source=source
+        series_of(group), result, context, sop_class_uid=SOP_CLASSES[form], role=role, instance_number=1, source=source
     )
     dataset.ImageType = list(IMAGE_TYPE)
     dataset.SegmentationType = form

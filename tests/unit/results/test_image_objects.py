@@ -324,6 +324,14 @@ def test_bits_go_first_and_labels_where_bits_are_refused(ct: tuple[Instance, ...
     ]
 
 
+def test_each_segmentation_has_a_series_of_its_own(ct: tuple[Instance, ...], tmp_path: Path) -> None:
+    """OHIF shows only one of the segmentations that share a series."""
+    made = encode(ResultKind.SEGMENTATION, result_of("CT", ct, Outcome.FINDINGS), context_of(*ct), tmp_path)
+    assert [(each.ContentLabel, each.SeriesNumber) for each in made] == [("LUNGS", 9201), ("PATTERNS", 9202)]
+    assert len({each.SeriesInstanceUID for each in made}) == 2
+    assert all(each.SeriesDescription.endswith("(research)") for each in made)
+
+
 def test_segments_without_a_pixel_are_left_out(ct: tuple[Instance, ...], tmp_path: Path) -> None:
     drawn = label_map_of(ct, with_findings=True)
     labels = np.where(drawn.labels == 2, 0, drawn.labels).astype(np.uint8)
