@@ -8,9 +8,9 @@ from pathlib import Path
 
 from service.domain.errors import PackageError
 from service.domain.result import PackageIdentity
-from service.inference.package import find_packages, start_sessions, verify_golden
+from service.inference.package import find_packages, load_package
 from service.inference.package_files import read_package
-from service.inference.session import Provider
+from service.inference.providers import Order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,13 +25,17 @@ class PackageListing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackageCheck:
-    """A package that loads here: device by graph, largest difference from golden outputs by graph, seconds taken."""
+    """A package that loads here: device by graph, largest difference from golden outputs by graph, seconds taken.
+
+    `passed_over` says of each provider that was asked for before the one that is used why it is not.
+    """
 
     identity: PackageIdentity
     pipeline: str
     files: int
     devices: Mapping[str, str]
     golden_differences: Mapping[str, float]
+    passed_over: Mapping[str, str]
     seconds: float
 
 
@@ -48,23 +52,25 @@ def _list_one(folder: Path) -> PackageListing:
     return PackageListing(folder=folder, identity=files.identity, pipeline=files.manifest.pipeline)
 
 
-def check_package(folder: Path, *, provider: Provider = "auto", threads: int = 1) -> PackageCheck:
+def check_package(folder: Path, *, provider: Order = "auto", threads: int = 1) -> PackageCheck:
     """Make every check of loading and say how closely the golden outputs were reproduced.
 
     Raises
     ------
     PackageError
         The package would not be loaded, and why.
+    ConfigurationError
+        No provider of the order exists on this machine.
     """
     start = time.perf_counter()
-    files = read_package(folder)
-    sessions = start_sessions(files, provider=provider, threads=threads)
-    differences = verify_golden(files, sessions)
+    package = load_package(folder, provider=provider, threads=threads)
+    warm, manifest = package.warm, package.manifest
     return PackageCheck(
-        identity=files.identity,
-        pipeline=files.manifest.pipeline,
-        files=len(files.manifest.files),
-        devices={name: session.device for name, session in sessions.items()},
-        golden_differences=differences,
+        identity=package.identity,
+        pipeline=manifest.pipeline,
+        files=len(manifest.files),
+        devices=dict.fromkeys(manifest.graphs, warm.provider),
+        golden_differences=warm.golden_differences,
+        passed_over={item.provider: item.detail for item in warm.passed_over},
         seconds=time.perf_counter() - start,
     )

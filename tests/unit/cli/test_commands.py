@@ -21,6 +21,8 @@ COMMANDS = (
     "status",
     "retry",
     "held",
+    "reload",
+    "shadows",
     "models list",
     "models check",
     "quarantine list",
