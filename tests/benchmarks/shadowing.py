@@ -13,7 +13,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from models.phantoms.samples import draw_all
 from service.bootstrap.crews import start_pool
 from service.bootstrap.messages import REQUEST
 from service.bootstrap.packages import choose_packages
@@ -28,6 +27,7 @@ from service.settings import Settings
 from tests.benchmarks.around_graphs import KINDS, instance_with_attributes
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.measure import Measurement, compared
+from tests.chaos.studies import drawn_sample
 
 FILM, HRCT = "chest radiograph", "HRCT of 24 slices"
 ALONE, BESIDE = "alone", "beside a busy shadow"
@@ -35,7 +35,6 @@ ALONE, BESIDE = "alone", "beside a busy shadow"
 
 def measure_shadowing(bench: Bench) -> Iterator[Measurement]:
     """Measure a radiograph and an HRCT, with and without a shadow that analyses one HRCT after the other."""
-    draw_all(bench.samples)
     settings = Settings()
     choices = choose_packages(settings, cores=os.cpu_count() or 1)
     pool = partial(start_pool, settings, choices, lambda _report: None, observe=lambda _event: None)
@@ -94,14 +93,15 @@ def _seconds(pool: WorkerPool, task: dict[str, object]) -> float:
 
 
 def _task(kind: str, bench: Bench, *, folder: Path) -> dict[str, object]:
-    pipeline, sample = KINDS[kind]
+    pipeline, number = KINDS[kind]
+    sample = drawn_sample(bench.samples, number)
     folder.mkdir(exist_ok=True)
     choice = choose_packages(Settings(), cores=1)[pipeline]
     package = load_package(choice.folder, provider="cpu")
-    instances = [instance_with_attributes(path) for path in sorted((bench.samples / sample).glob("*.dcm"))]
+    instances = [instance_with_attributes(path) for path in sorted(sample.glob("*.dcm"))]
     selection = PIPELINES[pipeline].select(instances, package.acceptance)
     if not isinstance(selection, Selection):
-        raise TypeError(f"{sample} is refused: {selection.reasons}")
+        raise TypeError(f"{sample.name} is refused: {selection.reasons}")
     request = AnalysisRequest(
         job_key="bench",
         pipeline=pipeline,
