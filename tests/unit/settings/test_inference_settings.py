@@ -57,7 +57,7 @@ def test_shadows_are_other_packages() -> None:
     [
         ("[{package: film, version: 1.0.0}]", "package 'film 1.0.0' is named twice"),
         ("[{package: film, version: 1.1.0}, {package: film, version: 1.1.0}]", "package 'film 1.1.0' is named twice"),
-        ("[{package: film, versoin: 1.1.0}]", "versoin"),
+        ("[{package: film, colour: 1.1.0}]", "colour"),
     ],
 )
 def test_a_shadow_that_makes_no_sense_is_refused(shadow: str, words: str) -> None:
