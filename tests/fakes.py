@@ -46,6 +46,9 @@ PACKAGE = InstalledPackage(
 )
 
 
+SHADOW_SUMMARY = AnalysisSummary(outcome=Outcome.FINDINGS, headline="Shadow")
+
+
 class SystemClock:
     """The machine's clock."""
 
@@ -98,12 +101,26 @@ class FakeAnalyst:
     refused: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     encoded: list[EncodeRequest] = field(default_factory=list)
     rejected: list[RejectRequest] = field(default_factory=list)
+    has: set[str] | None = None
+    """Digests of the packages that its child processes have; None: all."""
+    shadowed: list[tuple[AnalysisRequest, str]] = field(default_factory=list)
+    shadow_summary: AnalysisSummary = SHADOW_SUMMARY
+    before_shadow: Callable[[AnalysisRequest], None] = lambda _: None
 
     def analyse(self, request: AnalysisRequest) -> AnalysisSummary:
         self.analysed.append(request.job_key)
         self.before(request)
         (request.folder / "result").write_text("no findings")
         return AnalysisSummary(outcome=Outcome.NO_FINDINGS, headline="No findings", triage=self.triage)
+
+    def runs(self, package: PackageIdentity) -> bool:
+        return self.has is None or package.sha256 in self.has
+
+    def shadow(self, request: AnalysisRequest, key: str) -> AnalysisSummary:
+        self.shadowed.append((request, key))
+        self.before_shadow(request)
+        (request.folder / "result").write_text("shadow")
+        return self.shadow_summary
 
     def refuse(self, request: AnalysisRequest, reasons: Sequence[Reason]) -> AnalysisSummary:
         self.refused.append((request.job_key, tuple(reason.code for reason in reasons)))

@@ -2,7 +2,7 @@
 """A node without a network: the real store, ledger, engine and flow, with fakes behind the other seams."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,9 +14,11 @@ import sqlalchemy as sa
 from fakes import PACKAGE, FakeAnalyst, FakePipeline, FolderDestination, Recorder, SystemClock
 from service.domain.study import study_key
 from service.engine import DbosEngine
+from service.ports import InstalledPackage
 from service.settings import CloseSettings, DestinationSettings, Settings
 from service.storage import FileStore, SqlLedger, create_database, migrate, open_folder
 from service.workflow import AuditTrail, Flow, FlowParts, StoreInstance
+from service.workflow.context import no_shadows
 
 DESTINATION = DestinationSettings(
     name="pacs", ae_title="PACS", host="localhost", port=1, retry_first_seconds=0.05, retry_max_seconds=0.2
@@ -46,6 +48,8 @@ class Node:
     reconcile_seconds: float = 1.0
     audit: AuditTrail = field(default_factory=AuditTrail)
     database_url: str | None = None
+    packages: dict[str, InstalledPackage] = field(default_factory=lambda: {"fake": PACKAGE})
+    shadows: Callable[[str], Sequence[tuple[str, InstalledPackage]]] = no_shadows
 
     def __post_init__(self) -> None:
         folder = open_folder(self.root / "data")
@@ -65,7 +69,8 @@ class Node:
             store=self.store,
             analyst=self.analyst,
             pipelines={"fake": self.pipeline},
-            packages={"fake": PACKAGE},
+            packages=self.packages,
+            shadows=self.shadows,
             destinations={"pacs": self.destination} if self.destinations is None else self.destinations,
             notifiers=self.notifiers,
             study_key=partial(study_key, site_key=b"k"),

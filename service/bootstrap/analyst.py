@@ -4,33 +4,44 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import TypeAdapter
-
+from service.bootstrap.messages import (
+    ENCODE_REQUEST,
+    OBJECT,
+    OBJECTS,
+    REASONS,
+    REJECT_REQUEST,
+    REQUEST,
+    SUMMARY,
+)
 from service.bootstrap.observation import WorkObserver
-from service.domain.result import Reason
+from service.bootstrap.serving import Serving
+from service.domain.result import PackageIdentity, Reason
 from service.inference.worker import WorkerPool
 from service.ports import AnalysisRequest, AnalysisSummary, EncodeRequest, RejectRequest, ResultObject
 
-REQUEST = TypeAdapter(AnalysisRequest)
-SUMMARY = TypeAdapter(AnalysisSummary)
-ENCODE_REQUEST = TypeAdapter(EncodeRequest)
-REASONS = TypeAdapter(tuple[Reason, ...])
-REJECT_REQUEST = TypeAdapter(RejectRequest)
-OBJECT = TypeAdapter(ResultObject)
-OBJECTS = TypeAdapter(tuple[ResultObject, ...])
-
 
 class ChildAnalyst:
-    """`ports.Analyst` over a pool of child processes; urgent studies go first when all children are busy."""
+    """`ports.Analyst` over pools of child processes; urgent studies go first when all children are busy."""
 
-    def __init__(self, pool: WorkerPool, observe: WorkObserver) -> None:
-        self._pool = pool
+    def __init__(self, serving: Serving, observe: WorkObserver) -> None:
+        self._serving = serving
         self._observe = observe
+
+    def runs(self, package: PackageIdentity) -> bool:
+        """See `ports.Analyst`."""
+        return self._serving.runs(package)
 
     def analyse(self, request: AnalysisRequest) -> AnalysisSummary:
         """See `ports.Analyst`."""
         task = {"task": "analyse", "request": REQUEST.dump_python(request, mode="json")}
-        return SUMMARY.validate_python(self._call(task, request)["summary"])
+        pool = self._serving.pool(request.package)
+        return SUMMARY.validate_python(self._call(pool, task, request)["summary"])
+
+    def shadow(self, request: AnalysisRequest, key: str) -> AnalysisSummary:
+        """See `ports.Analyst`."""
+        task = {"task": "analyse", "request": REQUEST.dump_python(request, mode="json"), "package": key}
+        pool = self._serving.shadow_pool()
+        return SUMMARY.validate_python(self._call(pool, task, request)["summary"])
 
     def refuse(self, request: AnalysisRequest, reasons: Sequence[Reason]) -> AnalysisSummary:
         """See `ports.Analyst`."""
@@ -39,19 +50,22 @@ class ChildAnalyst:
             "request": REQUEST.dump_python(request, mode="json"),
             "reasons": REASONS.dump_python(tuple(reasons), mode="json"),
         }
-        return SUMMARY.validate_python(self._call(task, request)["summary"])
+        return SUMMARY.validate_python(self._call_any(task, request)["summary"])
 
     def encode(self, request: EncodeRequest) -> tuple[ResultObject, ...]:
         """See `ports.Analyst`."""
         task = {"task": "encode", "request": ENCODE_REQUEST.dump_python(request, mode="json")}
-        return OBJECTS.validate_python(self._call(task, request.analysis)["objects"])
+        return OBJECTS.validate_python(self._call_any(task, request.analysis)["objects"])
 
     def reject(self, request: RejectRequest) -> ResultObject:
         """See `ports.Analyst`."""
         task = {"task": "reject", "request": REJECT_REQUEST.dump_python(request, mode="json")}
-        return OBJECT.validate_python(self._call(task, request.analysis)["object"])
+        return OBJECT.validate_python(self._call_any(task, request.analysis)["object"])
 
-    def _call(self, task: dict[str, Any], request: AnalysisRequest) -> dict[str, Any]:
-        reply = self._pool.call(task, priority=request.priority)
+    def _call_any(self, task: dict[str, Any], request: AnalysisRequest) -> dict[str, Any]:
+        return self._call(self._serving.any_pool(), task, request)
+
+    def _call(self, pool: WorkerPool, task: dict[str, Any], request: AnalysisRequest) -> dict[str, Any]:
+        reply = pool.call(task, priority=request.priority)
         self._observe(reply.get("events", ()), request)
         return reply

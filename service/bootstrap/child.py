@@ -4,12 +4,20 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pydantic import TypeAdapter
-
-from service.bootstrap.analyst import ENCODE_REQUEST, OBJECT, OBJECTS, REASONS, REJECT_REQUEST, REQUEST, SUMMARY
 from service.bootstrap.encoding import EncodingJob, Written, objects_folder
+from service.bootstrap.messages import (
+    CHOICES,
+    ENCODE_REQUEST,
+    OBJECT,
+    OBJECTS,
+    REASONS,
+    REJECT_REQUEST,
+    REPORTS,
+    REQUEST,
+    SUMMARY,
+)
 from service.bootstrap.observation import to_json
-from service.bootstrap.packages import PackageChoice, load_choices
+from service.bootstrap.packages import PackageChoice, golden_reports, load_choices
 from service.bootstrap.refusal import refusal_of
 from service.domain.errors import PackageError
 from service.domain.event import Event, ObjectHeld, SourceItemsLeftOut
@@ -25,8 +33,6 @@ from service.results.report.predecessors import with_series
 from service.results.report.rejection_note import encode_rejection_note
 from service.storage.flush import flush_folder
 
-CHOICES = TypeAdapter(dict[str, PackageChoice])
-
 Reply = dict[str, Any]
 Handler = Callable[[dict[str, Any]], Reply]
 
@@ -37,13 +43,14 @@ def start(initial: Mapping[str, Any]) -> Handler:
 
 
 class Child:
-    """Answers requests with JSON types; warm packages by pipeline name."""
+    """Answers requests with JSON types; warm packages by pipeline name, or by the key of a shadow."""
 
     def __init__(self, choices: Mapping[str, PackageChoice]) -> None:
         self._events: list[Event] = []
-        self._loaded, self._errors = load_choices(choices, self._events.append)
+        self._loaded, self._reports = load_choices(choices, self._events.append)
         self._tasks: dict[str, Handler] = {
             "packages": self._packages,
+            "golden": self._golden,
             "analyse": self._analyse,
             "refuse": self._refuse,
             "encode": self._encode,
@@ -56,21 +63,29 @@ class Child:
         reply = self._tasks[task["task"]](task)
         return {**reply, "events": [to_json(event) for event in self._events]}
 
+    def report(self) -> Reply:
+        """Return what became of each package at the start."""
+        return {"packages": REPORTS.dump_python(self._reports, mode="json")}
+
     def _packages(self, task: dict[str, Any]) -> Reply:  # noqa: ARG002 - one signature for all tasks
-        return {"loaded": sorted(self._loaded), "errors": self._errors}
+        return self.report()
+
+    def _golden(self, task: dict[str, Any]) -> Reply:  # noqa: ARG002
+        """Have every package reproduce its golden outputs once more."""
+        return {"packages": REPORTS.dump_python(golden_reports(self._loaded), mode="json")}
 
     def _analyse(self, task: dict[str, Any]) -> Reply:
         request = REQUEST.validate_python(task["request"])
         selection = Selection(instances=request.instances, flags=request.flags)
-        package = self._package(request.pipeline)
+        package = self._package(task.get("package", request.pipeline))
         result = PIPELINES[request.pipeline].run(selection, package, analysed_at=request.analysed_at)
         return self._keep(result, request)
 
-    def _package(self, pipeline: str) -> LoadedPackage:
-        package = self._loaded.get(pipeline)
+    def _package(self, key: str) -> LoadedPackage:
+        package = self._loaded.get(key)
         if package is None:
-            reason = self._errors.get(pipeline, f"no package is configured for pipeline '{pipeline}'")
-            raise PackageError(reason)
+            report = self._reports.get(key)
+            raise PackageError(report.error if report else f"no package is configured for '{key}'")
         return package
 
     def _refuse(self, task: dict[str, Any]) -> Reply:

@@ -8,7 +8,7 @@ from functools import partial
 from service.bootstrap.clock import SystemClock
 from service.domain.errors import ConfigurationError, WorkerUnavailableError
 from service.domain.event import Event
-from service.domain.result import Reason
+from service.domain.result import PackageIdentity, Reason
 from service.domain.study import study_key
 from service.ports import AnalysisRequest, AnalysisSummary, EncodeRequest, RejectRequest, ResultObject
 from service.settings import Settings
@@ -66,6 +66,12 @@ class _NoAnalyst:
 
     def analyse(self, request: AnalysisRequest) -> AnalysisSummary:
         raise WorkerUnavailableError(f"{request.pipeline}: commands analyse nothing, the node does")
+
+    def runs(self, package: PackageIdentity) -> bool:  # noqa: ARG002 - the port's form
+        return False
+
+    def shadow(self, request: AnalysisRequest, key: str) -> AnalysisSummary:
+        raise WorkerUnavailableError(f"{key}: commands analyse nothing ({request.pipeline}), the node does")
 
     def refuse(self, request: AnalysisRequest, reasons: Sequence[Reason]) -> AnalysisSummary:
         raise WorkerUnavailableError(f"{request.pipeline}: commands refuse nothing ({len(reasons)}), the node does")

@@ -5,40 +5,33 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from types import FrameType
 from typing import Self
 
-from pydantic import TypeAdapter
-
 from service import __version__
 from service.bootstrap.analyst import ChildAnalyst
 from service.bootstrap.auditing import audit_trail, auditing
 from service.bootstrap.clock import SystemClock
+from service.bootstrap.crews import WARM_SECONDS, Crews, Reloader
 from service.bootstrap.dicomweb import make_destination, make_stow_server
+from service.bootstrap.golden_tests import GoldenTests
 from service.bootstrap.observation import WorkObserver
-from service.bootstrap.packages import (
-    PackageChoice,
-    choose_packages,
-    installed_packages,
-    package_report,
-    start_problems,
-)
+from service.bootstrap.packages import start_problems
+from service.bootstrap.serving import Crew, Serving
 from service.dicom.pixels import SUPPORTED_TRANSFER_SYNTAXES
 from service.domain.errors import ConfigurationError, DokueiError, StorageError
 from service.domain.event import NodeStarted, NodeStopping, StageFailed, StorageAudited
 from service.domain.study import study_key
 from service.engine.dbos_engine import DbosEngine
-from service.inference.session import available_devices
-from service.inference.worker import WorkerPool
 from service.observability.health import Health
 from service.observability.http import HttpServer
 from service.observability.metrics import Metrics
 from service.observability.observer import combine
 from service.pipelines import PIPELINES
-from service.ports import InstalledPackage, Observer, Receiver
+from service.ports import Observer, Receiver
 from service.settings import DestinationSettings, HttpSettings, NodeSettings, Settings
 from service.storage.database import database_of, migrate
 from service.storage.disk_audit import StorageAudit, reconcile_storage
@@ -60,15 +53,17 @@ from service.workflow.promise import TakeOrder
 from service.workflow.receive import StoreInstance
 
 DRAIN_SECONDS = 30.0
-WARM_SECONDS = 600.0
 AUDIT_END_SECONDS = 5.0
 """How long a stop waits for the comparison of disk and ledger, which only reads when it has found nothing."""
-CHILD = "service.bootstrap.child:start"
-CHOICES = TypeAdapter(dict[str, PackageChoice])
 
 
 class Node:
     """A running node; use it as a context manager.
+
+    Parameters
+    ----------
+    read_again
+        Returns the settings as they are in config.yaml by now, for a reload.
 
     Raises
     ------
@@ -76,7 +71,7 @@ class Node:
         The settings name something that is not there, or the data folder is in use.
     """
 
-    def __init__(self, settings: Settings, log: Observer) -> None:
+    def __init__(self, settings: Settings, log: Observer, *, read_again: Callable[[], Settings] | None = None) -> None:
         problems = start_problems(settings)
         if problems:
             raise ConfigurationError("the node cannot start:\n  " + "\n  ".join(problems))
@@ -87,6 +82,8 @@ class Node:
         self._observe = combine(log, self._metrics, *audited)
         self._health = Health()
         self._stopping = threading.Event()
+        self._read_again = read_again or (lambda: settings)
+        self.serving = Serving(self._observe)
         self._parts = ExitStack()
 
     def __enter__(self) -> Self:
@@ -103,10 +100,15 @@ class Node:
         self._parts.close()
 
     def wait(self) -> None:
-        """Block until SIGTERM or SIGINT; a second signal ends the process at once."""
+        """Block until SIGTERM or SIGINT; a second signal ends the process at once. SIGHUP reads config.yaml again."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._signalled)
+        signal.signal(signal.SIGHUP, lambda *_: self._reloader.ask())
         self._stopping.wait()
+
+    def reload(self) -> None:
+        """Have config.yaml read again, beside the work."""
+        self._reloader.ask()
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature of the OS
         if self._stopping.is_set():
@@ -136,10 +138,7 @@ class Node:
         self._reconcile_storage(partial(reconcile_storage, database, folder, store))
         key = partial(study_key, site_key=site_key(folder.root))
         self._measure(SqlStatistics(database), folder)
-        choices = choose_packages(settings, cores=os.cpu_count() or 1)
-        packages, _ = installed_packages(choices, self._observe)
-        self._pool = self._start_pool(choices)
-        threading.Thread(target=self._report_packages, args=(packages,), name="package-report", daemon=True).start()
+        self._start_serving(ledger)
         destinations = {
             entry.name: make_destination(entry, ae_title=settings.node.ae_title, observer=self._observe)
             for entry in settings.destinations
@@ -150,9 +149,10 @@ class Node:
             observer=self._observe,
             ledger=ledger,
             store=store,
-            analyst=ChildAnalyst(self._pool, WorkObserver(self._observe, key)),
+            analyst=ChildAnalyst(self.serving, WorkObserver(self._observe, key, moved=self.serving.moved)),
             pipelines=PIPELINES,
-            packages=packages,
+            packages=self.serving.packages,
+            shadows=self.serving.shadows,
             destinations=destinations,
             archives={name: scu for name, scu in destinations.items() if isinstance(scu, StoreScu)},
             modalities=self._scus(filter(None, (peer.reports_to() for peer in settings.peers))),
@@ -195,7 +195,8 @@ class Node:
         self._metrics.add_storage_collector(folder.root, reserve_bytes)
         self._health.add_ready("disk", lambda: space_problem(folder.root, reserve_bytes))
         self._health.add_ready("ledger", lambda: _ledger_problem(statistics))
-        self._health.add_ready("packages", lambda: self._pool.problem)
+        self._health.add_ready("packages", self.serving.problem)
+        self._health.add_note("inference", self.serving.notes)
         self._health.add_ready("draining", lambda: "the node is stopping" if self._stopping.is_set() else "")
 
     def _start_http(self) -> None:
@@ -206,36 +207,28 @@ class Node:
 
     def wait_warm(self, timeout_seconds: float) -> None:
         """Wait until the child processes have loaded and verified the packages."""
-        self._pool.wait_ready(timeout_seconds)
+        self._crew.pool.wait_ready(timeout_seconds)
 
-    def _start_pool(self, choices: dict[str, PackageChoice]) -> WorkerPool:
-        inference = self.settings.inference
-        pool = WorkerPool(
-            CHILD,
-            size=inference.workers,
-            deadline_seconds=inference.deadline_seconds,
-            memory_bytes=None if self._uses_cuda() else inference.memory_bytes,
-            initial={"packages": CHOICES.dump_python(choices, mode="json")},
-            observer=self._observe,
-        )
-        self._parts.callback(pool.kill)  # the flow has drained by then: what still runs is recovered at the next start
-        return pool
+    def _start_serving(self, ledger: SqlLedger) -> None:
+        """Start the children; the start does not wait for them."""
+        crews = Crews(self.settings, self.serving, self._observe)
+        self._crew = crews.start()
+        self._parts.callback(self.serving.kill)  # the flow has drained by then: the next start recovers what still runs
+        threading.Thread(target=self._tell_if_cold, args=(self._crew,), name="package-report", daemon=True).start()
+        tests = GoldenTests(self.serving, hours=self.settings.inference.self_test_hours, observe=self._observe)
+        tests.start()
+        self._parts.callback(tests.stop)
+        self._reloader = Reloader(crews, self.serving, read=self._read_again, ledger=ledger, observe=self._observe)
+        self._reloader.start()
+        self._parts.callback(self._reloader.stop)
 
-    def _report_packages(self, packages: Mapping[str, InstalledPackage]) -> None:
-        """Say which packages the child could load; runs beside the start, which does not wait for it."""
+    def _tell_if_cold(self, crew: Crew) -> None:
+        """Say that no child process came to life; what its packages came to is told when it does."""
         try:
-            self._pool.wait_ready(WARM_SECONDS)
-            errors = self._pool.call({"task": "packages"})["errors"]
+            crew.pool.wait_ready(WARM_SECONDS)
         except DokueiError as error:
             name = type(error).__name__
             self._observe(StageFailed(stage="packages", study_key="", pipeline="", error=name, retryable=True))
-            return
-        for event in package_report(packages, errors):
-            self._observe(event)
-
-    def _uses_cuda(self) -> bool:
-        """Whether CUDA may be used: it reserves far more address space than it uses, so that no limit can be set."""
-        return self.settings.inference.provider != "cpu" and "cuda" in available_devices()
 
     def _start_flow(self, flow: Flow) -> None:
         flow.start()

@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from typing import Any
 
-from service.domain.event import Event, InferenceFinished, ObjectHeld, SourceItemsLeftOut
+from service.domain.event import Event, InferenceFinished, ObjectHeld, ProviderPassedOver, SourceItemsLeftOut
 from service.ports import AnalysisRequest, Observer
 
-CARRIED: dict[str, type[InferenceFinished] | type[ObjectHeld] | type[SourceItemsLeftOut]] = {
+CARRIED: dict[str, type[InferenceFinished] | type[ObjectHeld] | type[ProviderPassedOver] | type[SourceItemsLeftOut]] = {
     "InferenceFinished": InferenceFinished,
     "ObjectHeld": ObjectHeld,
+    "ProviderPassedOver": ProviderPassedOver,
     "SourceItemsLeftOut": SourceItemsLeftOut,
 }
 """The events that happen in a child; the table is closed, because a child's words are input."""
@@ -24,11 +25,17 @@ def to_json(event: Event) -> dict[str, Any]:
 
 
 class WorkObserver:
-    """Hands a child's events to the node's observer and adds the study's key, which a child does not know."""
+    """Hands a child's events to the node's observer and adds the study's key, which a child does not know.
 
-    def __init__(self, observe: Observer, study_key: StudyKey) -> None:
+    `moved` is told of providers that failed at work.
+    """
+
+    def __init__(
+        self, observe: Observer, study_key: StudyKey, *, moved: Callable[[ProviderPassedOver], None] = lambda _: None
+    ) -> None:
         self._observe = observe
         self._study_key = study_key
+        self._moved = moved
 
     def __call__(self, events: Iterable[dict[str, Any]], request: AnalysisRequest) -> None:
         """Pass on the events of one reply."""
@@ -39,4 +46,6 @@ class WorkObserver:
             event = CARRIED[fields.pop("event")](**fields)
             if isinstance(event, ObjectHeld | SourceItemsLeftOut):
                 event = replace(event, study_key=self._study_key(request.study_instance_uid))
+            if isinstance(event, ProviderPassedOver):
+                self._moved(event)
             self._observe(event)

@@ -150,6 +150,21 @@ def status(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
 
 
 @app.command()
+def reload(config: Config = DEFAULT_CONFIG) -> None:
+    """Have the running node take over the model packages and providers of its configuration, without a restart.
+
+    As SIGHUP does. A package that fails its checks leaves the old one in service; studies end as they began.
+    """
+    raise typer.Exit(_command("reload").reload(config))
+
+
+@app.command()
+def shadows(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
+    """Show how shadow packages compare with the active ones on the same studies (the node may be running or not)."""
+    raise typer.Exit(_command("shadows").shadows(config, as_json=as_json))
+
+
+@app.command()
 def retry(
     config: Config = DEFAULT_CONFIG,
     destination: Annotated[str | None, typer.Option(help="Only results for this destination.")] = None,

@@ -18,7 +18,7 @@ from service.dicom.pixels import missing_decoders
 from service.domain.errors import DestinationUnreachableError, DokueiError
 from service.domain.event import Event
 from service.inference.listing import check_package
-from service.inference.session import available_devices
+from service.inference.providers import available_devices, provider_order
 from service.settings import Settings, StorageSettings, load_settings
 from service.storage.database import DATABASE_FILE, database_of
 from service.storage.disk_audit import audit_storage
@@ -186,26 +186,36 @@ def _decoders(settings: Settings) -> Iterator[Finding]:  # noqa: ARG001 - one si
 
 
 def _inference(settings: Settings) -> Iterator[Finding]:
-    devices, wanted = available_devices(), settings.inference.provider
+    devices, wanted = available_devices(), provider_order(settings.inference.provider)
+    absent = [provider for provider in wanted if provider not in devices]
+    asked = ", ".join(settings.inference.provider)
     yield Finding(
         subject="ONNX Runtime",
-        well=wanted != "cuda" or "cuda" in devices,
-        text=f"devices {', '.join(devices)}; inference.provider is {wanted}",
-        advice="install '.[gpu]' instead of '.[cpu]', and the NVIDIA driver; or set inference.provider to auto",
+        well=not absent,
+        text=f"has {', '.join(devices)}; inference.provider is {asked}"
+        + (f": no {', '.join(absent)}" if absent else ""),
+        advice="install the extra that brings it ('.[gpu]' or '.[openvino]' instead of '.[cpu]') and the driver of a "
+        "GPU, or take it out of inference.provider",
     )
 
 
 def _packages(settings: Settings) -> Iterator[Finding]:
     for pipeline, choice in settings.pipelines.items():
-        subject = f"package of {pipeline}"
-        try:
-            folder = packages_folder(settings) / choice.package / choice.version
-            result = check_package(folder, policy=signature_policy(settings))
-        except DokueiError as error:
-            yield Finding(subject=subject, well=False, text=str(error))
-            continue
-        text = f"{result.identity.name} {result.identity.version} ({result.identity.status}): golden results reproduced"
-        yield Finding(subject=subject, well=True, text=text)
+        for package in (choice, *choice.shadow):
+            role = "shadow package" if package in choice.shadow else "package"
+            folder = packages_folder(settings) / package.package / package.version
+            yield _package(f"{role} of {pipeline}", folder, settings)
+
+
+def _package(subject: str, folder: Path, settings: Settings) -> Finding:
+    try:
+        result = check_package(folder, provider=settings.inference.provider, policy=signature_policy(settings))
+    except DokueiError as error:
+        return Finding(subject=subject, well=False, text=str(error))
+    text = f"{result.identity.name} {result.identity.version} ({result.identity.status}): golden results reproduced"
+    devices = ", ".join(sorted(set(result.devices.values())))
+    moved = "; ".join(result.passed_over.values())
+    return Finding(subject=subject, well=not moved, text=f"{text} on {devices}", advice=moved)
 
 
 def _destinations(settings: Settings) -> Iterator[Finding]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`dokuei run`: the node in the foreground, as a service manager wants it."""
 
+import signal
 from pathlib import Path
 
 from service.bootstrap.node import Node
@@ -13,6 +14,7 @@ def run(config: Path) -> None:
     """Start the node and block until it has drained after SIGTERM or SIGINT."""
     bound_malloc_arenas()
     forbid_core_dumps()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the node can reload: its default would end the process
     settings = load_settings(config)
-    with Node(settings, configure_logging(settings.log)) as node:
+    with Node(settings, configure_logging(settings.log), read_again=lambda: load_settings(config)) as node:
         node.wait()

@@ -3,6 +3,7 @@
 
 DokueiError
 ├── ConfigurationError          the site's config.yaml: never retried, the node does not start
+│   └── ProviderError           an execution provider that is asked for and cannot be used: the next one is tried
 ├── InputError                  an object or file that a peer sent
 │   ├── DicomStructureError     cannot be parsed, or contradicts itself
 │   │   └── AdmissionError      is not let in, for a reason out of a closed set
@@ -36,6 +37,20 @@ class DokueiError(Exception):
 
 class ConfigurationError(DokueiError):
     """config.yaml asks for something that cannot be."""
+
+
+class ProviderError(ConfigurationError):
+    """An execution provider is not here, does not start, or failed.
+
+    Parameters
+    ----------
+    reason
+        A slug for metrics: "absent", "refused" or "lost".
+    """
+
+    def __init__(self, message: str, *, reason: str = "refused") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class InputError(DokueiError):

@@ -344,13 +344,90 @@ class JobsReconciled(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackageLoaded(Event):
-    """A model package passed all load checks, or was rejected."""
+    """A model package passed all load checks in a child process, or was rejected.
+
+    `role` is "active" or "shadow", `device` the execution provider that runs it, `golden_difference` the largest
+    absolute difference from its golden outputs.
+    """
 
     package: str
     version: str
     status: str
     sha256_8: str
     error: str = ""
+    role: str = "active"
+    device: str = ""
+    golden_difference: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageRetired(Event):
+    """A model package gave its place to another one; studies that it began are done."""
+
+    package: str
+    version: str
+    status: str
+    sha256_8: str
+    role: str = "active"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderPassedOver(Event):
+    """An execution provider that config.yaml asks for does not run a package, `used` does.
+
+    `reason`: absent (ONNX Runtime has none of it), refused (it did not start), parity (golden outputs differ), lost (it
+    failed at work).
+    """
+
+    package: str
+    version: str
+    provider: str
+    reason: str
+    used: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoldenTested(Event):
+    """A loaded package ran its golden inputs again; `result` is "passed" or "failed", which takes it out of service."""
+
+    package: str
+    version: str
+    result: str
+    difference: float
+    seconds: float
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShadowCompared(Event):
+    """A shadow package was run on a study that an active one has analysed; nobody is told of what it says.
+
+    `result`: agrees, differs (another outcome, or on the other side of its operating point), failed, skipped (too many
+    wait). `score_difference` is that of the triage scores, -1 where one of them has none.
+    """
+
+    study_key: str
+    pipeline: str
+    package: str
+    version: str
+    result: str
+    score_difference: float = -1.0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigurationReloaded(Event):
+    """config.yaml was read again; `result`: applied, partly (some packages failed their checks), rejected.
+
+    `kept` are the pipelines whose packages stay although others were asked for, `restart` the sections that have
+    changed and need a restart.
+    """
+
+    result: str
+    kept: tuple[str, ...] = ()
+    restart: tuple[str, ...] = ()
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

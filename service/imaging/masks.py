@@ -41,9 +41,19 @@ def largest_components(mask: Mask, count: int = 1) -> Mask:
 def fill_holes(mask: Mask) -> Mask:
     """Fill what is enclosed; in a stack, slice by slice, because a bronchus links 3-D holes to the outside."""
     if mask.ndim == 2:
-        filled: Mask = ndimage.binary_fill_holes(mask)
-        return filled
+        return _filled(mask) if mask.size else mask.copy()
     return np.stack([fill_holes(plane) for plane in mask])
+
+
+def _filled(mask: Mask) -> Mask:
+    """Do as scipy's binary_fill_holes, which dilates from the edge until nothing changes: ten times its time."""
+    labels, found = ndimage.label(~mask)
+    outside = np.zeros(found + 1, dtype=np.bool_)
+    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+        outside[edge] = True
+    outside[0] = False  # the mask itself
+    filled: Mask = ~outside[labels]
+    return filled
 
 
 def close_gaps(mask: Mask, radius: int) -> Mask:

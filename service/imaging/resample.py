@@ -109,8 +109,9 @@ def _weights(start: float, stop: float, *, size: int, count: int) -> tuple[spars
     ends: NDArray[np.float64] = np.arange(count, dtype=np.float64) * step + start
     at, weight = _areas(ends, step) if step >= 1 else _neighbours(ends + step / 2, size)
     weight = np.where((at >= 0) & (at < size), weight, 0.0).astype(np.float32)
-    target = np.broadcast_to(np.arange(count)[:, None], at.shape)
-    entries = (weight.ravel(), (target.ravel(), np.clip(at, 0, size - 1).ravel()))
+    # Row by row as they are: to sort and add up what is doubled (zeros, at the edges) takes longer than the rest.
+    starts = np.arange(count + 1) * at.shape[1]
+    entries = (weight.ravel(), np.clip(at, 0, size - 1).ravel(), starts)
     matrix = sparse.csr_array(entries, shape=(count, size))
     return matrix, weight.sum(axis=1)
 

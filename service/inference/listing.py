@@ -8,9 +8,9 @@ from pathlib import Path
 
 from service.domain.errors import PackageError
 from service.domain.result import PackageIdentity
-from service.inference.package import find_packages, start_sessions, verify_golden
+from service.inference.package import find_packages, load_package
 from service.inference.package_files import read_package
-from service.inference.session import Provider
+from service.inference.providers import Order
 from service.inference.signature import UNSIGNED_ALLOWED, SignaturePolicy
 
 
@@ -27,13 +27,17 @@ class PackageListing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackageCheck:
-    """A package that loads here: device by graph, largest difference from golden outputs by graph, seconds taken."""
+    """A package that loads here: device by graph, largest difference from golden outputs by graph, seconds taken.
+
+    `passed_over` says of each provider that was asked for before the one that is used why it is not.
+    """
 
     identity: PackageIdentity
     pipeline: str
     files: int
     devices: Mapping[str, str]
     golden_differences: Mapping[str, float]
+    passed_over: Mapping[str, str]
     seconds: float
     signers: tuple[str, ...] = ()
 
@@ -54,7 +58,7 @@ def _list_one(folder: Path, policy: SignaturePolicy) -> PackageListing:
 
 
 def check_package(
-    folder: Path, *, provider: Provider = "auto", threads: int = 1, policy: SignaturePolicy = UNSIGNED_ALLOWED
+    folder: Path, *, provider: Order = "auto", threads: int = 1, policy: SignaturePolicy = UNSIGNED_ALLOWED
 ) -> PackageCheck:
     """Make every check of loading and say how closely the golden outputs were reproduced.
 
@@ -62,17 +66,19 @@ def check_package(
     ------
     PackageError
         The package would not be loaded, and why.
+    ConfigurationError
+        No provider of the order exists on this machine.
     """
     start = time.perf_counter()
-    files = read_package(folder, policy=policy)
-    sessions = start_sessions(files, provider=provider, threads=threads)
-    differences = verify_golden(files, sessions)
+    package = load_package(folder, provider=provider, threads=threads, policy=policy)
+    warm, manifest = package.warm, package.manifest
     return PackageCheck(
-        identity=files.identity,
-        pipeline=files.manifest.pipeline,
-        files=len(files.manifest.files),
-        devices={name: session.device for name, session in sessions.items()},
-        golden_differences=differences,
+        identity=package.identity,
+        pipeline=manifest.pipeline,
+        files=len(manifest.files),
+        devices=dict.fromkeys(manifest.graphs, warm.provider),
+        golden_differences=warm.golden_differences,
+        passed_over={item.provider: item.detail for item in warm.passed_over},
         seconds=time.perf_counter() - start,
-        signers=files.signers,
+        signers=package.signers,
     )

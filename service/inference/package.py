@@ -3,6 +3,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -11,24 +12,55 @@ import numpy as np
 from numpy.typing import NDArray
 
 import service
-from service.domain.errors import PackageError
-from service.domain.event import InferenceFinished
+from service.domain.errors import PackageError, ProviderError, WorkerUnavailableError
+from service.domain.event import Event, InferenceFinished, ProviderPassedOver
 from service.domain.result import PackageIdentity
 from service.inference.golden import check_golden
 from service.inference.manifest import Manifest
 from service.inference.onnx_file import check_onnx
 from service.inference.package_files import PackageFiles, read_package
-from service.inference.session import Provider, Session
+from service.inference.providers import LOST, Order, PassedOver, first_that_works, provider_order
+from service.inference.session import Session
 from service.inference.signature import UNSIGNED_ALLOWED, SignaturePolicy
 from service.ports import Observer, Tensors
+from service.settings import Provider
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarmUp:
+    """How sessions are started: which providers are tried in which order, and what each session may take.
+
+    `policy` says whose signatures are asked for when the files are read once more. `threads` 0 leaves their number to
+    ONNX Runtime; `gpu_memory_bytes` 0 sets no limit.
+    """
+
+    order: tuple[Provider, ...]
+    threads: int = 1
+    gpu_memory_bytes: int = 0
+    policy: SignaturePolicy = UNSIGNED_ALLOWED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warm:
+    """Sessions that reproduced the golden outputs on one provider, and the providers that were asked for before it.
+
+    `golden_differences` are the largest absolute differences from the golden outputs, by graph.
+    """
+
+    provider: Provider
+    sessions: Mapping[str, Session]
+    golden_differences: Mapping[str, float]
+    passed_over: tuple[PassedOver, ...] = ()
 
 
 class LoadedPackage:
     """A verified package with warm sessions (service.ports.Package)."""
 
-    def __init__(self, files: PackageFiles, sessions: Mapping[str, Session], *, observer: Observer | None) -> None:
+    def __init__(self, files: PackageFiles, warm: Warm, how: WarmUp, *, observer: Observer | None) -> None:
         self._identity, self._manifest = files.identity, files.manifest
-        self._sessions, self._observer = sessions, observer
+        golden = {item.file: files.contents[item.file] for item in files.manifest.golden}
+        self._golden = replace(files, contents=golden)  # the graphs are in their sessions: no second copy of them
+        self._warm, self._how, self._observer = warm, how, observer
 
     @property
     def identity(self) -> PackageIdentity:
@@ -60,43 +92,100 @@ class LoadedPackage:
         """Name of the operating point that triage applies."""
         return self._manifest.triage_operating_point
 
+    @property
+    def signers(self) -> tuple[str, ...]:
+        """Who signed it, of the site's keys."""
+        return self._golden.signers
+
+    @property
+    def warm(self) -> Warm:
+        """What runs the graphs now."""
+        return self._warm
+
     def run(self, graph: str, inputs: Tensors) -> dict[str, NDArray[np.float32]]:
-        """Run one graph.
+        """Run one graph; where its provider fails, on the next one of the order from then on.
 
         Raises
         ------
         PackageError
             The graph is unknown, or a tensor differs from the manifest's contract.
+        WorkerUnavailableError
+            The provider failed, and the order names no other one that works.
         """
-        session = self._sessions.get(graph)
-        if session is None:
-            raise PackageError(
-                f"package {self.identity.name} has no graph {graph!r}; it has {', '.join(sorted(self._sessions))}"
-            )
+        if graph not in self._warm.sessions:
+            known = ", ".join(sorted(self._warm.sessions))
+            raise PackageError(f"package {self.identity.name} has no graph {graph!r}; it has {known}")
         start = time.perf_counter()
-        outputs = session.run(inputs)
-        self._report(graph, session.device, time.perf_counter() - start)
+        try:
+            outputs = self._warm.sessions[graph].run(inputs)
+        except ProviderError as error:
+            self._fall_back(error)
+            outputs = self._warm.sessions[graph].run(inputs)
+        self._report(graph, self._warm.provider, time.perf_counter() - start)
         return outputs
 
+    def self_test(self) -> dict[str, float]:
+        """Reproduce the golden outputs once more; return the largest absolute differences by graph.
+
+        Raises
+        ------
+        PackageError
+            An output differs by more than its tolerance.
+        WorkerUnavailableError
+            As `run`.
+        """
+        try:
+            return verify_golden(self._golden, self._warm.sessions)
+        except ProviderError as error:
+            self._fall_back(error)
+            return verify_golden(self._golden, self._warm.sessions)
+
+    def _fall_back(self, error: ProviderError) -> None:
+        """Go on with the providers that come after the one that failed, after all the checks of loading."""
+        order, failed = self._how.order, self._warm.provider
+        rest = order[order.index(failed) + 1 :]
+        if not rest:
+            raise WorkerUnavailableError(f"{error}; inference.provider names no other provider to go on with")
+        files = read_package(self._golden.folder, policy=self._how.policy)
+        if files.identity != self._identity:
+            raise WorkerUnavailableError(
+                f"{error}; the package was replaced on disk since, so that it must be reloaded"
+            )
+        try:
+            warm = warm_up(files, replace(self._how, order=rest))
+        except (PackageError, ProviderError) as other:
+            raise WorkerUnavailableError(f"{error}; {other}") from None
+        lost = PassedOver(provider=failed, reason=LOST, detail=str(error))
+        self._warm = replace(warm, passed_over=(lost, *warm.passed_over))
+        for event in passed_over_events(self._identity, self._warm.passed_over, used=self._warm.provider):
+            self._tell(event)
+
+    def _tell(self, event: Event) -> None:
+        if self._observer is not None:
+            self._observer(event)
+
     def _report(self, graph: str, device: str, seconds: float) -> None:
-        if self._observer is None:
-            return
         name, version = self.identity.name, self.identity.version
-        self._observer(InferenceFinished(package=name, version=version, graph=graph, device=device, seconds=seconds))
+        self._tell(InferenceFinished(package=name, version=version, graph=graph, device=device, seconds=seconds))
 
 
 def load_package(
     folder: Path,
     *,
-    provider: Provider = "auto",
+    provider: Order = "auto",
     threads: int = 1,
+    gpu_memory_bytes: int = 0,
     observer: Observer | None = None,
     policy: SignaturePolicy = UNSIGNED_ALLOWED,
 ) -> LoadedPackage:
     """Load `<packages>/<name>/<version>/`, or a .cadpkg file, after every check that takes no pipeline.
 
+    It runs on the first provider that reproduces the golden outputs.
+
     Parameters
     ----------
+    provider
+        One execution provider, or several in the order in which they are tried.
     threads
         Threads of one session; 0 leaves the number to ONNX Runtime.
     policy
@@ -107,24 +196,58 @@ def load_package(
     PackageError
         What is wrong with the package, why that matters and what to do.
     ConfigurationError
-        The provider does not exist on this machine, or a key file of the policy cannot be used.
+        No provider of the order exists on this machine, or a key file of the policy cannot be used.
     """
     files = read_package(folder, policy=policy)
-    sessions = start_sessions(files, provider=provider, threads=threads)
-    verify_golden(files, sessions)
-    return LoadedPackage(files, sessions, observer=observer)
+    how = WarmUp(order=provider_order(provider), threads=threads, gpu_memory_bytes=gpu_memory_bytes, policy=policy)
+    return LoadedPackage(files, warm_up(files, how), how, observer=observer)
 
 
-def start_sessions(files: PackageFiles, *, provider: Provider, threads: int) -> dict[str, Session]:
+def warm_up(files: PackageFiles, how: WarmUp) -> Warm:
+    """Start the sessions on the first provider of the order that starts them and reproduces the golden outputs.
+
+    Raises
+    ------
+    PackageError, ProviderError
+        None of them does.
+    """
+
+    def start(provider: Provider) -> Warm:
+        sessions = start_sessions(files, provider=provider, how=how)
+        return Warm(provider=provider, sessions=sessions, golden_differences=verify_golden(files, sessions))
+
+    warm, passed_over = first_that_works(how.order, start)
+    return replace(warm, passed_over=passed_over)
+
+
+def passed_over_events(
+    identity: PackageIdentity, passed_over: tuple[PassedOver, ...], *, used: str
+) -> tuple[ProviderPassedOver, ...]:
+    """Return what is to be said of the providers that were asked for and are not used."""
+    return tuple(
+        ProviderPassedOver(
+            package=identity.name,
+            version=identity.version,
+            provider=item.provider,
+            reason=item.reason,
+            used=used,
+            detail=item.detail,
+        )
+        for item in passed_over
+    )
+
+
+def start_sessions(files: PackageFiles, *, provider: Provider, how: WarmUp) -> dict[str, Session]:
     """Start a session for each graph, from the very bytes that were verified."""
-    return {name: _start_session(files, name, provider=provider, threads=threads) for name in files.manifest.graphs}
+    return {name: _start_session(files, name, provider=provider, how=how) for name in files.manifest.graphs}
 
 
-def _start_session(files: PackageFiles, name: str, *, provider: Provider, threads: int) -> Session:
+def _start_session(files: PackageFiles, name: str, *, provider: Provider, how: WarmUp) -> Session:
     graph = files.manifest.graphs[name]
     model, where = files.contents[graph.file], str(files.folder / graph.file)
     check_onnx(model, where=where)
-    return Session(model, graph, where=where, provider=provider, threads=threads)
+    memory = how.gpu_memory_bytes
+    return Session(model, graph, where=where, provider=provider, threads=how.threads, gpu_memory_bytes=memory)
 
 
 def verify_golden(files: PackageFiles, sessions: Mapping[str, Session]) -> dict[str, float]:

@@ -4,23 +4,20 @@
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as native
 
-from service.domain.errors import ConfigurationError, PackageError
+from service.domain.errors import PackageError, ProviderError
 from service.inference.manifest import Graph, Tensor
+from service.inference.providers import BACKENDS, LOST, NO_FALLBACK, REFUSED, providers_for, require_available
+from service.settings import Provider
 
-Provider = Literal["auto", "cpu", "cuda"]
 Arrays = Mapping[str, NDArray[Any]]
 
-_CPU: Final = "CPUExecutionProvider"
-_CUDA: Final = "CUDAExecutionProvider"
-# Full float32 and the default algorithm: TF32 and benchmarked algorithms change digits from run to run.
-_CUDA_OPTIONS: Final = {"use_tf32": "0", "cudnn_conv_algo_search": "DEFAULT"}
 _DTYPES: Final = {"float": "float32", "double": "float64"}
 RUNTIME_ERRORS: Final[tuple[type[Exception], ...]] = (
     native.EPFail,
@@ -36,12 +33,16 @@ _REMEDY: Final = "correct the manifest or export the graph again"
 
 
 class Session:
-    """One warm graph. `device` is "cpu" or "cuda"."""
+    """One warm graph on one execution provider, whose name `device` is; `threads` 0 leaves them to ONNX Runtime."""
 
-    def __init__(self, model: bytes, contract: Graph, *, where: str, provider: Provider, threads: int) -> None:
+    def __init__(
+        self, model: bytes, contract: Graph, *, where: str, provider: Provider, threads: int, gpu_memory_bytes: int = 0
+    ) -> None:
         self._contract, self._where = contract, where
-        self._session = _start(model, where=where, provider=provider, threads=threads)
-        self.device = "cuda" if self._session.get_providers()[0] == _CUDA else "cpu"
+        self.device: Provider = provider
+        require_available(provider)
+        providers = providers_for(provider, threads=threads, gpu_memory_bytes=gpu_memory_bytes)
+        self._session = _start(model, where=where, provider=provider, providers=providers, threads=threads)
         _check_contract(self._session.get_inputs(), contract.inputs, where=f"{where}: inputs")
         _check_contract(self._session.get_outputs(), contract.outputs, where=f"{where}: outputs")
 
@@ -52,6 +53,8 @@ class Session:
         ------
         PackageError
             An input differs from the contract in name, dtype or shape, an output is not finite, or the limit passed.
+        ProviderError
+            The provider, which is not the CPU, failed.
         """
         _check_arrays(inputs, self._contract.inputs, where=self._where)
         names = list(self._contract.outputs)
@@ -63,17 +66,16 @@ class Session:
                 raise PackageError(
                     f"{self._where}: ran for more than {limit_seconds:g} s; simplify the graph"
                 ) from None
-            raise PackageError(f"{self._where}: ONNX Runtime failed ({type(error).__name__}: {error})") from None
+            raise self._failure(error) from None
         outputs = dict(zip(names, values, strict=True))
         _check_arrays(outputs, self._contract.outputs, where=f"{self._where}: output")
         _check_finite(outputs, where=self._where)
         return outputs
 
-
-def available_devices() -> tuple[str, ...]:
-    """Return the devices that ONNX Runtime can use here, the preferred one first: "cuda", "cpu"."""
-    has_cuda = _CUDA in onnxruntime.get_available_providers()
-    return ("cuda", "cpu") if has_cuda else ("cpu",)
+    def _failure(self, error: Exception) -> PackageError | ProviderError:
+        """Blame the graph on the CPU, and elsewhere the device, until the graph has failed on the CPU as well."""
+        text = f"{self._where}: ONNX Runtime failed ({type(error).__name__}: {error})"
+        return PackageError(text) if self.device == "cpu" else ProviderError(text, reason=LOST)
 
 
 @contextmanager
@@ -92,7 +94,7 @@ def _ended_after(limit_seconds: float | None) -> Iterator[Any]:
         timer.cancel()
 
 
-def _start(model: bytes, *, where: str, provider: Provider, threads: int) -> Any:
+def _start(model: bytes, *, where: str, provider: Provider, providers: list[Any], threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -102,21 +104,18 @@ def _start(model: bytes, *, where: str, provider: Provider, threads: int) -> Any
     options.add_session_config_entry("session.strict_shape_type_inference", "1")
     options.log_severity_level = 3  # errors: warnings would go to stderr, past the log
     try:
-        return onnxruntime.InferenceSession(model, options, providers=_providers(provider))
+        session = onnxruntime.InferenceSession(model, options, providers=providers, **NO_FALLBACK)
     except RUNTIME_ERRORS as error:
-        raise PackageError(f"{where}: ONNX Runtime refuses it ({error}); export the graph again") from None
+        if provider == "cpu":
+            raise PackageError(f"{where}: ONNX Runtime refuses it ({error}); export the graph again") from None
+        raise _refused(provider, where, f"{type(error).__name__}: {error}") from None
+    if BACKENDS[provider].name not in session.get_providers():
+        raise _refused(provider, where, "ONNX Runtime left it out; are its libraries and its driver installed?")
+    return session
 
 
-def _providers(provider: Provider) -> list[Any]:
-    available = _CUDA in onnxruntime.get_available_providers()
-    if provider == "cuda" and not available:
-        raise ConfigurationError(
-            "inference.provider is 'cuda', but this ONNX Runtime has no CUDA provider; "
-            "install the extra 'gpu' or choose 'auto'"
-        )
-    if provider == "cpu" or not available:
-        return [_CPU]
-    return [(_CUDA, _CUDA_OPTIONS), _CPU]
+def _refused(provider: Provider, where: str, why: str) -> ProviderError:
+    return ProviderError(f"{where}: provider '{provider}' does not start ({why})", reason=REFUSED)
 
 
 def _check_contract(tensors: Any, contract: Mapping[str, Tensor], *, where: str) -> None:

@@ -5,9 +5,11 @@ import itertools
 import queue
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any, Final, Self
 
-from service.domain.errors import WorkerUnavailableError
+from service.domain.errors import DokueiError, WorkerUnavailableError
 from service.domain.result import Priority
 from service.inference.worker_keeper import STOP_AFTER_ALL, STOP_NOW, Job, Keeper
 from service.inference.worker_process import WorkerOrder
@@ -32,6 +34,10 @@ class WorkerPool:
         Longest that warming may take.
     observer
         Is told of every child that had to be replaced.
+    on_start
+        Is told of each child that became warm, also of those that replace another, what its handler's `report` says.
+    idle
+        The children take only processor time that nobody else wants.
     """
 
     def __init__(
@@ -44,14 +50,23 @@ class WorkerPool:
         initial: dict[str, Any],
         start_seconds: float = 300.0,
         observer: Observer = lambda _event: None,
+        on_start: Callable[[dict[str, Any]], None] = lambda _report: None,
+        idle: bool = False,
     ) -> None:
         self._jobs: queue.PriorityQueue[Job] = queue.PriorityQueue()
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._closed = False
-        order = WorkerOrder(entry=entry, initial=initial, memory_bytes=memory_bytes)
+        order = WorkerOrder(entry=entry, initial=initial, memory_bytes=memory_bytes, idle=idle)
         self._keepers = [
-            Keeper(self._jobs, order, start_seconds=start_seconds, deadline_seconds=deadline_seconds, observer=observer)
+            Keeper(
+                self._jobs,
+                order,
+                start_seconds=start_seconds,
+                deadline_seconds=deadline_seconds,
+                observer=observer,
+                on_start=on_start,
+            )
             for _ in range(size)
         ]
 
@@ -104,6 +119,10 @@ class WorkerPool:
         job = self._put(_ORDERS[priority], task)
         return job.reply.result()
 
+    def call_each(self, task: dict[str, Any]) -> tuple[dict[str, Any] | DokueiError, ...]:
+        """Have every child answer the task, before what waits for any of them; return each answer, or why none came."""
+        return tuple(_outcome(reply) for reply in [keeper.errand(task) for keeper in self._keepers])
+
     def close(self) -> None:
         """Answer everything that waits, then end all children."""
         self._stop(STOP_AFTER_ALL)
@@ -131,3 +150,10 @@ class WorkerPool:
                 self._jobs.put(Job(order, next(self._numbers)))
         for keeper in self._keepers:
             keeper.join()
+
+
+def _outcome(reply: "Future[dict[str, Any]]") -> dict[str, Any] | DokueiError:
+    try:
+        return reply.result()
+    except DokueiError as error:
+        return error

@@ -66,17 +66,27 @@ def _limit_memory(memory_bytes: int | None) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold pixels and names
 
 
+def _take_idle_time_only() -> None:
+    """Run when nobody else wants the processor (sched(7)); elsewhere than on Linux, as nicely as can be."""
+    if sys.platform == "linux":
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    else:
+        os.nice(19)
+
+
 def _start(connection: Connection) -> Handler | None:
-    """Import and warm the entry; tell the parent that it is ready, or why not."""
+    """Import and warm the entry; tell the parent that it is ready and what the handler reports, or why not."""
     order = json.loads(connection.recv_bytes())
     _limit_memory(order["memory_bytes"])
+    if order["idle"]:
+        _take_idle_time_only()
     module, _, function = order["entry"].partition(":")
     try:
         handler: Handler = getattr(importlib.import_module(module), function)(order["initial"])
     except Exception as error:  # noqa: BLE001 - the outermost loop of this process
         _send(connection, {"error": _describe(error)})
         return None
-    _send(connection, {"ok": {}})
+    _send(connection, {"ok": getattr(handler, "report", dict)()})
     return handler
 
 

@@ -4,6 +4,7 @@
 import queue
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -31,8 +32,11 @@ class Job:
     reply: "Future[dict[str, Any]]" = field(compare=False, default_factory=Future)
 
 
+Report = dict[str, Any]
+
+
 class Keeper:
-    """Runs jobs of a shared queue in its own child, one at a time."""
+    """Runs jobs of a shared queue in its own child, one at a time; errands are for this child alone, and go first."""
 
     def __init__(
         self,
@@ -42,8 +46,10 @@ class Keeper:
         start_seconds: float,
         deadline_seconds: float,
         observer: Observer,
+        on_start: Callable[[Report], None],
     ) -> None:
-        self._jobs, self._order, self._observer = jobs, order, observer
+        self._jobs, self._order, self._observer, self._on_start = jobs, order, observer, on_start
+        self._errands: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._start_seconds, self._deadline_seconds = start_seconds, deadline_seconds
         self._process: WorkerProcess | None = None
         self._warm = False
@@ -76,6 +82,14 @@ class Keeper:
         if self._start_error is not None:
             raise self._start_error
 
+    def errand(self, task: dict[str, Any]) -> "Future[dict[str, Any]]":
+        """Have this child answer a task when it has answered the one that it is at, or within seconds when idle."""
+        job = Job(0, 0, task)
+        self._errands.put(job)
+        if self._stopping.is_set():
+            self._refuse_errands()
+        return job.reply
+
     def join(self) -> None:
         """Wait for the thread to end."""
         self._thread.join()
@@ -90,6 +104,7 @@ class Keeper:
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._ensure_warm()
+            self._run_errands()
             try:
                 job = self._jobs.get(timeout=_IDLE_CHECK_SECONDS)
             except queue.Empty:
@@ -98,7 +113,20 @@ class Keeper:
                 break
             self._settle(job)
         self._stopping.set()
+        self._refuse_errands()
         self._discard()
+
+    def _run_errands(self) -> None:
+        while not self._stopping.is_set() and not self._errands.empty():
+            self._settle(self._errands.get())
+
+    def _refuse_errands(self) -> None:
+        while True:
+            try:
+                job = self._errands.get_nowait()
+            except queue.Empty:
+                return
+            job.reply.set_exception(WorkerUnavailableError("the worker pool is closed"))
 
     def _settle(self, job: Job) -> None:
         try:
@@ -121,7 +149,8 @@ class Keeper:
             self._process = WorkerProcess(self._order)
             if self._stopping.is_set():  # kill() came too early to see this child
                 self._process.kill()
-            self._process.warm(seconds=self._start_seconds)
+            report = self._process.warm(seconds=self._start_seconds)
+            self._on_start(report)
             self._warm, self._start_error = True, None
             self._report()
         except DokueiError as error:

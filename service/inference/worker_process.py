@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
-from service.domain.errors import DokueiError, WorkerCrashedError, WorkerError, WorkerTimeoutError
+from service.domain.errors import (
+    DokueiError,
+    WorkerCrashedError,
+    WorkerError,
+    WorkerTimeoutError,
+    WorkerUnavailableError,
+)
 
 # A fresh interpreter, not a fork (threads and CUDA do not survive one), and not multiprocessing's spawn, which imports
 # the parent's main module again and reaps children from any thread.
@@ -31,6 +37,7 @@ class WorkerOrder:
     entry: str
     initial: dict[str, Any]
     memory_bytes: int | None
+    idle: bool = False
 
 
 class WorkerProcess:
@@ -53,8 +60,8 @@ class WorkerProcess:
         self._timed_out = False
         self._order = order
 
-    def warm(self, *, seconds: float) -> None:
-        """Have the child import and warm its entry.
+    def warm(self, *, seconds: float) -> dict[str, Any]:
+        """Have the child import and warm its entry; return what its handler reports of that.
 
         Raises
         ------
@@ -65,8 +72,9 @@ class WorkerProcess:
             "entry": self._order.entry,
             "initial": self._order.initial,
             "memory_bytes": self._order.memory_bytes,
+            "idle": self._order.idle,
         }
-        self._exchange(order, seconds=seconds)
+        return self._exchange(order, seconds=seconds)
 
     def ask(self, task: dict[str, Any], *, seconds: float) -> dict[str, Any]:
         """Return the child's answer; see WorkerPool.call for what is raised."""
@@ -140,6 +148,8 @@ class WorkerProcess:
                 "raise inference.memory_bytes if the study is large",
                 ended_by="memory",
             )
+        if error["type"] == WorkerUnavailableError.__name__:
+            self.kill()  # its device is lost: only a fresh process can have it again
         raise rebuild_error(error)
 
 

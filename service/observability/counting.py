@@ -142,7 +142,37 @@ def _restarted(families: Families, event: events.WorkerRestarted) -> None:
 
 def _loaded(families: Families, event: events.PackageLoaded) -> None:
     status = "rejected" if event.error else event.status
-    families.model_info.labels(event.package, event.version, event.sha256_8, status).set(1)
+    families.model_info.labels(event.package, event.version, event.sha256_8, status, event.role).set(1)
+    if event.device:
+        families.model_provider.labels(event.package, event.version, event.device).set(1)
+
+
+def _retired(families: Families, event: events.PackageRetired) -> None:
+    families.model_info.labels(event.package, event.version, event.sha256_8, event.status, event.role).set(0)
+
+
+def _passed_over(families: Families, event: events.ProviderPassedOver) -> None:
+    families.provider_fallbacks.labels(event.package, event.version, event.provider, event.reason).inc()
+    families.model_provider.labels(event.package, event.version, event.provider).set(0)
+    families.model_provider.labels(event.package, event.version, event.used).set(1)
+
+
+def _golden(families: Families, event: events.GoldenTested) -> None:
+    families.golden_tests.labels(event.package, event.version, event.result).inc()
+    if event.result == "passed":
+        families.golden_difference.labels(event.package, event.version).set(event.difference)
+        families.golden_success.labels(event.package, event.version).set_to_current_time()
+
+
+def _shadowed(families: Families, event: events.ShadowCompared) -> None:
+    families.shadow_runs.labels(event.pipeline, event.package, event.version, event.result).inc()
+    if event.score_difference >= 0:
+        families.shadow_difference.labels(event.package, event.version).observe(event.score_difference)
+
+
+def _reloaded(families: Families, event: events.ConfigurationReloaded) -> None:
+    families.config_reloads.labels(event.result).inc()
+    families.config_reload_successful.set(event.result == "applied")
 
 
 def _collector_reached(families: Families, event: events.AuditCollectorReached) -> None:  # noqa: ARG001 - one form
@@ -196,6 +226,11 @@ MOVES: dict[type[Event], Callable[[Families, Any], None] | None] = {
     events.NotificationSent: _notified,
     events.WorkerRestarted: _restarted,
     events.PackageLoaded: _loaded,
+    events.PackageRetired: _retired,
+    events.ProviderPassedOver: _passed_over,
+    events.GoldenTested: _golden,
+    events.ShadowCompared: _shadowed,
+    events.ConfigurationReloaded: _reloaded,
     events.AuditCollectorReached: _collector_reached,
     events.AuditCollectorLost: _collector_lost,
     events.AuditSent: _audit_sent,

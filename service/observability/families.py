@@ -11,6 +11,7 @@ STORE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 STAGE_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
 TURNAROUND_BUCKETS = (1, 2, 5, 10, 20, 30, 60, 90, 120, 180, 300, 600, 1200, 3600)
 """300 s is the service level: a threshold must be the edge of a bucket."""
+SCORE_BUCKETS = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1)
 LAG_BUCKETS = (1, 5, 15, 30, 60, 120, 300, 900, 3600, 14_400, 86_400)
 
 
@@ -28,6 +29,7 @@ class Families:
         self._declare_analysis()
         self._declare_delivery()
         self._declare_node()
+        self._declare_models()
         self._declare_security()
 
     def _declare_receiving(self) -> None:
@@ -142,8 +144,37 @@ class Families:
     def _declare_node(self) -> None:
         self.worker_restarts = self._counter("worker_restarts", "Child processes started again.", "reason")
         self.build_info = self._gauge("build_info", "The version that runs; always 1.", "version")
+        self.config_reloads = self._counter("config_reloads", "Times that config.yaml was read again.", "result")
+        self.config_reload_successful = Gauge(
+            "config_last_reload_successful",
+            "1 when the last reload took over all that a reload can (0 before the first).",
+            namespace=NAMESPACE,
+            registry=self._registry,
+        )
+
+    def _declare_models(self) -> None:
+        model = ("model", "version")
         self.model_info = self._gauge(
-            "model_info", "The model packages; always 1.", "model", "version", "sha256_8", "status"
+            "model_info", "The model packages: 1, or 0 once replaced.", *model, "sha256_8", "status", "role"
+        )
+        self.model_provider = self._gauge(
+            "model_provider", "1 for what runs a package, 0 for what is asked for and does not.", *model, "provider"
+        )
+        self.provider_fallbacks = self._counter(
+            "provider_fallbacks", "Times that a package was run elsewhere than asked for.", *model, "provider", "reason"
+        )
+        self.golden_tests = self._counter("golden_tests", "Golden tests of loaded packages.", *model, "result")
+        self.golden_difference = self._gauge(
+            "golden_difference", "Largest difference from the golden outputs at the last test.", *model
+        )
+        self.golden_success = self._gauge(
+            "golden_last_success_timestamp_seconds", "When a package last reproduced its golden outputs.", *model
+        )
+        self.shadow_runs = self._counter(
+            "shadow_runs", "Studies that a shadow package was run on.", "pipeline", *model, "result"
+        )
+        self.shadow_difference = self._histogram(
+            "shadow_score_difference", "Difference of a shadow's triage score.", SCORE_BUCKETS, *model
         )
 
     def _declare_security(self) -> None:

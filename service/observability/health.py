@@ -35,6 +35,7 @@ class Health:
     def __init__(self) -> None:
         self._live: list[Check] = []
         self._ready: list[Check] = []
+        self._notes: list[Check] = []
 
     def add_live(self, name: str, function: Callable[[], str]) -> None:
         """Let /livez depend on the function."""
@@ -43,6 +44,15 @@ class Health:
     def add_ready(self, name: str, function: Callable[[], str]) -> None:
         """Let /readyz depend on the function."""
         self._ready.append(Check(name, function))
+
+    def add_note(self, name: str, function: Callable[[], str]) -> None:
+        """Let /readyz show what the function says, whatever it is: it does not make the node unready."""
+        self._notes.append(Check(name, function))
+
+    def notes(self) -> dict[str, str]:
+        """Return what is not as configured although the node takes studies in, by the name of each note."""
+        found = {check.name: check.outcome() for check in self._notes}
+        return {name: text for name, text in found.items() if text}
 
     def live(self) -> tuple[bool, dict[str, str]]:
         """Return whether the process works, and "ok" or what is wrong by the name of each check."""

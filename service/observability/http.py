@@ -29,6 +29,7 @@ CONNECTION_SECONDS = 10
 READ_SECONDS = 5
 REQUEST_BYTES = 16_384
 POLL_SECONDS = 0.2
+NO_NOTES: Mapping[str, str] = {}
 PLAIN = "text/plain; charset=utf-8"
 OPENMETRICS_TYPE = "application/openmetrics-text"
 OPENMETRICS = f"{OPENMETRICS_TYPE}; version=1.0.0"
@@ -63,7 +64,7 @@ class HttpServer:
         self._pages: Pages = {
             "/metrics": partial(_metrics_page, registry),
             "/livez": lambda _request: _health_page(*health.live()),
-            "/readyz": lambda _request: _health_page(*health.ready()),
+            "/readyz": lambda _request: _health_page(*health.ready(), notes=health.notes()),
         }
         self._server: _Server | None = None
 
@@ -94,9 +95,9 @@ def _metrics_page(registry: CollectorRegistry, request: Request) -> Page:
     return Page(HTTPStatus.OK, content_type, body)
 
 
-def _health_page(well: bool, checks: Mapping[str, str]) -> Page:
+def _health_page(well: bool, checks: Mapping[str, str], *, notes: Mapping[str, str] = NO_NOTES) -> Page:
     status = HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE
-    document = {"status": "ok" if well else "failed", "checks": checks}
+    document = {"status": "ok" if well else "failed", "checks": checks, **({"notes": notes} if notes else {})}
     return Page(status, "application/json", json.dumps(document).encode() + b"\n")
 
 

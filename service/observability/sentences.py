@@ -46,6 +46,11 @@ SENTENCES: dict[type[Event], str] = {
     events.NotificationSent: "A notifier was called.",
     events.WorkerRestarted: "The child process was started again.",
     events.PackageLoaded: "A model package was checked.",
+    events.PackageRetired: "A model package gave its place to another one.",
+    events.ProviderPassedOver: "A provider that config.yaml asks for does not run a package; 'used' does.",
+    events.GoldenTested: "A package ran its golden inputs again; one that fails is out of service.",
+    events.ShadowCompared: "A shadow package was compared with the active one.",
+    events.ConfigurationReloaded: "config.yaml was read again; 'kept' packages stay, 'restart' needs one.",
     events.AuditCollectorReached: "The audit collector takes messages.",
     events.AuditCollectorLost: "The audit collector cannot be reached; messages wait on disk.",
     events.AuditSent: "Audit messages reached the collector.",
@@ -67,6 +72,8 @@ LEVELS: dict[type[Event], int] = {
     events.JobsReconciled: logging.WARNING,
     events.ObjectHeld: logging.ERROR,
     events.WorkerRestarted: logging.ERROR,
+    events.ProviderPassedOver: logging.WARNING,
+    events.ShadowCompared: logging.DEBUG,
     events.RetryPlanned: logging.DEBUG,
     events.StageFinished: logging.DEBUG,
     events.InferenceFinished: logging.DEBUG,
@@ -85,6 +92,9 @@ WORSE: dict[type[Event], tuple[int, Callable[[Any], bool]]] = {
     events.CommitmentReported: (logging.WARNING, lambda event: event.status == "failed"),
     events.NotificationSent: (logging.WARNING, lambda event: event.status == "failed"),
     events.PackageLoaded: (logging.ERROR, lambda event: bool(event.error)),
+    events.GoldenTested: (logging.ERROR, lambda event: event.result == "failed"),
+    events.ShadowCompared: (logging.WARNING, lambda event: event.result in {"failed", "skipped"}),
+    events.ConfigurationReloaded: (logging.ERROR, lambda event: event.result != "applied"),
 }
 """The level of an event in which something went wrong."""
 
@@ -93,6 +103,9 @@ NEVER: tuple[int, Callable[[Any], bool]] = (logging.INFO, lambda _event: False)
 SENTENCE_FIELDS = {
     (events.NodeStarted, "ae_title"),
     (events.PackageLoaded, "error"),
+    (events.ProviderPassedOver, "detail"),
+    (events.GoldenTested, "error"),
+    (events.ConfigurationReloaded, "problem"),
     (events.StageFailed, "detail"),
     (events.CertificateRejected, "problem"),
     (events.AdmissionRefused, "detail"),

@@ -126,6 +126,18 @@ class Analyst(Protocol):
             It cannot be analysed, and trying again does not help.
         """
 
+    def runs(self, package: PackageIdentity) -> bool:
+        """Say whether there are child processes with the package."""
+
+    def shadow(self, request: AnalysisRequest, key: str) -> AnalysisSummary:
+        """Run the pipeline with a shadow package, aside, and keep its neutral result in the request's folder.
+
+        Raises
+        ------
+        WorkerCrashedError, WorkerTimeoutError, InputError, PackageError
+            As `analyse`.
+        """
+
     def refuse(self, request: AnalysisRequest, reasons: Sequence[Reason]) -> AnalysisSummary:
         """Keep a not-analysed result with these reasons in the job's folder, without running anything."""
 

@@ -25,11 +25,12 @@ from service.domain.entry import (
 )
 from service.domain.instance import Instance
 from service.domain.quarantine import NewQuarantined, Quarantined
-from service.domain.result import Priority, Reason
+from service.domain.result import PackageIdentity, Priority, Reason
 from service.ports.analyst import AnalysisSummary, ResultObject
 from service.ports.audit import AuditLedger
 from service.ports.engine import Task
 from service.ports.outbox import CircuitLedger, CommitmentLedger, OrderLedger
+from service.ports.shadow import ShadowLedger
 
 Outcome = TypeVar("Outcome")
 
@@ -102,6 +103,12 @@ class JobLedger(Protocol):
 
     def instances(self, job_id: int) -> tuple[Instance, ...]:
         """Return the job's input instances in the order of its selection."""
+
+    def queued_packages(self) -> frozenset[str]:
+        """Return the digests of the packages that jobs which are not analysed yet were made with."""
+
+    def adopt(self, job_id: int, package: PackageIdentity, *, refusals: Sequence[Reason]) -> None:
+        """Give a job to another package, which refuses it or not, because that of its making is no longer here."""
 
     def count_start(self, job_id: int) -> None:
         """Count that the analysis begins."""
@@ -295,6 +302,10 @@ class LedgerTransaction(Protocol):
     @property
     def orders(self) -> OrderLedger:
         """Storage commitment that is asked of us."""
+
+    @property
+    def shadows(self) -> ShadowLedger:
+        """What shadow packages say."""
 
     def enqueue(self, task: Task) -> None:
         """Enqueue a task together with what this transaction writes."""

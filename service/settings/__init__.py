@@ -2,6 +2,7 @@
 """config.yaml as one frozen `Settings` value: read once, checked whole, passed on section by section."""
 
 from service.settings.base import AeTitle, Section
+from service.settings.inference import InferenceSettings, PackageSettings, PipelineSettings, Provider
 from service.settings.loader import Problem, SettingsError, load_settings, parse_settings
 from service.settings.schema import (
     CloseSettings,
@@ -9,11 +10,9 @@ from service.settings.schema import (
     DestinationSettings,
     DicomwebSettings,
     HttpSettings,
-    InferenceSettings,
     LogSettings,
     NodeSettings,
     PeerSettings,
-    PipelineSettings,
     Profile,
     QuarantineSettings,
     RuleSettings,
@@ -37,11 +36,13 @@ __all__ = [
     "InferenceSettings",
     "LogSettings",
     "NodeSettings",
+    "PackageSettings",
     "PeerSettings",
     "Permission",
     "PipelineSettings",
     "Problem",
     "Profile",
+    "Provider",
     "QuarantineSettings",
     "RuleSettings",
     "Section",

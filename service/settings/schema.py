@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from service.settings.base import AeTitle, Name, Port, Seconds, Section, Timeout
+from service.settings.inference import InferenceSettings, PipelineSettings
 from service.settings.results import DEFAULT_OBJECTS, STATEMENTS, ChosenKind, ResultKind, ResultSettings, Supersession
 from service.settings.security import (
     AuditSettings,
@@ -20,7 +21,6 @@ from service.settings.security import (
     TlsClientSettings,
     TlsServerSettings,
 )
-from service.settings.signatures import SignatureSettings
 
 SECRET_PARAMETERS = frozenset({"password", "sslpassword"})
 
@@ -281,13 +281,6 @@ class RuleSettings(Section):
     priority: Literal["routine", "urgent"] = "routine"
 
 
-class PipelineSettings(Section):
-    """Which model package a pipeline runs."""
-
-    package: str
-    version: str
-
-
 class CloseSettings(Section):
     """When a study counts as complete."""
 
@@ -295,21 +288,6 @@ class CloseSettings(Section):
     """With no new image for this long, a study closes whatever it holds."""
     settle_seconds: Seconds = 5
     """With no new image for this long, a gap-free CT series closes."""
-
-
-class InferenceSettings(Section):
-    """The child processes that decode and infer."""
-
-    provider: Literal["auto", "cpu", "cuda"] = "auto"
-    workers: int = Field(default=1, ge=1, le=64)
-    threads: int = Field(default=0, ge=0, le=256)
-    """Threads of one ONNX Runtime session; 0 takes the number of cores divided by `workers`."""
-    deadline_seconds: Timeout = 600
-    memory_bytes: int = Field(default=12_000_000_000, ge=1_000_000_000)
-    """Address space that one child may use (CPU provider only: CUDA reserves more than it uses)."""
-    packages_folder: Path | None = None
-    """Folder of model packages; the packages that came with Dokuei when absent."""
-    signatures: SignatureSettings = SignatureSettings()
 
 
 class TriageSettings(Section):

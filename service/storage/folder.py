@@ -2,6 +2,7 @@
 """The data folder: its places, and the lock that keeps a second node out of it."""
 
 import fcntl
+import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import IO
 from service.domain.errors import ConfigurationError
 from service.storage.flush import flush_folder
 
+LOCK = "lock"
 SHELVES = tuple(f"{number:02x}" for number in range(256))
 """Instances lie on 256 shelves that exist from the start, so that receiving one never makes a folder."""
 
@@ -51,7 +53,7 @@ class FolderLock:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._file: IO[str] = (folder / "lock").open("w")
+        self._file: IO[str] = (folder / LOCK).open("a")  # what another node wrote stays, should it be running
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -59,10 +61,26 @@ class FolderLock:
             raise ConfigurationError(
                 f"storage.folder {str(folder)!r} is in use by another node; stop it, or give this one another folder"
             ) from None
+        self._file.truncate(0)
+        self._file.write(f"{os.getpid()}\n")
+        self._file.flush()
 
     def release(self) -> None:
         """Let another node use the folder."""
         self._file.close()
+
+
+def lock_owner(folder: Path) -> int | None:
+    """Return the process id of the node that uses a data folder; None when there is none."""
+    try:
+        with (folder / LOCK).open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        text = (folder / LOCK).read_text().strip()
+        return int(text) if text.isdecimal() else None
+    return None
 
 
 def open_folder(root: Path) -> DataFolder:

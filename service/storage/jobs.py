@@ -70,6 +70,15 @@ class SqlJobs:
         by_uid = {instance.sop_instance_uid: instance for instance in study}
         return tuple(by_uid[uid] for uid in job.input_sop_instance_uids)
 
+    def queued_packages(self) -> frozenset[str]:
+        """Return the digests of the packages that jobs which are not analysed yet were made with."""
+        query = sa.select(schema.job.c.package_sha256).where(schema.job.c.state == JobState.QUEUED).distinct()
+        return frozenset(self._connection.execute(query).scalars())
+
+    def adopt(self, job_id: int, package: PackageIdentity, *, refusals: Sequence[Reason]) -> None:
+        """Give a job to another package; its key, by which its results are named, stays."""
+        self._update(job_id, **_package_values(package), refusals=[asdict(reason) for reason in refusals])
+
     def count_start(self, job_id: int) -> None:
         """Count that the analysis begins."""
         self._update(job_id, starts=schema.job.c.starts + 1)

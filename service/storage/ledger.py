@@ -25,6 +25,7 @@ from service.storage.jobs import SqlJobs
 from service.storage.orders import SqlOrders
 from service.storage.postgresql import lock_for_writing
 from service.storage.quarantine import SqlQuarantine
+from service.storage.shadows import SqlShadows
 from service.storage.stranded import reassign, unfinished
 from service.storage.studies import SqlStudies
 
@@ -49,6 +50,7 @@ class SqlTransaction:
         self.commitments = SqlCommitments(connection)
         self.circuits = SqlCircuits(connection)
         self.orders = SqlOrders(connection, root=root)
+        self.shadows = SqlShadows(connection)
 
     def enqueue(self, task: Task) -> None:
         """Enqueue the task in this transaction."""

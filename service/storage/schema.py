@@ -285,6 +285,34 @@ notification = sa.Table(
     sa.UniqueConstraint("job_id", "notifier"),
 )
 
+shadow_run = sa.Table(
+    "shadow_run",
+    metadata,
+    _id(),
+    _reference("job_id", "job.id"),
+    _text("package_name"),
+    _text("package_version"),
+    _text("package_sha256"),
+    _text("package_status"),
+    sa.Column("state", sa.Text, nullable=False, index=True),
+    _text("active_outcome"),
+    sa.Column("active_score", sa.Float, nullable=True),
+    sa.Column("active_above", sa.Boolean, nullable=True),
+    _text("outcome"),
+    _text("headline"),
+    sa.Column("score", sa.Float, nullable=True),
+    sa.Column("above", sa.Boolean, nullable=True),
+    sa.Column("agrees", sa.Boolean, nullable=True),
+    sa.Column("score_difference", sa.Float, nullable=True),
+    sa.Column("seconds", sa.Float, nullable=True),
+    _text("error"),
+    _time("created_at"),
+    _time("ended_at", nullable=True),
+    _count("tries"),
+    _count("attempt"),
+    _text("task_id"),
+)
+
 audit_message = sa.Table(
     "audit_message",
     metadata,

@@ -13,12 +13,13 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from service.domain.entry import AT_THE_DESTINATION, CircuitState, DeliveryState, JobState, NotificationState
 from service.domain.errors import ConfigurationError, StorageError
 from service.domain.quarantine import CONFLICT
+from service.domain.shadow import ShadowState
 from service.ports.statistics import QueueCounts
 from service.storage import schema
 from service.storage.stranded import JOB_STAGES
 
 Number = TypeVar("Number", int, float)
-STAGES = ("close", "route", "analyse", "encode", "deliver", "commit", "notify")
+STAGES = ("close", "route", "analyse", "encode", "deliver", "commit", "notify", "shadow")
 CIRCUITS = {CircuitState.CLOSED: 0, CircuitState.HALF_OPEN: 1, CircuitState.OPEN: 2}
 SENT = (*AT_THE_DESTINATION, DeliveryState.RETIRED)
 NOT_MEANT = frozenset({DeliveryState.UNNEEDED, DeliveryState.DECLINED, DeliveryState.WAITING})
@@ -131,7 +132,7 @@ def _quarantined_bytes(connection: sa.Connection) -> int:
 def _waiting(connection: sa.Connection) -> dict[str, tuple[int, float]]:
     """Return (number, oldest arrival) by stage, of the stages in which something waits."""
     study, revision, job = schema.study.c, schema.revision.c, schema.job.c
-    delivery, notification = schema.delivery.c, schema.notification.c
+    delivery, notification, shadow = schema.delivery.c, schema.notification.c, schema.shadow_run.c
     found = {
         "close": _number_and_oldest(connection, study.last_seen_at, study.unclosed > 0),
         "route": _number_and_oldest(connection, revision.closed_at, revision.routed_at.is_(None)),
@@ -147,6 +148,9 @@ def _waiting(connection: sa.Connection) -> dict[str, tuple[int, float]]:
         ),
         "notify": _number_and_oldest(
             connection, job.received_at, notification.state == NotificationState.PENDING, notification.job_id == job.id
+        ),
+        "shadow": _number_and_oldest(
+            connection, job.received_at, shadow.state == ShadowState.PENDING, shadow.job_id == job.id
         ),
     }
     return {stage: (number, oldest) for stage, (number, oldest) in found.items() if number}

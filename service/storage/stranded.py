@@ -14,6 +14,7 @@ from service.domain.entry import (
     Stranded,
 )
 from service.domain.result import Priority
+from service.domain.shadow import ShadowState
 from service.storage import schema
 
 JOB_STAGES = {JobState.QUEUED: "analyse", JobState.ANALYSED: "encode"}
@@ -42,6 +43,7 @@ def unfinished(connection: sa.Connection) -> tuple[Stranded, ...]:
         *_circuits(connection),
         *_orders(connection),
         *_notifications(connection),
+        *_shadows(connection),
     )
 
 
@@ -70,6 +72,7 @@ def _address(row: Stranded) -> tuple[sa.Table, Conditions, sa.Column[int], Condi
         "route": (schema.revision, schema.revision.c.routed_at.is_(None)),
         "analyse": (schema.job, schema.job.c.state == JobState.QUEUED),
         "encode": (schema.job, schema.job.c.state == JobState.ANALYSED),
+        "shadow": (schema.shadow_run, schema.shadow_run.c.state == ShadowState.PENDING),
         "notify": (schema.notification, schema.notification.c.state == NotificationState.PENDING),
     }[row.stage.split(".")[0]]
     counter = table.c.generation if table is schema.study else table.c.attempt
@@ -196,4 +199,17 @@ def _notifications(connection: sa.Connection) -> Iterator[Stranded]:
             priority=Priority.URGENT,
             attempt=row.attempt,
             due_at=row.next_attempt_at,
+        )
+
+
+def _shadows(connection: sa.Connection) -> Iterator[Stranded]:
+    table = schema.shadow_run
+    for row in connection.execute(sa.select(table).where(table.c.state == ShadowState.PENDING)):
+        yield Stranded(
+            stage="shadow",
+            row_id=row.id,
+            task_id=row.task_id,
+            priority=Priority.ROUTINE,
+            attempt=row.attempt,
+            due_at=row.created_at,
         )

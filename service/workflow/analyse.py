@@ -16,10 +16,12 @@ from service.domain.errors import (
 from service.domain.event import AnalysisRefused, PriorityRaised, StageFailed, StageFinished
 from service.domain.instance import Instance
 from service.domain.result import Priority, Reason
+from service.domain.study import Refusal
 from service.ports.analyst import AnalysisRequest, AnalysisSummary
 from service.ports.ledger import LedgerTransaction
 from service.workflow.context import FlowParts
 from service.workflow.quarantine import MAX_CRASHES, Quarantine
+from service.workflow.shadow import plan_shadows
 from service.workflow.stages import ANALYSE, ENCODE, NOTIFY, task, task_id
 from service.workflow.triage import raised_priority
 
@@ -68,6 +70,7 @@ class AnalyseJob:
             job = transaction.jobs.get(job_id)
             if not _is_ours(job, own_task_id):
                 return
+            job = self._with_a_package(transaction, job)
             transaction.jobs.count_start(job_id)
             instances = transaction.jobs.instances(job_id)
         summary = self._summary(job, analysis_request(self._parts, job, instances))
@@ -76,6 +79,9 @@ class AnalyseJob:
             if not _is_ours(transaction.jobs.get(job_id), own_task_id):
                 return
             self._finish(transaction, job, summary=summary, priority=priority)
+            skipped = plan_shadows(self._parts, transaction, job, summary, at=self._parts.now())
+        for event in skipped:
+            self._parts.observer(event)
         self._observe(job, summary, raised=priority is not job.priority, started=started)
 
     def failed(self, job_id: int) -> None:
@@ -87,6 +93,23 @@ class AnalyseJob:
         """Take back the start of a try that the machine's state prevented."""
         with self._parts.ledger.transaction() as transaction:
             transaction.jobs.discount_start(job_id)
+
+    def _with_a_package(self, transaction: LedgerTransaction, job: JobRecord) -> JobRecord:
+        """Give a job whose package is no longer here (config.yaml changed while the node was down) to the present one.
+
+        What the ledger says of the package and what the result says must be the same, or a package could raise a
+        priority that another one was trusted with.
+        """
+        if job.package is None or self._parts.analyst.runs(job.package):
+            return job
+        present = self._parts.packages.get(job.pipeline)
+        if present is None or job.pipeline not in self._parts.pipelines:
+            return job  # its refusal names the package that it was made with
+        instances = transaction.jobs.instances(job.id)
+        choice = self._parts.pipelines[job.pipeline].select(instances, present.acceptance)
+        refusals = choice.reasons if isinstance(choice, Refusal) else job.refusals
+        transaction.jobs.adopt(job.id, present.identity, refusals=refusals)
+        return transaction.jobs.get(job.id)
 
     def _summary(self, job: JobRecord, request: AnalysisRequest) -> AnalysisSummary:
         if job.refusals:

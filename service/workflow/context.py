@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every stage of the flow works with."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import SystemRandom
 
@@ -13,12 +13,18 @@ from service.settings import Settings
 from service.workflow.audit import AuditTrail
 
 
+def no_shadows(pipeline: str) -> Sequence[tuple[str, InstalledPackage]]:  # noqa: ARG001 - the form of FlowParts.shadows
+    """Return the shadow packages of a site that has none."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowParts:
     """Everything behind the seams that the flow needs.
 
-    `packages` holds the model package of each pipeline; a pipeline whose package failed its checks is absent, and its
-    studies end as not analysed. `study_key` names a study in logs (domain.study.study_key with the site's key).
+    `packages` holds the model package of each pipeline for studies that begin now; a pipeline whose package failed its
+    checks is absent, and its studies end as not analysed. `shadows` returns the shadow packages of a pipeline, by key.
+    `study_key` names a study in logs (domain.study.study_key with the site's key).
     `archives` are the destinations that are asked for storage commitment, `modalities` the peers that ask us for it.
     `draw` returns a number between two others: the jitter of every wait.
     """
@@ -37,6 +43,7 @@ class FlowParts:
     audit: AuditTrail = field(default_factory=AuditTrail)
     archives: Mapping[str, CommitmentPeer] = field(default_factory=dict)
     modalities: Mapping[str, CommitmentPeer] = field(default_factory=dict)
+    shadows: Callable[[str], Sequence[tuple[str, InstalledPackage]]] = no_shadows
     draw: Callable[[float, float], float] = SystemRandom().uniform
     _started_at: float = field(init=False)
 

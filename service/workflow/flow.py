@@ -22,6 +22,7 @@ from service.workflow.promise import ReportOrder
 from service.workflow.quarantine import Quarantine
 from service.workflow.reconcile import Reconcile
 from service.workflow.route import RouteRevision
+from service.workflow.shadow_job import ShadowJob
 from service.workflow.stages import (
     ANALYSE,
     CLOSE,
@@ -29,6 +30,7 @@ from service.workflow.stages import (
     NOTIFY,
     QUEUES,
     ROUTE,
+    SHADOW,
     STUDY_QUEUE,
     circuit_stage,
     commit_stage,
@@ -119,6 +121,7 @@ class Flow:
             ANALYSE: self._counting(analyse, analyse.failed, not_tried=analyse.not_tried),
             ENCODE: self._counting(encode, encode.failed),
             NOTIFY: Notify(self._parts),
+            SHADOW: ShadowJob(self._parts),
             **self._deliveries(),
             **{report_stage(name): ReportOrder(self._parts, peer) for name, peer in self._parts.modalities.items()},
         }
@@ -160,7 +163,7 @@ class Flow:
 
     def _concurrency(self, stage: str) -> int:
         workers = self._parts.settings.inference.workers
-        limits = {ANALYSE: workers, ENCODE: workers + 1, NOTIFY: DELIVERY_CONCURRENCY}
+        limits = {ANALYSE: workers, ENCODE: workers + 1, NOTIFY: DELIVERY_CONCURRENCY, SHADOW: 1}
         if QUEUES.get(stage) == STUDY_QUEUE:
             return STUDY_CONCURRENCY
         return limits.get(stage, DELIVERY_CONCURRENCY)

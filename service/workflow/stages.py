@@ -9,6 +9,8 @@ ROUTE = "route"
 ANALYSE = "analyse"
 ENCODE = "encode"
 NOTIFY = "notify"
+SHADOW = "shadow"
+"""Runs a shadow package, in a queue of its own that nothing waits for."""
 DELIVER = "deliver."
 """Followed by the destination: each has its own stage and queue, so that a dead one delays nobody else."""
 COMMIT = "commit."
@@ -19,7 +21,7 @@ REPORT = "report."
 """Followed by the peer: tells it what we commit ourselves to."""
 
 STUDY_QUEUE = "study"
-QUEUES = {CLOSE: STUDY_QUEUE, ROUTE: STUDY_QUEUE, ANALYSE: ANALYSE, ENCODE: ENCODE, NOTIFY: NOTIFY}
+QUEUES = {CLOSE: STUDY_QUEUE, ROUTE: STUDY_QUEUE, ANALYSE: ANALYSE, ENCODE: ENCODE, NOTIFY: NOTIFY, SHADOW: SHADOW}
 PRIORITIES = {Priority.URGENT: 10, Priority.ROUTINE: 50}
 
 

@@ -74,7 +74,8 @@ def said(log: str) -> Counter[str]:
     """How often each event stands in the log; lines about the start, connections and packages aside."""
     lines = [json.loads(line) for line in log.splitlines()]
     counts = Counter(str(line["event"]) for line in lines if not str(line.get("library", "")).startswith("dbos"))
-    others = ("association_accepted", "connection_dropped", "package_loaded", "node_started", "worker_restarted")
+    packages = ("package_loaded", "golden_tested")
+    others = (*packages, "association_accepted", "connection_dropped", "node_started", "worker_restarted")
     return Counter({event: count for event, count in counts.items() if event not in others})
 
 

@@ -19,6 +19,7 @@ from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColum
 from rich.table import Table
 
 from harness.proc import file_system
+from tests.benchmarks.around_graphs import measure_around_graphs
 from tests.benchmarks.associations import (
     measure_cpu,
     measure_huge_object,
@@ -28,12 +29,14 @@ from tests.benchmarks.associations import (
 )
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.encoding import measure_encoding
+from tests.benchmarks.graphs import measure_graphs
 from tests.benchmarks.load import measure_burst, measure_commits, measure_journal, measure_steady
 from tests.benchmarks.measure import Measurement
 from tests.benchmarks.pass_lines import line_for
 from tests.benchmarks.receiving import dcmtk_sender_benchmarks, durable_benchmarks, not_flushed_benchmarks
 from tests.benchmarks.result_sets import measure_result_sets
 from tests.benchmarks.sending import measure_sending
+from tests.benchmarks.shadowing import measure_shadowing
 from tests.benchmarks.turnaround import measure_turnaround
 
 BENCHMARKS: dict[str, Callable[[Bench], Iterable[Measurement]]] = {
@@ -53,6 +56,9 @@ BENCHMARKS: dict[str, Callable[[Bench], Iterable[Measurement]]] = {
     "turnaround": measure_turnaround,
     "encode-maps": measure_encoding,
     "encode-sets": measure_result_sets,
+    "graphs": measure_graphs,
+    "around-graphs": measure_around_graphs,
+    "shadow": measure_shadowing,
 }
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from harness.studies import result_of, source_dataset, uid
-from service.bootstrap.analyst import (
+from service.bootstrap.child import Child
+from service.bootstrap.messages import (
     ENCODE_REQUEST,
     OBJECT,
     OBJECTS,
@@ -17,9 +18,8 @@ from service.bootstrap.analyst import (
     REQUEST,
     SUMMARY,
 )
-from service.bootstrap.child import Child
 from service.domain.record import save_result
-from service.domain.result import Outcome, Reason
+from service.domain.result import Outcome, PackageIdentity, Reason
 from service.ports import AnalysisRequest, AnalysisSummary, EncodeRequest, RejectRequest, ResultObject
 
 
@@ -37,6 +37,12 @@ class InProcessAnalyst:
         result = replace(result, package=request.package)
         save_result(result, request.folder)
         return AnalysisSummary(outcome=result.outcome, headline=result.headline)
+
+    def runs(self, package: PackageIdentity) -> bool:  # noqa: ARG002 - the port's form
+        return True
+
+    def shadow(self, request: AnalysisRequest, key: str) -> AnalysisSummary:  # noqa: ARG002
+        return self.analyse(request)
 
     def refuse(self, request: AnalysisRequest, reasons: Sequence[Reason]) -> AnalysisSummary:
         task = {

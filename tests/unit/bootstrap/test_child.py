@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from service.bootstrap.analyst import REASONS, REQUEST
 from service.bootstrap.child import Child
+from service.bootstrap.messages import REASONS, REQUEST
 from service.domain.instance import Instance
 from service.domain.result import Priority, Reason
 from service.ports import AnalysisRequest

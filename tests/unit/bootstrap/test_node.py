@@ -122,7 +122,7 @@ def child_of_this_process() -> int:
 
 def ask_in_vain(node: Node) -> None:
     with pytest.raises(WorkerError):
-        node._pool.call({"task": "packages"})
+        node.serving.any_pool().call({"task": "packages"})
 
 
 def test_a_child_that_hangs_does_not_hold_up_the_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

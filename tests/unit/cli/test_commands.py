@@ -21,6 +21,8 @@ COMMANDS = (
     "status",
     "retry",
     "held",
+    "reload",
+    "shadows",
     "models list",
     "models check",
     *(f"models {name}" for name in ("init", "seal", "sign", "promote", "export", "install", "diff")),

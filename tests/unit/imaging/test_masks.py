@@ -106,3 +106,15 @@ def test_an_empty_mask_has_empty_zones_and_no_box() -> None:
 
 def test_area_is_in_square_centimetres() -> None:
     assert area_cm2(np.ones((100, 50), dtype=np.bool_), (0.2, 0.1)) == 1.0
+
+
+def test_holes_are_those_of_scipy() -> None:
+    """The same masks, in a tenth of the time."""
+    from scipy import ndimage
+
+    from service.imaging.masks import fill_holes
+
+    random = np.random.default_rng(3)
+    for number in range(60):
+        mask = ndimage.gaussian_filter(random.random((1 + number, 50)), number / 30) > 0.5
+        np.testing.assert_array_equal(fill_holes(mask), ndimage.binary_fill_holes(mask))

@@ -53,3 +53,17 @@ def test_a_mask_goes_back_to_its_source() -> None:
     picture[10:20, 5:25] = 1
     small, back = letter_box(picture, (20, 20))
     assert np.array_equal(back_to(small, back, shape=(40, 30)) > 0.5, picture > 0.5)
+
+
+def test_weights_are_what_scipy_makes_of_single_entries() -> None:
+    """Bit for bit: results of studies must not change with how a matrix is built."""
+    from scipy import sparse
+
+    from service.imaging import resample
+
+    picture = np.random.default_rng(4).random((40, 3)).astype(np.float32)
+    for start, stop, count in [(0, 40, 13), (-5.5, 47.25, 60), (3.3, 9.9, 40), (-9, -1, 8), (38, 60, 5)]:
+        direct, _ = resample._weights(start, stop, size=40, count=count)
+        rows = np.repeat(np.arange(count), np.diff(direct.indptr))
+        sorted_out = sparse.csr_array((direct.data, (rows, direct.indices)), shape=direct.shape)
+        assert (direct @ picture).tobytes() == (sorted_out @ picture).tobytes()

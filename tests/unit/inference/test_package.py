@@ -222,7 +222,7 @@ def test_a_provider_that_is_not_here_is_a_matter_of_configuration(tiny_folder: P
 
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this machine has the CUDA provider")
-    with pytest.raises(ConfigurationError, match=r"inference.provider is 'cuda'"):
+    with pytest.raises(ConfigurationError, match=r"inference.provider names 'cuda'"):
         load_package(tiny_folder, provider="cuda")
 
 

@@ -342,3 +342,59 @@ def test_a_pool_without_a_child_says_why() -> None:
         assert "package lung 0.1.0 is not here; install it" in pool.problem
         with pytest.raises(WorkerUnavailableError, match="install it"):
             pool.call({"do": "pid"})
+
+
+# --- children one by one --------------------------------------------------------------------------------------------
+
+
+def test_every_child_can_be_asked(tmp_path: Path) -> None:
+    with _pool(size=2) as pool:
+        pool.wait_ready(30)
+        busy = threading.Thread(
+            target=pool.call, args=({"do": "sleep", "seconds": 1.0, "log": str(tmp_path / "log"), "name": "x"},)
+        )
+        busy.start()
+        answers = pool.call_each({"do": "pid"})
+        busy.join()
+        assert len({answer["pid"] for answer in answers if isinstance(answer, dict)}) == 2
+
+
+def test_a_child_that_gives_no_answer_hides_no_other_and_is_replaced() -> None:
+    with _pool(size=2) as pool:
+        pool.wait_ready(30)
+        answers = pool.call_each({"do": "abort"})
+        assert [type(answer) for answer in answers] == [WorkerCrashedError] * 2
+        assert pool.call({"do": "echo"})["do"] == "echo"
+
+
+def test_children_of_a_pool_that_was_closed_answer_that_they_are_gone() -> None:
+    with _pool() as pool:
+        pool.wait_ready(30)
+    (answer,) = pool.call_each({"do": "pid"})
+    assert isinstance(answer, WorkerUnavailableError)
+
+
+def test_each_child_reports_of_its_start_also_one_that_replaces_another() -> None:
+    reports: list[dict[str, Any]] = []
+    with _pool("Reporting", on_start=reports.append) as pool:
+        pool.wait_ready(30)
+        assert reports == [pool.call({"do": "pid"})]
+        with pytest.raises(WorkerCrashedError):
+            pool.call({"do": "kill"})
+        _wait_until(lambda: len(reports) == 2)
+        assert reports[1] == pool.call({"do": "pid"}) != reports[0]
+
+
+def test_a_child_that_lost_its_device_is_replaced_and_nothing_is_said_of_the_study(pool: WorkerPool) -> None:
+    before = pool.call({"do": "pid"})
+    with pytest.raises(WorkerUnavailableError, match="719"):
+        pool.call({"do": "lose_the_device"})
+    assert pool.call({"do": "pid"}) != before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="SCHED_IDLE is Linux's")
+def test_children_may_be_told_to_take_idle_time_only(pool: WorkerPool) -> None:
+    with _pool(idle=True) as idle:
+        idle.wait_ready(30)
+        assert idle.call({"do": "scheduler"}) == {"policy": os.SCHED_IDLE}
+    assert pool.call({"do": "scheduler"}) == {"policy": os.SCHED_OTHER}

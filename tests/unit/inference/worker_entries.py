@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from service.domain.errors import AdmissionError, PackageError, PixelError, StorageError
+from service.domain.errors import AdmissionError, PackageError, PixelError, StorageError, WorkerUnavailableError
 from service.domain.fault import Fault
 
 Task = dict[str, Any]
@@ -19,6 +19,19 @@ def obey(initial: Task) -> Callable[[Task], Task]:
     """Return a handler that does what `task["do"]` says."""
     actions = {name.removeprefix("_do_"): action for name, action in globals().items() if name.startswith("_do_")}
     return lambda task: actions[task["do"]](initial | task)
+
+
+class Reporting:
+    """Obeys, and reports of its start."""
+
+    def __init__(self, initial: Task) -> None:
+        self._obey = obey(initial)
+
+    def report(self) -> Task:
+        return {"pid": os.getpid()}
+
+    def __call__(self, task: Task) -> Task:
+        return self._obey(task)
 
 
 def refuse_to_start(initial: Task) -> Callable[[Task], Task]:
@@ -56,6 +69,14 @@ def _do_echo(task: Task) -> Task:
 
 def _do_pid(task: Task) -> Task:
     return {"pid": os.getpid()}
+
+
+def _do_scheduler(task: Task) -> Task:
+    return {"policy": os.sched_getscheduler(0)}
+
+
+def _do_lose_the_device(task: Task) -> Task:
+    raise WorkerUnavailableError("CUDA failure 719")
 
 
 def _do_abort(task: Task) -> Task:

@@ -23,6 +23,7 @@ class Problems:
 
     def __init__(self) -> None:
         self.draining = ""
+        self.note = ""
         self.ledger: Exception | None = None
 
     def check_draining(self) -> str:
@@ -45,6 +46,7 @@ def server(problems: Problems) -> Iterator[HttpServer]:
     health.add_live("flow", lambda: "")
     health.add_ready("draining", problems.check_draining)
     health.add_ready("ledger", problems.check_ledger)
+    health.add_note("inference", lambda: problems.note)
     settings = HttpSettings.model_construct(host="127.0.0.1", port=0)
     server = HttpServer(settings, health=health, registry=Metrics().registry)
     server.start()
@@ -180,3 +182,12 @@ def test_slow_clients_are_cut_off_and_harm_nobody(server: HttpServer, monkeypatc
         pytest.fail("slow clients keep the port busy")
     for connection in slow:
         connection.close()
+
+
+def test_a_note_is_shown_and_does_not_make_the_node_unready(server: HttpServer, problems: Problems) -> None:
+    assert "notes" not in json.loads(ask(server, "/readyz")[1])
+    problems.note = "film 1.0.0 runs on cpu, not on cuda"
+    response, body = ask(server, "/readyz")
+    assert response.status == 200
+    assert json.loads(body)["notes"] == {"inference": "film 1.0.0 runs on cpu, not on cuda"}
+    assert "notes" not in json.loads(ask(server, "/livez")[1])

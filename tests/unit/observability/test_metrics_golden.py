@@ -85,6 +85,8 @@ def registry(metrics: Metrics, tmp_path: Path) -> CollectorRegistry:
     metrics(events.StudyRouted(study_key="x", revision=1, rules=(), pipelines=()))
     metrics(received("duplicate"))
     metrics(delivered("stored"))
+    metrics(events.GoldenTested(package="x", version="x", result="passed", difference=0.1, seconds=1))
+    metrics(events.ConfigurationReloaded(result="applied"))
     return metrics.registry
 
 

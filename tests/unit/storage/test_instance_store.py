@@ -15,6 +15,7 @@ from service.domain.errors import ConfigurationError, OutOfSpaceError
 from service.domain.implementation import IMPLEMENTATION_CLASS_UID
 from service.ports import ArrivedFile
 from service.storage import DataFolder, FileStore, FolderLock, open_folder, site_key
+from service.storage.folder import lock_owner
 
 WRITE_AND_KEEP = """
 import sys
@@ -119,6 +120,17 @@ def test_a_folder_has_one_node(tmp_path: Path) -> None:
         FolderLock(tmp_path)
     lock.release()
     FolderLock(tmp_path).release()
+
+
+def test_a_lock_names_its_process(tmp_path: Path) -> None:
+    assert lock_owner(tmp_path) is None
+    lock = FolderLock(tmp_path)
+    assert lock_owner(tmp_path) == os.getpid()
+    with pytest.raises(ConfigurationError):
+        FolderLock(tmp_path)
+    assert lock_owner(tmp_path) == os.getpid()  # a second node that was refused has not wiped it out
+    lock.release()
+    assert lock_owner(tmp_path) is None
 
 
 def test_the_site_key_stays(tmp_path: Path) -> None:

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a pipeline costs around its graphs: from the files of a study to its findings, against the graphs' own time."""
+
+import os
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from pydicom import dcmread
+
+from harness.studies import instance_of
+from service.dicom.header import read_attributes
+from service.domain.event import Event, InferenceFinished
+from service.domain.instance import Instance
+from service.domain.result import Outcome
+from service.domain.study import Refusal
+from service.inference.package import default_packages_folder, load_package
+from service.pipelines import PIPELINES
+from service.settings import Settings
+from tests.benchmarks.bench import Bench
+from tests.benchmarks.measure import Measurement, spread
+from tests.chaos.studies import drawn_sample
+
+KINDS = {
+    "chest radiograph": ("pneumoconiosis", "1"),
+    "HRCT of 24 slices": ("diffuse_lung", "4"),
+    "mammography of 4 views": ("mammography", "6"),
+}
+"""The pipeline and the number of its sample study."""
+GRAPHS = "its graphs"
+
+
+def measure_around_graphs(bench: Bench) -> Iterator[Measurement]:
+    """Measure seconds from the files to the findings, and of these what the graphs took, in one process."""
+    for kind, (pipeline, number) in KINDS.items():
+        yield _measure(kind, pipeline, drawn_sample(bench.samples, number), repeats=bench.repeats)
+        bench.advance(kind)
+    yield Measurement(name="load of the machine meanwhile", value=os.getloadavg()[0], unit="processes")
+
+
+def _measure(kind: str, pipeline: str, sample: Path, *, repeats: int) -> Measurement:
+    events: list[Event] = []
+    choice = Settings().pipelines[pipeline]
+    folder = default_packages_folder() / choice.package / choice.version
+    package = load_package(folder, provider="cpu", threads=os.cpu_count() or 1, observer=events.append)
+    instances = [instance_with_attributes(path) for path in sorted(sample.glob("*.dcm"))]
+    totals, graphs = [], []
+    for repeat in range(repeats + 1):
+        events.clear()
+        started = time.perf_counter()
+        selection = PIPELINES[pipeline].select(instances, package.acceptance)
+        if isinstance(selection, Refusal):
+            raise TypeError(f"{sample.name} is refused: {selection.reasons}")
+        result = PIPELINES[pipeline].run(selection, package, analysed_at=datetime(2026, 1, 1, tzinfo=UTC))
+        if result.outcome is not Outcome.FINDINGS:
+            raise ValueError(f"{sample.name} ended as {result.outcome}, not with its findings")
+        if repeat:
+            totals.append(time.perf_counter() - started)
+            graphs.append(sum(event.seconds for event in events if isinstance(event, InferenceFinished)))
+    ratios = [total / graph for total, graph in zip(totals, graphs, strict=True)]
+    return Measurement(
+        name=f"files to findings, {kind}",
+        value=round(statistics.median(totals), 4),
+        unit="s",
+        against=GRAPHS,
+        ratio=round(statistics.median(ratios), 3),
+        spread=round(spread(totals), 3),
+    )
+
+
+def instance_with_attributes(path: Path) -> Instance:
+    """Return an instance as the ledger knows it."""
+    return replace(instance_of(dcmread(path, stop_before_pixels=True), path), attributes=read_attributes(path))
