@@ -11,6 +11,7 @@ PATH="$PATH:$(printf '%s:' /usr/lib/postgresql/*/bin)" # Debian puts pg_ctl nowh
 missing=()
 # A plugin has no command; the node's DICOMweb side is tested against it.
 [ -e /usr/share/orthanc/plugins/libOrthancDicomWeb.so ] || missing+=(orthanc-dicomweb)
+[ -e /usr/share/orthanc/plugins/libOrthancWebViewer.so ] || missing+=(orthanc-webviewer)
 # The one validator that knows the templates of CAD reports; a library that Java runs.
 [ -e /usr/share/java/pixelmed.jar ] || missing+=(libpixelmed-java)
 command -v java >/dev/null || missing+=(default-jre-headless)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from archive import Study, analyse, destination_of, fill, read_studies
 from browser import CHROMIUM, new_page, running_browser
+from dwv import PAGES, Dwv
 from ohif import CONFIGURATION, Ohif
 from origin import Origin
 from playwright.sync_api import Browser, Page
@@ -18,9 +19,12 @@ from harness.orthanc import DICOMWEB_PLUGIN, Orthanc, dicomweb_options
 
 HERE = Path(__file__).parent
 PACKAGES = HERE.parents[1] / "build" / "viewers" / "node_modules"
+WEB_VIEWER_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancWebViewer.so")
 NEEDED = {
     "chromium": CHROMIUM and Path(CHROMIUM),
     "orthanc-dicomweb": DICOMWEB_PLUGIN,
+    "orthanc-webviewer": WEB_VIEWER_PLUGIN,
+    "dwv": PACKAGES / "dwv" / "dist" / "dwv.min.js",
     "@ohif/app": PACKAGES / "@ohif" / "app" / "dist" / "index.html",
 }
 
@@ -65,8 +69,10 @@ def _analyse(phantoms: Path, place: Path) -> None:
 
 @pytest.fixture(scope="session")
 def archive(studies: dict[str, Study], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
-    """An Orthanc with DICOMweb that holds the studies and their results."""
-    orthanc = Orthanc(tmp_path_factory.mktemp("archive"), options=dicomweb_options())
+    """An Orthanc with DICOMweb and its web viewer that holds the studies and their results."""
+    options = dicomweb_options()
+    options["Plugins"].append(str(WEB_VIEWER_PLUGIN))
+    orthanc = Orthanc(tmp_path_factory.mktemp("archive"), options=options)
     orthanc.start()
     fill(orthanc, studies)
     yield orthanc
@@ -76,8 +82,8 @@ def archive(studies: dict[str, Study], tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="session")
 def origin(archive: Orthanc) -> Iterator[str]:
     """The URL at which viewers and the archive are reached."""
-    folders = {"/": PACKAGES / "@ohif" / "app" / "dist"}
-    server = Origin(archive.http_port, folders=folders, pages={"/app-config.js": CONFIGURATION})
+    folders = {"/": PACKAGES / "@ohif" / "app" / "dist", "/packages/": PACKAGES}
+    server = Origin(archive.http_port, folders=folders, pages={"/app-config.js": CONFIGURATION, **PAGES})
     server.start()
     yield server.url
     server.stop()
@@ -98,3 +104,8 @@ def page(browser: Browser) -> Iterator[Page]:
 @pytest.fixture
 def ohif(page: Page, origin: str) -> Ohif:
     return Ohif(page, origin)
+
+
+@pytest.fixture
+def dwv(page: Page, origin: str) -> Dwv:
+    return Dwv(page, origin)

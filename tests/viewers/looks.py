@@ -13,6 +13,8 @@ BLOCK = 16
 """Side of the squares, in pixels of the screen, whose mean colours are compared."""
 EDGE = 4
 """How many pixels of the screen a viewer may cut off an image that it fits into its window."""
+GREY_LEVELS = 20
+"""How far the mean colour of a small square may be from what it should be: a viewer scales in its own way."""
 COLOURED = 40
 """A pixel is coloured when its channels differ by more than this many grey levels."""
 
@@ -28,6 +30,14 @@ def at_pixels(canvas: NDArray[np.uint8], corners: NDArray[np.float64], *, rows: 
     check_inside(canvas, corners)
     across, down = x.astype(int).clip(0, canvas.shape[1] - 1), y.astype(int).clip(0, canvas.shape[0] - 1)
     return canvas[np.ix_(down, across)]
+
+
+def fitted(canvas: NDArray[np.uint8], image: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return the top-left and bottom-right corners, on a canvas, of an image that fills it, centred."""
+    ratio = min(canvas.shape[0] / image.shape[0], canvas.shape[1] / image.shape[1])
+    height, width = ratio * image.shape[0], ratio * image.shape[1]
+    left, top = (canvas.shape[1] - width) / 2, (canvas.shape[0] - height) / 2
+    return np.array([[left, top], [left + width, top + height]])
 
 
 def check_inside(canvas: NDArray[np.uint8], corners: NDArray[np.float64]) -> None:

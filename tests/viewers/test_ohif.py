@@ -4,7 +4,18 @@
 import numpy as np
 import pytest
 from archive import CAPTURE, CT, MAMMOGRAPHY, REPORT, SEGMENTATION, Study
-from looks import at_pixels, between, coloured, largest_difference, marks, mask_of, near, on_screen, overlap
+from looks import (
+    GREY_LEVELS,
+    at_pixels,
+    between,
+    coloured,
+    largest_difference,
+    marks,
+    mask_of,
+    near,
+    on_screen,
+    overlap,
+)
 from numpy.typing import NDArray
 from ohif import Ohif
 from outlines import Outline, outlines_of
@@ -13,8 +24,6 @@ from pydicom import dcmread
 from harness.processes import wait_until
 
 Points = NDArray[np.float64]
-GREY_LEVELS = 20
-"""How far the mean colour of a small square may be from what it should be: a viewer scales in its own way."""
 
 
 def test_outlines_of_the_report_are_drawn_on_their_slices(ohif: Ohif, studies: dict[str, Study]) -> None:
