@@ -20,7 +20,7 @@ from tiny_package import finish_model, replace_model, write_tiny
 from service.domain.errors import PackageError
 from service.inference.archive import write_archive
 from service.inference.golden import check_golden
-from service.inference.package import load_package, start_sessions
+from service.inference.package import WarmUp, load_package, start_sessions
 from service.inference.package_files import read_package
 
 
@@ -81,7 +81,7 @@ def test_a_graph_that_takes_too_long_is_ended(good: Path, tmp_path: Path) -> Non
     folder = _copy(good, tmp_path)
     replace_model(folder, _slow_model())
     files = read_package(folder)
-    session = start_sessions(files, provider="cpu", threads=1)["zones"]
+    session = start_sessions(files, provider="cpu", how=WarmUp(order=("cpu",)))["zones"]
     started = time.monotonic()
     with pytest.raises(PackageError, match=r"ran for more than 0.3 s; simplify the graph"):
         check_golden(session, files.contents[GOLDEN], tolerance=1e-3, where="x", limit_seconds=0.3)
