@@ -43,9 +43,9 @@ def sessions_that(monkeypatch: pytest.MonkeyPatch, run: Any, *, device: str = "c
     class Faulty(Session):
         runs = 0
 
-        def run(self, inputs: Any) -> dict[str, Any]:
+        def run(self, inputs: Any, *, limit_seconds: float | None = None) -> dict[str, Any]:
             if self.device != device:
-                return super().run(inputs)
+                return super().run(inputs, limit_seconds=limit_seconds)
             Faulty.runs += 1
             return run(super().run, inputs, Faulty.runs)  # type: ignore[no-any-return]
 

@@ -218,7 +218,7 @@ def _turn(source: Path, target: Path) -> Path:
 def test_the_triage_point_and_the_acceptance_profile_are_understood() -> None:
     assert package().triage_operating_point in package().operating_points
     assert Acceptance.parse(package().acceptance).minimum_slices == 8
-    assert sum(path.stat().st_size for path in PACKAGE.rglob("*") if path.is_file()) < 3_000_000
+    assert sum(path.stat().st_size for path in PACKAGE.rglob("*") if path.is_file()) < 8_000_000
 
 
 # --- real images ------------------------------------------------------------------------------------------------------
