@@ -16,7 +16,7 @@ import pytest
 
 from harness.processes import free_port, listens, wait_until
 from service.bootstrap.node import Node
-from service.bootstrap.packages import configuration_problems
+from service.bootstrap.packages import configuration_problems, start_problems
 from service.domain.errors import ConfigurationError, WorkerError
 from service.domain.event import Event, NodeStarted, PackageLoaded
 from service.inference.package import default_packages_folder
@@ -113,6 +113,34 @@ def test_an_altered_package_does_not_keep_the_others_from_running(tmp_path: Path
     loaded = {event.package: event for event in events if isinstance(event, PackageLoaded)}
     assert loaded["diffuse-lung-demo"].status == "rejected"
     assert [loaded[name].status for name in ("pneumoconiosis-demo", "mammography-demo")] == ["demonstration"] * 2
+
+
+def test_an_altered_shadow_is_named(tmp_path: Path) -> None:
+    packages = tmp_path / "packages"
+    shutil.copytree(default_packages_folder(), packages)
+    shadow = packages / "mammography-demo" / "0.2.0"
+    shutil.copytree(packages / "mammography-demo" / "0.1.0", shadow)
+    chosen = settings(
+        tmp_path / "data",
+        inference={"packages_folder": packages},
+        pipelines={
+            "mammography": {
+                "package": "mammography-demo",
+                "version": "0.1.0",
+                "shadow": [{"package": "mammography-demo", "version": "0.2.0"}],
+            }
+        },
+        rules=[],
+    )
+    (problem,) = configuration_problems(chosen)
+    assert problem.startswith("pipelines.mammography.shadow: ")
+    assert start_problems(chosen) == []  # the node runs without it
+
+
+def test_a_key_file_that_is_not_there_keeps_the_node_from_starting(tmp_path: Path) -> None:
+    chosen = settings(tmp_path / "data", inference={"signatures": {"keys": [tmp_path / "site.pem"]}})
+    (problem,) = start_problems(chosen)
+    assert problem.startswith(f"inference.signatures.keys: {tmp_path / 'site.pem'}: the key cannot be read")
 
 
 def child_of_this_process() -> int:
