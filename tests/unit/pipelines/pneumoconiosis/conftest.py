@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The demonstration package, and instances of phantom and real films."""
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from harness.variants import stored_instance
 from models.recipes.pneumoconiosis_card import ACCEPTANCE
-from service.dicom.header import read_attributes
 from service.domain.instance import AttributeValue, Instance
 from service.inference.package import LoadedPackage, load_package
 
@@ -59,22 +58,6 @@ def film() -> Callable[..., Instance]:
         )
 
     return make
-
-
-def stored_instance(path: Path) -> Instance:
-    """Describe a file as the ledger does."""
-    attributes = read_attributes(path)
-    return Instance(
-        sop_instance_uid=str(attributes["SOPInstanceUID"]),
-        sop_class_uid=str(attributes["SOPClassUID"]),
-        study_instance_uid=str(attributes["StudyInstanceUID"]),
-        series_instance_uid=str(attributes["SeriesInstanceUID"]),
-        transfer_syntax_uid=str(attributes["TransferSyntaxUID"]),
-        path=path,
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        size_bytes=path.stat().st_size,
-        attributes=attributes,
-    )
 
 
 @pytest.fixture(scope="session")
