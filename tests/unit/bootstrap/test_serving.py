@@ -55,6 +55,8 @@ class Site:
         self.events = Recorder()
         self.serving = Serving(self.events)
         self.analyst = ChildAnalyst(self.serving, WorkObserver(self.events, str))
+        self.idle: list[bool] = []
+        """Whether the children of each crew, in the order of opening, take only the time that nobody else wants."""
 
     def open(self, *versions: str, role: str = ACTIVE, warm: bool = True, size: int = 1, **said: Any) -> Crew:
         """Start children with a version of the package of each of up to three pipelines."""
@@ -62,6 +64,7 @@ class Site:
         packages = {key: package(version) for key, version in zip(keys, versions, strict=False)}
 
         def start_pool(packages: Packages, heard: Callable[[dict[str, Any]], None], *, idle: bool) -> WorkerPool:
+            self.idle.append(idle)
             start_seconds = said.pop("start_seconds", 0)
             initial = {key: {"sha256": item.identity.sha256, **said} for key, item in packages.items()}
             return WorkerPool(
@@ -229,6 +232,7 @@ def test_a_shadow_has_children_of_its_own(site: Site) -> None:
     ((key, item),) = site.serving.shadows(PIPELINE)
     assert item.identity.version == "2.0"
     assert site.serving.shadows("mammography") == ()
+    assert site.idle == [False, True]  # a shadow delays nobody
     assert site.analyst.shadow(request("2.0"), key).headline[:3] == "2.0"
     assert site.said(request("1.0")) == "1.0"
     assert not site.serving.runs(package("2.0").identity)  # a job made with it would not find it active
