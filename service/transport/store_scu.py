@@ -252,7 +252,10 @@ class StoreScu:
             if isinstance(error.__cause__, ssl.SSLError):  # TLS 1.3: the verdict on our certificate comes only now
                 raise self._unreachable(str(TlsError(failure_word(error.__cause__)))) from None
             what = "answered on TCP but not with an association; check that this port speaks DICOM"
-            raise self._unreachable(f"{what} {'with' if self._tls else 'without'} TLS") from None
+            if not self._tls:
+                raise self._unreachable(f"{what} without TLS") from None
+            # A server that resets what we sent takes its own alert away with it: the certificate may be the cause.
+            raise self._unreachable(f"{what} with TLS, and that it accepts our certificate") from None
 
     def _text(self, what: str) -> str:
         settings = self._settings
