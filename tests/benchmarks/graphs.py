@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images per second of each graph of the committed packages, beside PyTorch and the machine's own matrix product."""
+"""Images per second of graphs, of the committed packages and full size, beside PyTorch and the matrix product."""
 
 import os
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,15 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, shape_inference
+from torch import nn
 
 from service.inference.manifest import Graph
 from service.inference.package import default_packages_folder, find_packages
-from service.inference.package_files import PackageFiles, read_package
+from service.inference.package_files import read_package
 from service.inference.providers import available_devices
 from service.inference.session import Session
 from tests.benchmarks.bench import Bench
+from tests.benchmarks.eager import COMMITTED, FULL_SIZE, eager, full_size
 from tests.benchmarks.measure import Measurement, alone, compared, interleaved, spread
 
 BATCHES = (1, 4, 8, 16)
@@ -30,41 +33,61 @@ FREE_SIZE = 512
 PRODUCT = 1536
 """Rows and columns of the matrices whose product is the machine's measured rate."""
 RUN_SECONDS, QUICK_SECONDS = 1.0, 0.2
-ORT, TORCH, NUMPY, ORT_PRODUCT = "ONNX Runtime", "PyTorch eager, the same graph", "numpy", "ONNX Runtime, MatMul"
+ORT, TORCH, NUMPY, ORT_PRODUCT = "ONNX Runtime", "PyTorch eager, the same network", "numpy", "ONNX Runtime, MatMul"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A graph to be measured: its ONNX file, its contract, and the same network in PyTorch."""
+
+    title: str
+    model: bytes
+    contract: Graph
+    network: nn.Module
 
 
 def measure_graphs(bench: Bench) -> Iterator[Measurement]:
     """Measure each graph, the matrix product in the same turn, so that the machine's noise meets them alike."""
     seconds = QUICK_SECONDS if bench.quick else RUN_SECONDS
-    for folder in find_packages(default_packages_folder()):
-        files = read_package(folder)
-        for name, graph in files.manifest.graphs.items():
-            yield from _measure_graph(files, name, graph, repeats=bench.repeats, seconds=seconds)
-            bench.advance(f"{files.manifest.name} {name}")
+    for subject in subjects(bench.disk):
+        yield from _measure(subject, repeats=bench.repeats, seconds=seconds)
+        bench.advance(subject.title)
     yield Measurement(name="load of the machine while graphs were measured", value=os.getloadavg()[0], unit="processes")
 
 
-def _measure_graph(
-    files: PackageFiles, name: str, graph: Graph, *, repeats: int, seconds: float
-) -> Iterator[Measurement]:
-    model, title = files.contents[graph.file], f"{files.manifest.name} {name}"
+def subjects(folder: Path) -> Iterator[Subject]:
+    """Yield the graphs of the committed packages, then the networks of the published sizes, one at a time."""
+    for package in find_packages(default_packages_folder()):
+        files = read_package(package)
+        for name, graph in files.manifest.graphs.items():
+            yield Subject(
+                title=f"{files.manifest.name} {name}",
+                model=files.contents[graph.file],
+                contract=graph,
+                network=COMMITTED[files.manifest.name, name](),
+            )
+    for name in FULL_SIZE:
+        network, model, contract = full_size(name, folder)
+        yield Subject(title=f"{name}, full size", model=model, contract=contract, network=network)
+
+
+def _measure(subject: Subject, *, repeats: int, seconds: float) -> Iterator[Measurement]:
     threads = os.cpu_count() or 1
     products = {NUMPY: _numpy_product(), ORT_PRODUCT: _ort_product(threads)}
     for provider in available_devices():
-        session = Session(model, graph, where=title, provider=provider, threads=threads)
+        session = Session(subject.model, subject.contract, where=subject.title, provider=provider, threads=threads)
         for batch in BATCHES:
-            inputs = example(graph, batch=batch)
+            inputs = example(subject.contract, batch=batch)
             runs: dict[str, Callable[[], object]] = {ORT: partial(session.run, inputs)}
-            torch_run = torch_graph(model, inputs) if provider == "cpu" else None
-            if torch_run is not None:
-                runs[TORCH] = torch_run
-            gflop = flops(model, inputs) / 1e9
+            if provider == "cpu":
+                runs[TORCH] = eager(subject.network, inputs)
+            gflop = flops(subject.model, inputs) / 1e9
             rates = {key: partial(_rate, run, seconds) for key, run in runs.items()}
             rates |= {key: partial(_rate, run, seconds / 4) for key, (run, _) in products.items()}
             found = interleaved(rates, repeats=repeats)
             images = {key: [rate * batch for rate in found[key]] for key in runs}
             peaks = {key: statistics.median(found[key]) * work for key, (_, work) in products.items()}
-            yield from _lines(f"{title} on {provider}, batch {batch}", images, peaks, gflop=gflop / batch)
+            yield from _lines(f"{subject.title} on {provider}, batch {batch}", images, peaks, gflop=gflop / batch)
 
 
 def _lines(
@@ -109,28 +132,6 @@ def example(graph: Graph, *, batch: int) -> dict[str, Any]:
         low, high = tensor.value_range or (0.0, 1.0)
         inputs[name] = generator.uniform(low, high, shape).astype(tensor.dtype)
     return inputs
-
-
-def torch_graph(model: bytes, inputs: dict[str, Any]) -> Callable[[], object] | None:
-    """Return the same graph in PyTorch, whose outputs were compared; None where onnx2torch is absent or cannot."""
-    try:
-        import torch
-        from onnx2torch import convert
-    except ImportError:
-        return None
-    torch.set_num_threads(os.cpu_count() or 1)
-    try:
-        module = convert(onnx.load_from_string(model)).eval()
-    except NotImplementedError:
-        return None
-    tensors = [torch.from_numpy(array) for array in inputs.values()]
-
-    def run() -> object:
-        with torch.inference_mode():
-            return module(*tensors)
-
-    run()
-    return run
 
 
 def _numpy_product() -> tuple[Callable[[], object], float]:
