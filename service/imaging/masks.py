@@ -58,20 +58,28 @@ def _filled(mask: Mask) -> Mask:
 
 def close_gaps(mask: Mask, radius: int) -> Mask:
     """Close gaps up to twice the radius (pixels), in-plane, without shrinking at the picture's edge."""
-    if radius < 1:
+    if radius < 1 or not mask.any():
         return mask.copy()
-    padded = np.pad(mask, [(0, 0)] * (mask.ndim - 2) + [(radius, radius)] * 2, mode="edge")
-    # Distances instead of a large structuring element: linear time for any radius.
-    inner = (slice(None),) * (mask.ndim - 2) + (slice(radius, -radius),) * 2
-    closed: Mask = _in_planes(padded, radius)[inner]
-    return closed | mask
-
-
-def _in_planes(mask: Mask, radius: int) -> Mask:
     if mask.ndim == 3:
-        return np.stack([_in_planes(plane, radius) for plane in mask])
-    if not mask.any():
-        return mask
+        return np.stack([close_gaps(plane, radius) for plane in mask])
+    # Nothing changes further from the mask than its own reach: the rest of the picture need not be looked at.
+    window = _around(mask, margin=radius + 1)
+    closed = mask.copy()
+    closed[window] |= _closed(np.pad(mask[window], radius, mode="edge"), radius)[radius:-radius, radius:-radius]
+    return closed
+
+
+def _around(mask: Mask, *, margin: int) -> tuple[slice, slice]:
+    """Return the window of a plane that holds the whole mask and `margin` pixels around it, as far as there are any."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return (
+        slice(max(0, int(rows[0]) - margin), int(rows[-1]) + margin + 1),
+        slice(max(0, int(columns[0]) - margin), int(columns[-1]) + margin + 1),
+    )
+
+
+def _closed(mask: Mask, radius: int) -> Mask:
+    """Grow and shrink by distances instead of a large structuring element: linear time for any radius."""
     grown = ndimage.distance_transform_edt(~mask) <= radius
     if grown.all():
         return np.ones_like(mask)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy import ndimage
 
 from service.domain.image import Affine, StoredImage, VoiFunction, Window
 from service.imaging.grayscale import apply_window, to_presentation
@@ -125,3 +126,12 @@ def test_morphology_only_adds_or_only_removes(mask: np.ndarray, radius: int) -> 
     assert not (mask & ~close_gaps(mask, radius)).any()
     assert not (mask & ~fill_holes(mask)).any()
     assert np.array_equal(mask, before)
+
+
+@given(MASKS, st.integers(1, 6))
+def test_gaps_are_closed_as_with_a_disc(mask: np.ndarray, radius: int) -> None:
+    rows, columns = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    disc = rows**2 + columns**2 <= radius**2
+    padded = np.pad(mask, 2 * radius, mode="edge")  # far enough that the far side of the padding erodes nothing here
+    expected = ndimage.binary_closing(padded, structure=disc)[2 * radius : -2 * radius, 2 * radius : -2 * radius]
+    assert np.array_equal(close_gaps(mask, radius), expected)
