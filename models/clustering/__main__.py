@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from models.clustering.comparison import METHODS, as_table, measure
+from models.clustering.comparison import METHODS, Measured, as_table, measure
 from models.clustering.datasets import DATASETS
 from models.clustering.features import Features, joined, phantom_features, studies_in, study_features
 from models.clustering.phenotypes import group, write_phenotypes
@@ -147,14 +147,19 @@ def _numbers(path: Path, *, most: int) -> list[int]:
 
 def _compare(options: argparse.Namespace) -> None:
     pairs = [(dataset, method) for dataset in options.sets for method in options.methods]
-    progress = tqdm(pairs, unit="clustering", disable=None)
-    measured = [measure(dataset, method, seeds=range(options.seeds)) for dataset, method in progress]
+    measured = []
+    for dataset, method in tqdm(pairs, unit="clustering", disable=None):
+        measured.append(measure(dataset, method, seeds=range(options.seeds)))
+        if options.out:
+            _write_figures(options.out, measured)  # after each: the whole takes long
     for index, title in (("rand", "Adjusted Rand index"), ("information", "Normalised mutual information")):
         sys.stdout.write(f"{title}, mean and 95 % interval over {options.seeds} samples\n\n")
         sys.stdout.write(as_table(measured, index=index) + "\n")
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps([asdict(each) for each in measured], indent=1) + "\n", encoding="utf-8")
+
+
+def _write_figures(path: Path, measured: Sequence[Measured]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps([asdict(each) for each in measured], indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from models.clustering.quasi_linear import QuasiLinearClustering
 
 Cluster = Callable[[NDArray[np.float64], int, int], NDArray[np.int64]]
 """Points (N, p), number of groups and seed to a label (N,) each."""
-_STARTS = 10
+_STARTS = 3
 
 
 def _peer(make: Callable[[int, int], Any]) -> Cluster:
