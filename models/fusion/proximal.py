@@ -34,10 +34,10 @@ class _Problem:
 
     def gradient(self, point: Tensor) -> tuple[float, Tensor]:
         self.put(point)
-        loss = self._smooth()
-        return float(loss.detach()), torch.cat(
-            [part.reshape(-1) for part in torch.autograd.grad(loss, list(self._parameters))]
-        )
+        with torch.enable_grad():
+            loss = self._smooth()
+            parts = torch.autograd.grad(loss, list(self._parameters))
+        return float(loss.detach()), torch.cat([part.reshape(-1) for part in parts])
 
     def proximal(self, point: Tensor, size: float) -> Tensor:
         weights = point[: self._penalised]
