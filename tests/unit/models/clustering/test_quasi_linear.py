@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("sklearn", reason="needs the optional extra `train`")
 
-from scipy.optimize import linear_sum_assignment
+from scipy.optimize import linear_sum_assignment, minimize_scalar
 from scipy.special import softmax
 from skfuzzy.cluster import cmeans
 from sklearn.cluster import KMeans
@@ -160,6 +160,34 @@ def test_an_empty_hard_cluster_moves_to_the_farthest_sample() -> None:
     model = _fitted(samples, centres, beta=0.0, tau=math.inf)
     assert sorted(model.cluster_centers_[:, 0]) == [0.5, 10.5, 30.0]
     assert list(np.diff(model.energies_) <= 0) == [True] * model.n_iter_
+
+
+def test_an_empty_hard_cluster_does_not_take_the_only_sample_of_another() -> None:
+    samples = np.array([[0.0], [1.0], [50.0]])
+    model = _fitted(samples, np.array([[0.4], [40.0], [200.0]]), beta=0.0, tau=math.inf)
+    assert sorted(model.cluster_centers_[:, 0]) == [0.0, 1.0, 50.0]
+
+
+@pytest.mark.parametrize("beta", [0.3, 1.0, 4.0])
+@pytest.mark.parametrize("covariance", ["diag", "full"])
+def test_variances_beside_the_floor_are_those_that_minimise_the_energy(beta: float, covariance: Any) -> None:
+    """Two of three variances lie on the floor; the third is then larger than its scatter, as a search finds it."""
+    samples = np.random.default_rng(0).normal(size=(50, 3)) * [3.0, 0.1, 0.02]
+    model = QuasiLinearClustering(1, beta=beta, covariance_type=covariance, covariance_floor=0.3, random_state=0)
+    model.fit(samples)
+    found = model.covariances_[0] if covariance == "diag" else np.linalg.eigvalsh(model.covariances_[0])[::-1]
+    centred = samples - samples.mean(axis=0)
+    scatter = centred.T @ centred / len(samples)
+    parts = np.diag(scatter) if covariance == "diag" else np.linalg.eigvalsh(scatter)[::-1]
+    floor, power = 0.3 * samples.var(axis=0).mean(), beta / (2 + 3 * beta)
+
+    def cost(log_variance: float) -> float:
+        variances = np.array([math.exp(log_variance), floor, floor])
+        return float(variances.prod() ** power * (1 + beta / 2 * (parts / variances).sum()))
+
+    best = math.exp(minimize_scalar(cost, bounds=(0, 6), method="bounded", options={"xatol": 1e-10}).x)
+    np.testing.assert_allclose(found, [best, floor, floor], rtol=1e-5)
+    assert best > 1.02 * parts[0]
 
 
 def test_soft_clusters_that_run_empty_are_an_error_that_says_what_to_do() -> None:
