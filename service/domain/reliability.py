@@ -18,6 +18,7 @@ STRICT: Final = {"extra": "forbid", "strict": True}
 """What a manifest holds these types to."""
 LEAST_SCORE: Final = 1e-6
 """Scores nearer than this to 0 or 1 have no finite logit: they count as this near."""
+_ROUNDED: Final = 0.005
 LEAST_POSITIVES: Final = 200
 """With fewer positives an isotonic curve follows single cases."""
 SCORE_TARGETS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
@@ -92,13 +93,15 @@ class ScoreCalibration:
             raise ValueError(f"method {self.method} has parameters {', '.join(sorted(wanted))}, not {given}")
         _check_curve(self)
         if not 0 < self.positives < self.n:
-            raise ValueError(f"positives {self.positives} of n {self.n}: both kinds of cases are needed")
+            raise ValueError(f"{self.positives} of {self.n} cases are positive; both kinds are needed")
         if self.method is CalibrationMethod.ISOTONIC and self.positives < LEAST_POSITIVES:
-            raise ValueError(f"isotonic with {self.positives} positives; from {LEAST_POSITIVES} on, or use platt")
+            raise ValueError(f"isotonic needs {LEAST_POSITIVES} positives, not {self.positives}; use platt")
         shares = {"prevalence": self.prevalence, "site_prevalence": self.site_prevalence}
         for name, share in shares.items():
             if share is not None and not 0 < share < 1:
-                raise ValueError(f"{name} {share:g} lies between 0 and 1, and is neither")
+                raise ValueError(f"{name} is {share:g}; it must be above 0 and below 1")
+        if abs(self.prevalence - self.positives / self.n) > _ROUNDED:
+            raise ValueError(f"prevalence is {self.prevalence:g}, but {self.positives} of {self.n} cases are positive")
 
     def apply(self, score: float) -> float:
         """Return the probability, at the prevalence of the calibration, of a score in [0, 1]."""
@@ -134,14 +137,14 @@ def _check_curve(entry: ScoreCalibration) -> None:
         if len(scores) != len(probabilities) or len(scores) < 2:
             raise ValueError("isotonic has as many scores as probabilities, two at least")
         if not all(math.isfinite(score) for score in scores) or any(a >= b for a, b in pairwise(scores)):
-            raise ValueError("isotonic scores rise strictly")
+            raise ValueError("isotonic scores must rise and be finite")
         if any(a > b for a, b in pairwise((0.0, *probabilities, 1.0))):
-            raise ValueError("isotonic probabilities never fall and lie between 0 and 1")
+            raise ValueError("isotonic probabilities must lie between 0 and 1 and never fall")
         return
     for name in _PARAMETERS[entry.method]:
         value = entry._number(name)
         if not math.isfinite(value) or (name != "intercept" and value <= 0):
-            raise ValueError(f"{name} {value:g} is {'finite' if name == 'intercept' else 'above 0 and finite'}")
+            raise ValueError(f"{name} is {value:g}; it must be finite{'' if name == 'intercept' else ' and above 0'}")
 
 
 def logit(score: float) -> float:
@@ -190,9 +193,9 @@ class ConformalSet:
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.level < 1:
-            raise ValueError(f"level {self.level:g} lies between 0.5 and 1")
+            raise ValueError(f"level is {self.level:g}; it must be at least 0.5 and below 1")
         if not 0 <= self.quantile <= 1:
-            raise ValueError(f"quantile {self.quantile:g} of the conformity scores lies between 0 and 1")
+            raise ValueError(f"quantile is {self.quantile:g}; conformity scores lie between 0 and 1")
         if conformal_rank(self.n, self.level) > self.n:
             raise ValueError(f"n {self.n} is too few for sets of level {self.level:g}")
 
@@ -218,9 +221,9 @@ class Limit:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.threshold) and self.threshold > 0):
-            raise ValueError(f"threshold {self.threshold:g} is above 0 and finite")
+            raise ValueError(f"threshold is {self.threshold:g}; it must be finite and above 0")
         if not 0.5 <= self.quantile < 1:
-            raise ValueError(f"quantile {self.quantile:g} lies between 0.5 and 1")
+            raise ValueError(f"quantile is {self.quantile:g}; it must be at least 0.5 and below 1")
         if self.n * (1 - self.quantile) < 1 - 1e-9:
             raise ValueError(f"n {self.n} is too few for a quantile of {self.quantile:g}")
 

@@ -40,7 +40,7 @@ def conformity_scores(
     rank = np.argmax(order == truth[:, None], axis=1)
     reached = np.cumsum(np.take_along_axis(probabilities, order, axis=1), axis=1)[cases, rank]
     counted = reached - shares * own if method is SetMethod.APS else reached
-    return np.clip(counted, 0, 1)
+    return np.asarray(np.clip(counted, 0, 1))
 
 
 def prediction_sets(probabilities: Probabilities, *, method: SetMethod, quantile: float) -> NDArray[np.bool_]:
