@@ -37,6 +37,10 @@ SET_TARGETS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     }
 )
 """By pipeline: the answers for which there can be sets."""
+GRAPHS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {"pneumoconiosis": ("lungseg", "zones"), "mammography": ("detector",), "diffuse_lung": ("patterns",)}
+)
+"""By pipeline: the graphs whose distances it judges, that of the reading last: its members' disagreement counts too."""
 
 
 class CalibrationMethod(StrEnum):

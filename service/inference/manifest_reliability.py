@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Protocol
 
-from service.domain.reliability import SCORE_TARGETS, SET_TARGETS, Limit, Reliability
+from service.domain.reliability import GRAPHS, SCORE_TARGETS, SET_TARGETS, Limit, Reliability
 
 LEAST_DEPTHS: Final = 2
 """One depth of a network does not see what another does."""
@@ -37,6 +37,9 @@ def _problems(reliability: Reliability, *, pipeline: str, outputs: Outputs) -> I
     sets = [entry.target for entry in reliability.conformal]
     yield from _target_problems("calibration", scores, SCORE_TARGETS.get(pipeline, frozenset()), pipeline)
     yield from _target_problems("conformal", sets, SET_TARGETS.get(pipeline, frozenset()), pipeline)
+    graphs = GRAPHS.get(pipeline, ())
+    yield from _graph_problems("out_of_distribution", reliability.out_of_distribution, graphs, pipeline)
+    yield from _graph_problems("disagreement", reliability.disagreement, graphs[-1:], pipeline)
     yield from _limit_problems("out_of_distribution", reliability.out_of_distribution, outputs)
     yield from _limit_problems("disagreement", reliability.disagreement, outputs)
     if 0 < len(reliability.out_of_distribution) < LEAST_DEPTHS:
@@ -51,6 +54,13 @@ def _target_problems(key: str, targets: Iterable[str], known: Iterable[str], pip
             yield f"{key} target {target} is unknown to pipeline {pipeline}, which has {shown}"
         if count > 1:
             yield f"{key} has target {target} twice"
+
+
+def _graph_problems(key: str, limits: Iterable[Limit], judged: Iterable[str], pipeline: str) -> Iterator[str]:
+    for limit in limits:
+        if limit.graph not in judged:
+            shown = ", ".join(judged) or "no graph"
+            yield f"{key} of graph {limit.graph} is not judged by pipeline {pipeline}, which judges {shown}"
 
 
 def _limit_problems(key: str, limits: Iterable[Limit], outputs: Outputs) -> Iterator[str]:

@@ -78,9 +78,27 @@ def _limit_of_an_output_that_is_not_there(folder: Path) -> None:
     add_distances(folder, [limits_of()[0], limits_of(output="feature")[0]])
 
 
-@hostile("out_of_distribution graph lungs is not among zones")
+@hostile("out_of_distribution graph lungseg is not among zones")
 def _limit_of_a_graph_that_is_not_there(folder: Path) -> None:
+    add_distances(folder, limits_of(graph="lungseg"))
+
+
+@hostile("out_of_distribution of graph lungs is not judged by pipeline pneumoconiosis, which judges lungseg, zones")
+def _limit_that_nobody_looks_at(folder: Path) -> None:
     add_distances(folder, limits_of(graph="lungs"))
+
+
+@hostile("disagreement of graph lungseg is not judged by pipeline pneumoconiosis, which judges zones")
+def _disagreement_that_nobody_looks_at(folder: Path) -> None:
+    edit_manifest(folder, _declare("disagreement", limits_of(graph="lungseg")[0]))
+
+
+@hostile("calibration target film is unknown to pipeline other, which has nothing")
+def _calibration_for_a_pipeline_that_knows_none(folder: Path) -> None:
+    def change(manifest: dict[str, Any]) -> None:
+        manifest.update(pipeline="other", calibration=[PLATT])
+
+    edit_manifest(folder, change)
 
 
 @hostile("output scaled of graph zones is not one float32 for each item of a batch")
