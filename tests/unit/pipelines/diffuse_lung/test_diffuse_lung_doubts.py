@@ -55,7 +55,7 @@ class Declaring:
 @pytest.fixture(scope="module")
 def instances(tmp_path_factory):
     folder: Path = tmp_path_factory.mktemp("chest")
-    chest = ChestPhantom(seed=3, involvements=(), slices=10, pixel_mm=0.8)
+    chest = ChestPhantom(seed=3, involvements=(), slices=10, pixel_mm=0.9)
     return [stored_instance(path) for path in write_ct_series(folder, chest, study=PhantomStudy(seed="doubts"))]
 
 
@@ -63,6 +63,11 @@ def analyse(instances, package):
     selection = PIPELINE.select(instances, package.acceptance)
     assert isinstance(selection, Selection), selection
     return PIPELINE.run(selection, package, analysed_at=datetime(2026, 4, 1, tzinfo=UTC))
+
+
+@pytest.fixture(scope="module")
+def plain(instances):
+    return analyse(instances, package_of("hrct"))
 
 
 def test_the_share_of_strange_patches_is_measured_and_printed(instances):
@@ -88,13 +93,13 @@ def test_the_acceptance_profile_says_how_much_is_too_much(instances):
     assert [reason.code for reason in result.refusals] == ["out_of_distribution"]
 
 
-def test_a_package_that_declares_nothing_is_read_as_before(instances):
-    plain, silent = analyse(instances, package_of("hrct")), analyse(instances, Declaring(Reliability(), step=1))
+def test_a_package_that_declares_nothing_is_read_as_before(instances, plain):
+    silent = analyse(instances, Declaring(Reliability(), step=1))
     assert (silent.values, silent.summary, silent.flags) == (plain.values, plain.summary, plain.flags)
     assert not {"out_of_distribution_share", "indeterminate_share", "abnormal_share_calibrated"} & set(plain.values)
 
 
-def test_the_extent_is_calibrated_and_a_demonstration_does_not_print_it(instances):
+def test_the_extent_is_calibrated_and_a_demonstration_does_not_print_it(instances, plain):
     entry = ScoreCalibration(
         target="study",
         method=CalibrationMethod.PLATT,
@@ -104,7 +109,6 @@ def test_the_extent_is_calibrated_and_a_demonstration_does_not_print_it(instance
         prevalence=0.5,
     )
     declared = Reliability(calibration=(entry,))
-    plain = analyse(instances, package_of("hrct"))
     shown, kept = (
         analyse(instances, Declaring(declared, status=status))
         for status in (PackageStatus.RESEARCH, PackageStatus.DEMONSTRATION)

@@ -36,7 +36,6 @@ class Declaring:
     def __init__(self, package, reliability, *, extra=None, status=PackageStatus.DEMONSTRATION):
         self._package, self.reliability, self._extra = package, reliability, extra or {}
         self.identity = replace(package.identity, status=status)
-        self._known = {}
 
     def __getattr__(self, name):
         return getattr(self._package, name)
