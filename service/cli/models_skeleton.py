@@ -106,7 +106,7 @@ budget: {{seconds: 60, memory_bytes: 2000000000}}
 
 # How far its scores are to be believed; docs/model-packages.md says what the pipeline does with each.
 # calibration:
-#   - {{target: film, method: platt, parameters: {{slope: 1.0, intercept: 0.0}}, n: 400, positives: 200, prevalence: 0.5}}
+#   - {{target: film, method: temperature, parameters: {{temperature: 1.5}}, n: 400, positives: 200, prevalence: 0.5}}
 # conformal:
 #   - {{target: film, method: ordinal, level: 0.8, quantile: 0.8, n: 400}}
 # out_of_distribution:

@@ -28,8 +28,8 @@ from service.pipelines.familiarity import unusual_items  # noqa: E402
 @pytest.fixture(scope="module")
 def measured():
     """A network trained for seconds; its distances for usual patches, noise, a flat grey and another scanner."""
-    patches = pure_patches(10, seed=1, scanner=usual_scanner)
-    network = train(patches, classes=len(PATTERNS), epochs=2, seed=1)
+    patches = pure_patches(8, seed=1, scanner=usual_scanner)
+    network = train(patches, classes=len(PATTERNS), epochs=1, seed=1)
     gaussians = {
         depth: fit_gaussian(found, patches.classes)
         for depth, found in depth_features(network, [torch.from_numpy(patches.images)]).items()
@@ -42,7 +42,7 @@ def measured():
             outputs = dict(zip(names, module(torch.from_numpy(images)), strict=True))
         return {name: outputs[name].numpy() for name in names[4:]}
 
-    held_out = distances(pure_patches(20, seed=2, scanner=usual_scanner).images)
+    held_out = distances(pure_patches(12, seed=2, scanner=usual_scanner).images)
     found = limits("patterns", held_out)
     ramp = np.linspace(0, 1, 48, dtype=np.float32)
     strange = {
