@@ -8,12 +8,15 @@ networks fit their training cases, and alpha would measure nothing but that.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 from torch import Tensor, nn
+
+from models.networks.depths import Depths, GivesDepths
 
 OUTPUT_NAMES = ("vote", "probability", "margin", "divergence")
 Probabilities = NDArray[np.floating]
@@ -122,10 +125,20 @@ class EnsembleGraph(nn.Module):
         self.networks = nn.ModuleList(networks[name] for name in self.names)
         alphas = torch.tensor([member.alpha for member in kept], dtype=torch.float64)
         self.register_buffer("weights", alphas / alphas.sum())
+        self.strongest = int(alphas.argmax())
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return (vote, probability, margin, divergence)."""
-        each = torch.stack([network(image).softmax(dim=1) for network in self.networks])
+        return self._voted([network(image) for network in self.networks])
+
+    def with_depths(self, image: Tensor) -> tuple[tuple[Tensor, ...], Depths]:
+        """Return (outputs, pooled features by depth of the member that weighs most)."""
+        (own, *_), depths = cast("GivesDepths", self.networks[self.strongest]).with_depths(image)
+        logits = [own if index == self.strongest else network(image) for index, network in enumerate(self.networks)]
+        return self._voted(logits), depths
+
+    def _voted(self, logits: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        each = torch.stack([found.softmax(dim=1) for found in logits])
         return combine(each, self.weights.to(each.dtype))
 
 

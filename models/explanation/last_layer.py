@@ -7,6 +7,7 @@ from models.explanation.class_maps import grad_cam, hires_cam
 from models.explanation.head_gradient import head_gradient
 from models.networks.cam import CamHead
 from models.networks.classifier import Classifier
+from models.networks.depths import Depths
 from models.networks.vgg import DenseHead
 
 AVERAGE_OUTPUTS = ("probability", "logits", "cam", "gradcam", "feature")
@@ -28,7 +29,14 @@ class AverageExplained(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Return (probability, logits, cam, gradcam, feature)."""
-        features = self.classifier.features(image)
+        return self._explained(self.classifier.features(image))
+
+    def with_depths(self, image: Tensor) -> tuple[tuple[Tensor, ...], Depths]:
+        """Return (outputs, pooled features by depth)."""
+        features, depths = self.classifier.features_with_depths(image)
+        return self._explained(features), depths
+
+    def _explained(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         logits, cam = self.head(features)
         gradcam = cam.relu() / (cam.shape[2] * cam.shape[3])
         return logits.softmax(dim=1), logits, cam, gradcam, features.mean(dim=(2, 3))

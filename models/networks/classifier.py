@@ -12,6 +12,7 @@ from monai.networks.nets.resnet import ResNet
 from torch import Tensor, nn
 
 from models.networks.cam import CamHead
+from models.networks.depths import Depths, pooled
 from models.networks.vgg import VGG16, VGG19, DenseHead, vgg_body
 
 Family = Literal["vgg", "resnet", "densenet"]
@@ -38,9 +39,23 @@ class Classifier(nn.Module):
         found: Tensor = self.body(self.front_end(image))
         return found
 
+    def features_with_depths(self, image: Tensor) -> tuple[Tensor, Depths]:
+        """Return (features, their mean halfway down the body's layers and at the end)."""
+        half = len(self.body) // 2
+        shallow = self.body[:half](self.front_end(image))
+        found: Tensor = self.body[half:](shallow)
+        return found, {"shallow": pooled(shallow), "deep": pooled(found)}
+
+    def with_depths(self, image: Tensor) -> tuple[tuple[Tensor, ...], Depths]:
+        """Return (outputs, pooled features by depth)."""
+        found, depths = self.features_with_depths(image)
+        return (self._logits(found),), depths
+
     def forward(self, image: Tensor) -> Tensor:
         """Return logits (N, K)."""
-        found = self.features(image)
+        return self._logits(self.features(image))
+
+    def _logits(self, found: Tensor) -> Tensor:
         logits: Tensor = self.head(found)[0] if isinstance(self.head, CamHead) else self.head(found)
         return logits
 

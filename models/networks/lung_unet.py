@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.networks.depths import Depths, pooled
+
 
 class LungUNet(nn.Module):
     """Maps a letter-boxed film (N, 1, 256, 256) in [0, 1] to probabilities (N, 3, 256, 256): right, left, heart.
@@ -26,12 +28,24 @@ class LungUNet(nn.Module):
 
     def logits(self, film: Tensor) -> Tensor:
         """Return (N, 3, 256, 256) before the sigmoid."""
+        return self._up(self._down(film))
+
+    def with_depths(self, film: Tensor) -> tuple[tuple[Tensor, ...], Depths]:
+        """Return (outputs, mean features at 1/4 of the resolution and at the lowest)."""
+        features = self._down(film)
+        depths = {"shallow": pooled(features[1]), "deep": pooled(features[-1])}
+        return (self._up(features).sigmoid(),), depths
+
+    def _down(self, film: Tensor) -> list[Tensor]:
         features = [self.stem(film)]
         for block in self.down:
             features.append(block(features[-1]))
-        deep = features.pop()
-        for block in self.up:
-            deep = block(torch.cat([functional.interpolate(deep, scale_factor=2.0), features.pop()], dim=1))
+        return features
+
+    def _up(self, features: list[Tensor]) -> Tensor:
+        *shallow, deep = features
+        for block, skipped in zip(self.up, reversed(shallow), strict=True):
+            deep = block(torch.cat([functional.interpolate(deep, scale_factor=2.0), skipped], dim=1))
         shown: Tensor = functional.interpolate(self.out(deep), scale_factor=2.0, mode="bilinear")
         return shown
 

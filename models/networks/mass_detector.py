@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.networks.cam import CamHead
+from models.networks.depths import Depths, pooled
 
 HEAT_STRIDE = 8
 CAM_STRIDE = 16
@@ -63,7 +64,10 @@ class MassDetector(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Return (heat logits, offset, size, image logit, map, feature)."""
-        features = self.encode(image)
+        return self.read(self.encode(image))
+
+    def read(self, features: Tensor) -> tuple[Tensor, ...]:
+        """Return what `forward` does, from features."""
         heat, offset, log_size = self.marks(features)
         return heat, offset, log_size.exp(), *self.image_score(features * heat.sigmoid())
 
@@ -81,7 +85,17 @@ class MassDetectorGraph(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Return (heat, offset, size, marks, image_logit, raw_cam, feature)."""
-        logits, offset, size, logit, cam, feature = self.detector(image)
+        return self._picked(image, self.detector.encode(image))
+
+    def with_depths(self, image: Tensor) -> tuple[tuple[Tensor, ...], Depths]:
+        """Return (outputs, mean features inside the breast after two layers and of all the context)."""
+        mask = image[:, 1:]
+        shallow = self.detector.stem[:2](image)
+        features = self.detector.context(self.detector.stem[2:](shallow))
+        return self._picked(image, features), {"shallow": pooled(shallow, mask), "deep": pooled(features, mask)}
+
+    def _picked(self, image: Tensor, features: Tensor) -> tuple[Tensor, ...]:
+        logits, offset, size, logit, cam, feature = self.detector.read(features)
         inside = functional.avg_pool2d(image[:, 1:], HEAT_STRIDE) > 0.5
         heat = logits.sigmoid() * inside
         return heat, offset, size, _peaks(heat, offset, size, count=self.marks), logit[:, 0], cam, feature

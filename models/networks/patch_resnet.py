@@ -7,6 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from models.networks.cam import CamHead
+from models.networks.depths import Depths, pooled
+
+_FIRST_BLOCK_END = 4
+"""Layers of the backbone up to the first residual block, the stem's three included."""
 
 
 class _Residual(nn.Module):
@@ -43,6 +47,14 @@ class PatchResNet(nn.Module):
 
     def forward(self, patches: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return (probability, logits, cam, feature)."""
-        features = self.backbone(patches * 2 - 1)
+        return self._read(self.backbone(patches * 2 - 1))
+
+    def with_depths(self, patches: Tensor) -> tuple[tuple[Tensor, ...], Depths]:
+        """Return (outputs, mean features after the first residual block and the last)."""
+        shallow = self.backbone[:_FIRST_BLOCK_END](patches * 2 - 1)
+        deep = self.backbone[_FIRST_BLOCK_END:](shallow)
+        return self._read(deep), {"shallow": pooled(shallow), "deep": pooled(deep)}
+
+    def _read(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         logits, maps = self.head(features)
         return torch.softmax(logits, dim=1), logits, maps, features.mean(dim=(2, 3))

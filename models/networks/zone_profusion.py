@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.networks.depths import Depths, pooled
 from models.networks.wavelet import BANDS, WaveletFrontEnd
 
 THRESHOLDS = 11
@@ -12,6 +13,8 @@ THRESHOLDS = 11
 SHAPES = 6
 ABNORMAL = 2
 """Index of the step from 0/1 to 1/0, which the explanation map decomposes."""
+_FIRST_STAGE_END = 4
+"""Layers of the backbone up to the first stage, the convolution and the pooling before it included."""
 OUTPUT_NAMES = ("profusion_logits", "shape_logits", "cam", "feature")
 
 
@@ -48,11 +51,21 @@ class ZoneProfusion(nn.Module):
 
     def features(self, zone: Tensor) -> Tensor:
         """Return (N, D, 18, 18)."""
+        found: Tensor = self.backbone(self._bands(zone))
+        return found
+
+    def with_depths(self, zone: Tensor) -> tuple[tuple[Tensor, ...], Depths]:
+        """Return (outputs, mean features inside the zone at 1/4 of the resolution and at the end)."""
+        mask = zone[:, 1:]
+        shallow = self.backbone[:_FIRST_STAGE_END](self._bands(zone))
+        deep = self.backbone[_FIRST_STAGE_END:](shallow)
+        return self.read(deep, mask), {"shallow": pooled(shallow, mask), "deep": pooled(deep, mask)}
+
+    def _bands(self, zone: Tensor) -> Tensor:
+        """Return the balanced bands and where they are inside the zone, (N, 5, 144, 144)."""
         image, mask = zone[:, :1], zone[:, 1:]
         inside = (functional.avg_pool2d(mask, 2) > 0.999).to(image.dtype)
-        bands = self.balance(self.wavelet(image) * inside)
-        found: Tensor = self.backbone(torch.cat([bands, inside], dim=1))
-        return found
+        return torch.cat([self.balance(self.wavelet(image) * inside), inside], dim=1)
 
     def read(self, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return what `forward` does, from features and the zone's mask."""

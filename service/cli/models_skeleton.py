@@ -104,6 +104,15 @@ budget: {{seconds: 60, memory_bytes: 2000000000}}
 # decompositions:
 #   - {{graph: classifier, map: cam, score: logits, index: 1, constant: [0.0], tolerance: 0.001}}
 
+# How far its scores are to be believed; docs/model-packages.md says what the pipeline does with each.
+# calibration:
+#   - {{target: film, method: temperature, parameters: {{temperature: 1.5}}, n: 400, positives: 200, prevalence: 0.5}}
+# conformal:
+#   - {{target: film, method: ordinal, level: 0.8, quantile: 0.8, n: 400}}
+# out_of_distribution:
+#   - {{graph: classifier, output: distance_shallow, threshold: 10.0, quantile: 0.99, n: 400}}
+#   - {{graph: classifier, output: distance_deep, threshold: 10.0, quantile: 0.99, n: 400}}
+
 # 'dokuei models seal' writes what follows.
 files: {{}}
 """

@@ -16,8 +16,10 @@ from pydantic import Field, JsonValue, StringConstraints, ValidationError, model
 
 from service.codes import code
 from service.domain.errors import PackageError
+from service.domain.reliability import ConformalSet, Limit, Reliability, ScoreCalibration
 from service.domain.result import PackageStatus
 from service.inference.evidence import LEAST_STUDIES, Budget, Decomposition, GoldenStudy, Promotion, ladder_problem
+from service.inference.manifest_reliability import reliability_problem
 from service.inference.manifest_types import Digest, Dimension, Fraction, RelativePath, Slug, Strict, Text, Version
 from service.inference.plain_file import read_file
 from service.inference.strict_yaml import yaml_to_json
@@ -167,6 +169,10 @@ class Manifest(Strict):
     refuses_noise: bool = False
     """The pipeline must refuse the first golden study when its pixels are replaced by noise."""
     decompositions: tuple[Decomposition, ...] = ()
+    calibration: tuple[ScoreCalibration, ...] = ()
+    conformal: tuple[ConformalSet, ...] = ()
+    out_of_distribution: tuple[Limit, ...] = ()
+    disagreement: tuple[Limit, ...] = ()
     budget: Budget | None = None
     promotions: tuple[Promotion, ...] = ()
     files: Annotated[dict[RelativePath, Digest], Field(min_length=1)]
@@ -230,9 +236,27 @@ class Manifest(Strict):
         return self
 
     @model_validator(mode="after")
+    def _doubts_fit(self) -> Self:
+        outputs = {name: graph.outputs for name, graph in self.graphs.items()}
+        problem = reliability_problem(self.reliability, pipeline=self.pipeline, outputs=outputs)
+        if problem:
+            raise ValueError(problem)
+        return self
+
+    @model_validator(mode="after")
     def _every_graph_is_golden(self) -> Self:
         _known("each graph needs golden tensors:", self.graphs, {golden.graph for golden in self.golden})
         return self
+
+    @property
+    def reliability(self) -> Reliability:
+        """What the package says of its own doubts."""
+        return Reliability(
+            calibration=self.calibration,
+            conformal=self.conformal,
+            out_of_distribution=self.out_of_distribution,
+            disagreement=self.disagreement,
+        )
 
 
 def _known(key: str, used: Iterable[str], known: Iterable[str]) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 import service
 from service.domain.errors import PackageError, ProviderError, WorkerUnavailableError
 from service.domain.event import Event, InferenceFinished, ProviderPassedOver
+from service.domain.reliability import Reliability
 from service.domain.result import PackageIdentity
 from service.inference.golden import check_golden
 from service.inference.manifest import Manifest
@@ -22,6 +23,7 @@ from service.inference.package_files import PackageFiles, read_package
 from service.inference.providers import LOST, Order, PassedOver, first_that_works, provider_order
 from service.inference.session import Session
 from service.inference.signature import UNSIGNED_ALLOWED, SignaturePolicy
+from service.inference.unlike import verify_noise_is_refused
 from service.ports import Observer, Tensors
 from service.settings import Provider
 
@@ -91,6 +93,11 @@ class LoadedPackage:
     def triage_operating_point(self) -> str:
         """Name of the operating point that triage applies."""
         return self._manifest.triage_operating_point
+
+    @property
+    def reliability(self) -> Reliability:
+        """Calibration, sets and limits of distribution."""
+        return self._manifest.reliability
 
     @property
     def signers(self) -> tuple[str, ...]:
@@ -214,7 +221,9 @@ def warm_up(files: PackageFiles, how: WarmUp) -> Warm:
 
     def start(provider: Provider) -> Warm:
         sessions = start_sessions(files, provider=provider, how=how)
-        return Warm(provider=provider, sessions=sessions, golden_differences=verify_golden(files, sessions))
+        warm = Warm(provider=provider, sessions=sessions, golden_differences=verify_golden(files, sessions))
+        verify_noise_is_refused(files, sessions)
+        return warm
 
     warm, passed_over = first_that_works(how.order, start)
     return replace(warm, passed_over=passed_over)

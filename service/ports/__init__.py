@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from service.domain.event import Event
 from service.domain.instance import Instance
 from service.domain.profile import DEFAULT_PROFILE, EncodingProfile
+from service.domain.reliability import Reliability
 from service.domain.result import PackageIdentity, PipelineResult, Priority
 from service.domain.study import Completeness, Refusal, Selection
 from service.ports.analyst import (
@@ -185,6 +186,10 @@ class Package(Protocol):
     @property
     def triage_operating_point(self) -> str:
         """Name of the operating point that triage applies."""
+
+    @property
+    def reliability(self) -> Reliability:
+        """Calibration, sets and limits of distribution; empty where the manifest declares none."""
 
     def run(self, graph: str, inputs: Tensors) -> dict[str, NDArray[np.float32]]:
         """Run one graph of the package, for example "zones", in this process's warm session.

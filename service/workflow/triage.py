@@ -5,8 +5,8 @@ from service.domain.result import Outcome, PackageIdentity, PackageStatus, Prior
 from service.ports.analyst import AnalysisSummary
 from service.settings import Profile, Settings
 
-OUT_OF_DISTRIBUTION = "out_of_distribution"
-"""Prefix of the flags by which a pipeline says that the image is unlike those it was made for."""
+DOUBTS = ("out_of_distribution", "indeterminate")
+"""Prefixes of the flags that a pipeline doubts its score: the image is unlike others, or the answer is not settled."""
 
 
 def raised_priority(
@@ -32,5 +32,5 @@ def may_raise(package: PackageIdentity | None, *, settings: Settings) -> bool:
 def _speaks_for_urgency(summary: AnalysisSummary) -> bool:
     # A partly analysed study counts: what was refused takes nothing away from a score that was reached.
     usable = summary.outcome is not Outcome.NOT_ANALYSED
-    familiar = not any(flag.code.startswith(OUT_OF_DISTRIBUTION) for flag in summary.flags)
-    return usable and familiar and summary.triage is not None and summary.triage.above_operating_point
+    sure = not any(flag.code.startswith(DOUBTS) for flag in summary.flags)
+    return usable and sure and summary.triage is not None and summary.triage.above_operating_point

@@ -25,6 +25,8 @@ class Acceptance:
     largest_lung_litres: float = 10.0
     smallest_slice_cm2: float = 60.0
     open_end_share: float = 0.5
+    largest_out_of_distribution_share: float = 0.5
+    largest_indeterminate_share: float = 0.5
 
     @classmethod
     def parse(cls, mapping: Mapping[str, Any]) -> "Acceptance":

@@ -13,9 +13,11 @@ from service.domain.errors import PackageError
 from service.domain.instance import Instance, sop_instance_uids
 from service.domain.result import AlgorithmRun, Outcome, PipelineResult, Reason, RunKind, RunStatus, Triage
 from service.domain.study import Completeness, Refusal, Selection
+from service.pipelines.certainty import calibrate, shown_lines
 from service.pipelines.diffuse_lung import selection as headers
 from service.pipelines.diffuse_lung.acceptance import Acceptance
 from service.pipelines.diffuse_lung.anatomy import anatomy_flags, anatomy_refusals, lung_litres
+from service.pipelines.diffuse_lung.doubts import PatchTally
 from service.pipelines.diffuse_lung.extent import ZONES, Classify, LungExtent, in_batches, measure_slices
 from service.pipelines.diffuse_lung.findings import absent, make_findings, reported
 from service.pipelines.diffuse_lung.gates import reason, spacing_flags, stack_reasons
@@ -93,14 +95,15 @@ class _Analysis:
         self._acceptance = Acceptance.parse(package.acceptance)
         self._plan = Plan.of(package.parameters)
         self._series = with_frames(group_series(selection.instances)[0])
+        self._tally = PatchTally(package.reliability, _GRAPH)
 
     def result(self) -> PipelineResult:
         refusals = self._geometry_refusals()
         if refusals:
             return self._refused(refusals, values={})
         extent = self._measure()
-        values = _values(extent, self._plan.patterns, self._series)
-        refusals = tuple(anatomy_refusals(extent, self._acceptance))
+        values = {**_values(extent, self._plan.patterns, self._series), **self._tally.as_values()}
+        refusals = (*anatomy_refusals(extent, self._acceptance), *self._tally.refusals(self._acceptance))
         if refusals:
             return self._refused(refusals, values=values)
         return self._analysed(extent, values)
@@ -123,10 +126,12 @@ class _Analysis:
         )
 
     def _classify(self) -> Classify:
-        package = self._package
+        package, tally = self._package, self._tally
 
         def classify(patches: NDArray[np.float32]) -> NDArray[np.float32]:
-            return package.run(_GRAPH, {"patches": patches})["probability"]
+            outputs = package.run(_GRAPH, {"patches": patches})
+            tally.add(outputs)
+            return outputs["probability"]
 
         return classify
 
@@ -135,7 +140,11 @@ class _Analysis:
         shown = reported(extent, plan.patterns)
         findings = make_findings(extent, plan.patterns, recipe=recipe) or (absent(extent, recipe=recipe),)
         enhanced_flags = tuple(spacing_flags(self._series, self._acceptance)) if self._series.enhanced else ()
-        flags = (*self._selection.flags, *enhanced_flags, *anatomy_flags(extent, plan.patterns, self._acceptance))
+        doubts = (*anatomy_flags(extent, plan.patterns, self._acceptance), *self._tally.flags(self._acceptance))
+        flags = (*self._selection.flags, *enhanced_flags, *doubts)
+        triage = self._triage(extent)
+        calibrated = calibrate(self._package, "study", triage.score)
+        values |= calibrated.as_values("abnormal_share") if calibrated else {}
         return PipelineResult(
             **self._common(values),
             outcome=Outcome.FINDINGS if shown else Outcome.NO_FINDINGS,
@@ -145,8 +154,8 @@ class _Analysis:
             label_map=make_label_map(extent, plan.patterns, reported=shown, recipe=recipe),
             value_maps=(make_abnormality_map(extent, recipe),),
             flags=flags,
-            triage=self._triage(extent),
-            summary=table(extent, plan.patterns),
+            triage=triage,
+            summary=(*table(extent, plan.patterns), *self._tally.lines(), *shown_lines(calibrated)),
             runs=self._runs(RunStatus.SUCCEEDED),
         )
 

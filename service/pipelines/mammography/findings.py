@@ -8,8 +8,10 @@ from service.codes import Code, private, sct
 from service.codes import code as any_code
 from service.domain.image import Box
 from service.domain.result import Finding, Measurement, Presence, Region, RenderingIntent
+from service.pipelines.certainty import stated_score
 from service.pipelines.mammography.reading import DetectedMark, ViewReading
 from service.pipelines.mammography.views import SIDE_NAMES
+from service.ports import Package
 
 MASS_CANDIDATE = "129793001"
 """Mammography breast density: a mass is only called so after two views agree (PS3.16 CID 6014, 6016)."""
@@ -41,6 +43,21 @@ def candidates_of(readings: Sequence[ViewReading], *, display: float, floor: flo
         replace(_mark(reading, mark), key=f"candidate-{index}", rendering=RenderingIntent.OPTIONAL)
         for index, (reading, mark) in enumerate(_optional(readings, display=display, floor=floor), start=1)
     )
+
+
+def as_stated(findings: Sequence[Finding], package: Package) -> tuple[Finding, ...]:
+    """Return the findings with calibrated scores of marks, where there are any that may be shown.
+
+    A view without a mark keeps its score: that is no mark's.
+    """
+    return tuple(_stated(finding, package) for finding in findings)
+
+
+def _stated(finding: Finding, package: Package) -> Finding:
+    if finding.score is None or finding.presence is not Presence.PRESENT:
+        return finding
+    score, calibrated = stated_score(package, "mark", finding.score)
+    return replace(finding, score=score, calibrated=calibrated)
 
 
 def _optional(

@@ -6,6 +6,7 @@ from typing import Any
 
 from service.domain.instance import Instance
 from service.domain.result import Reason
+from service.pipelines.certainty import INDETERMINATE
 from service.pipelines.mammography.views import (
     MODIFIER_CODES,
     intent_of,
@@ -190,7 +191,7 @@ _GATES: tuple[Gate, ...] = (
     _frames,
 )
 _FLAGS: tuple[Gate, ...] = (_partial, _sex, _lossy)
-FLAG_CODES = frozenset({"partial_view", "patient_sex", "lossy", "breast_exceeds_field", "tomosynthesis"})
+FLAG_CODES = frozenset({"partial_view", "patient_sex", "lossy", "breast_exceeds_field", "tomosynthesis", INDETERMINATE})
 """Codes that do not make an exam partly analysed: flags on views that are analysed, and companions of 2-D views.
 
 Every other code says that a view was refused.

@@ -8,7 +8,8 @@ from typing import Any
 from service.domain.instance import Instance, sop_instance_uids
 from service.domain.result import Finding, OperatingPoint, Outcome, PipelineResult, Presence, Reason, Triage
 from service.domain.study import Completeness, Refusal, Selection
-from service.pipelines.mammography.findings import candidates_of, findings_of, shown_marks
+from service.pipelines.certainty import calibrate, shown_lines
+from service.pipelines.mammography.findings import as_stated, candidates_of, findings_of, shown_marks
 from service.pipelines.mammography.gates import FLAG_CODES, header_flags, header_reasons
 from service.pipelines.mammography.pictures import heatmaps_of
 from service.pipelines.mammography.reading import ViewReading, read_view
@@ -84,8 +85,9 @@ def _result(
 ) -> PipelineResult:
     breasts = breast_scores((reading.side, reading.view, reading.score) for reading in readings)
     display = package.operating_points[DISPLAY_POINT]
-    findings = findings_of(readings, breasts, threshold=display)
+    findings = as_stated(findings_of(readings, breasts, threshold=display), package)
     triage = _triage(package, exam_score(breasts))
+    calibrated = calibrate(package, "exam", triage.score)
     refused = tuple(flag for flag in flags if flag.code not in FLAG_CODES)
     points = _mark_points(package)
     read = [reading.instance for reading in readings]
@@ -102,9 +104,12 @@ def _result(
         refusals=refused,
         flags=tuple(flag for flag in flags if flag.code in FLAG_CODES),
         triage=triage,
-        summary=_summary(readings, breasts, triage=triage),
-        values=_values(readings, breasts, triage=triage, display=display),
-        candidates=candidates_of(readings, display=display, floor=points[-1].threshold),
+        summary=(*_summary(readings, breasts, triage=triage), *shown_lines(calibrated)),
+        values={
+            **_values(readings, breasts, triage=triage, display=display),
+            **(calibrated.as_values("exam") if calibrated else {}),
+        },
+        candidates=as_stated(candidates_of(readings, display=display, floor=points[-1].threshold), package),
         runs=runs_of(selection.instances, read, is_whole=not refused),
         mark_points=points,
     )
@@ -177,6 +182,7 @@ def _values(
             "score": round(reading.score, 6),
             "area_cm2": round(reading.area_cm2, 2),
             "mark_scores": [round(mark.score, 6) for mark in reading.marks],
+            **reading.distances,
         }
         for reading in readings
     ]

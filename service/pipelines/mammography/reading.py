@@ -2,7 +2,7 @@
 """Reads one view: from the stored file to marks in stored pixels, the view's score and the map that explains it."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,8 @@ from service.domain.result import Reason
 from service.imaging.masks import area_cm2, bounding_box
 from service.imaging.radiograph import as_mammogram
 from service.imaging.resample import resample_box
+from service.pipelines import familiarity
+from service.pipelines.certainty import disagreement_flags
 from service.pipelines.mammography.anatomy import BreastPicture, find_breast
 from service.pipelines.mammography.canvas import Canvas, place, unplace
 from service.pipelines.mammography.scores import sigmoid
@@ -38,7 +40,8 @@ class ViewReading:
     """What was read from one view.
 
     `breast_box` and the boxes of `marks` are in pixels of `radiograph`; `attention` in [0, 1] is the class activation
-    map at the network's pixel spacing, turned back as the radiograph lies; `marks` are in descending order of score.
+    map at the network's pixel spacing, turned back as the radiograph lies; `marks` are in descending order of score;
+    `distances` are those for which the package has limits.
     """
 
     instance: Instance
@@ -49,6 +52,7 @@ class ViewReading:
     attention: NDArray[np.float32]
     area_cm2: float
     flags: tuple[Reason, ...] = ()
+    distances: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def side(self) -> str:
@@ -78,6 +82,12 @@ def read_view(instance: Instance, package: Package) -> ViewReading | Reason:
         percentiles=tuple(parameters["percentiles"]),
     )
     outputs = package.run(GRAPH, {"image": canvas.tensor[None]})
+    limits = package.reliability
+    distances = familiarity.measure(limits.out_of_distribution, GRAPH, outputs)
+    strange = familiarity.refusals(distances, name=name)
+    if strange:
+        return strange[0]
+    disagreement = familiarity.measure(limits.disagreement, GRAPH, outputs)
     return ViewReading(
         instance=instance,
         radiograph=radiograph,
@@ -86,7 +96,8 @@ def read_view(instance: Instance, package: Package) -> ViewReading | Reason:
         breast_box=_clipped(breast.to_radiograph.box(_box_of(breast)), radiograph.pixels.shape),
         attention=_attention(outputs["raw_cam"][0, 0], breast, canvas, parameters=parameters),
         area_cm2=area_cm2(breast.mask, (parameters["pixel_spacing_mm"],) * 2),
-        flags=_flags(canvas, name),
+        flags=(*_flags(canvas, name), *disagreement_flags(disagreement, name=name)),
+        distances=familiarity.as_values((*distances, *disagreement)),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from service.codes import Code, dcm, private, sct
 from service.domain.image import Affine, Box, Radiograph
 from service.domain.result import Evaluation, Finding, Presence, Region
+from service.pipelines.certainty import Calibrated, shown_lines
 from service.pipelines.pneumoconiosis.reading import AFFECTED, FilmReading, ZoneReading
 
 _SIDES = {"R": "24028007", "L": "7771000"}
@@ -18,15 +19,22 @@ def headline(reading: FilmReading) -> str:
     return f"Small opacities, profusion {reading.profusion}, shape {reading.primary}/{reading.secondary}"
 
 
-def result_lines(reading: FilmReading, *, threshold_name: str, threshold: float) -> tuple[str, ...]:
-    """Return the lines printed beside the heatmap, below the headline."""
+def result_lines(
+    reading: FilmReading, *, threshold_name: str, threshold: float, calibrated: Calibrated | None = None
+) -> tuple[str, ...]:
+    """Return the lines printed beside the heatmap, below the headline, calibrated score included if it may be shown."""
     zones = {zone.name: zone.profusion for zone in reading.zones}
     right, left = (" ".join(zones.get(side + level, "-") for level in "UML") for side in "RL")
     return (
         f"Right upper, middle, lower: {right}",
         f"Left upper, middle, lower: {left}",
-        f"Model score {reading.score:.2f} (uncalibrated); {threshold_name.replace('_', ' ')} at {threshold:.2f}",
+        *_score_lines(reading.score, f"{threshold_name.replace('_', ' ')} at {threshold:.2f}", calibrated),
     )
+
+
+def _score_lines(score: float, point: str, calibrated: Calibrated | None) -> tuple[str, ...]:
+    lines = shown_lines(calibrated)
+    return f"Model score {score:.2f}{'' if lines else ' (uncalibrated)'}; {point}", *lines
 
 
 SUMMARY = (

@@ -12,11 +12,23 @@ from service.codes import dcm
 from service.dicom.pixels import read_image
 from service.domain.image import Box, Radiograph
 from service.domain.instance import Instance, sop_instance_uids
-from service.domain.result import AlgorithmRun, Outcome, PipelineResult, Reason, RunKind, RunStatus, Triage
+from service.domain.result import (
+    AlgorithmRun,
+    Outcome,
+    PipelineResult,
+    Reason,
+    RunKind,
+    RunStatus,
+    Triage,
+)
 from service.domain.study import Completeness, Refusal, Selection
 from service.imaging.masks import bounding_box
 from service.imaging.radiograph import as_chest_radiograph
+from service.pipelines import familiarity
+from service.pipelines.certainty import calibrate
+from service.pipelines.familiarity import Distance
 from service.pipelines.pneumoconiosis import selection as choice
+from service.pipelines.pneumoconiosis.doubts import as_stated, doubts_of
 from service.pipelines.pneumoconiosis.explanation import energy_inside, evidence_map, heatmap
 from service.pipelines.pneumoconiosis.film_gates import (
     anatomy_flags,
@@ -39,6 +51,8 @@ from service.pipelines.pneumoconiosis.reading import FilmReading, as_values, rea
 from service.ports import Package
 
 NAME = "pneumoconiosis"
+LUNGS, ZONES = "lungseg", "zones"
+"""The package's graphs."""
 
 
 class PneumoconiosisPipeline:
@@ -93,6 +107,7 @@ class Analysis:
     cams: np.ndarray[Any, np.dtype[np.float32]]
     flags: tuple[Reason, ...]
     values: dict[str, Any]
+    lines: tuple[str, ...] = ()
 
 
 def _blank(selection: Selection, package: Package, analysed_at: datetime) -> PipelineResult:
@@ -130,9 +145,9 @@ def _analyse(radiograph: Radiograph, package: Package) -> Analysis | Refused:
         return Refused(reasons=reasons, values=values)
     pixel_mm = float(package.parameters["pixel_mm"])
     film = resample_film(radiograph, spacing_mm=radiograph.pixel_spacing_mm, pixel_mm=pixel_mm)
-    lungs, measured = _find_lungs(film, package)
-    values |= measured
-    reasons = anatomy_reasons(values, package.acceptance)
+    lungs, measured, distances = _find_lungs(film, package)
+    values |= {**measured, **familiarity.as_values(distances)}
+    reasons = (*anatomy_reasons(values, package.acceptance), *familiarity.refusals(distances, name="the film"))
     if reasons:
         return Refused(reasons=reasons, values=values)
     return _read(film, lungs, package, values=values)
@@ -150,16 +165,25 @@ def _geometry_reasons(radiograph: Radiograph) -> tuple[Reason, ...]:
     return tuple(reasons)
 
 
-def _find_lungs(film: Film, package: Package) -> tuple[Lungs, dict[str, float]]:
+def _find_lungs(film: Film, package: Package) -> tuple[Lungs, dict[str, float], tuple[Distance, ...]]:
     boxed, to_film = segmentation_input(film.pixels)
-    probabilities = package.run("lungseg", {"film": boxed})["masks"][0]
+    outputs = package.run(LUNGS, {"film": boxed})
+    probabilities = outputs["masks"][0]
     lungs = lungs_from(probabilities, to_film, shape=(film.pixels.shape[0], film.pixels.shape[1]))
-    return lungs, measure_lungs(film, lungs, probabilities)
+    distances = familiarity.measure(package.reliability.out_of_distribution, LUNGS, outputs)
+    return lungs, measure_lungs(film, lungs, probabilities), distances
 
 
-def _read(film: Film, lungs: Lungs, package: Package, *, values: dict[str, Any]) -> Analysis:
+def _read(film: Film, lungs: Lungs, package: Package, *, values: dict[str, Any]) -> Analysis | Refused:
+    """Read the zones, unless they are unlike any that the package has seen (gate G3)."""
     crops = tuple(zone_crops(film, lungs, size=int(package.parameters["crop_size"])))
-    outputs = package.run("zones", {"zones": np.stack([crop.tensor for crop in crops])})
+    outputs = package.run(ZONES, {"zones": np.stack([crop.tensor for crop in crops])})
+    limits = package.reliability
+    distances = familiarity.measure(limits.out_of_distribution, ZONES, outputs)
+    values = {**values, **familiarity.as_values(distances)}
+    reasons = familiarity.refusals(distances, name="the film")
+    if reasons:
+        return Refused(reasons=reasons, values=values)
     zone_cm2 = (film.pixel_mm / 10) ** 2
     reading = read_film(
         [
@@ -167,14 +191,16 @@ def _read(film: Film, lungs: Lungs, package: Package, *, values: dict[str, Any])
             for crop, profusion, shapes in zip(crops, outputs["profusion_logits"], outputs["shape_logits"], strict=True)
         ]
     )
+    doubts = doubts_of(reading, package, disagreement=familiarity.measure(limits.disagreement, ZONES, outputs))
     return Analysis(
         film=film,
         lungs=lungs,
         crops=crops,
         reading=reading,
         cams=outputs["cam"],
-        flags=(*anatomy_flags(values, package.acceptance), *_reading_flags(reading)),
-        values={**values, **as_values(reading)},
+        flags=(*anatomy_flags(values, package.acceptance), *_reading_flags(reading), *doubts.flags),
+        values={**values, **as_values(reading), **doubts.values},
+        lines=doubts.lines,
     )
 
 
@@ -188,26 +214,33 @@ def _reading_flags(reading: FilmReading) -> tuple[Reason, ...]:
 def _result(blank: PipelineResult, analysis: Analysis, *, radiograph: Radiograph, package: Package) -> PipelineResult:
     reading, film = analysis.reading, analysis.film
     triage = _triage(reading, package)
-    lines = result_lines(reading, threshold_name=triage.operating_point, threshold=triage.threshold)
+    calibrated = calibrate(package, "film", reading.score)
+    scores = result_lines(
+        reading, threshold_name=triage.operating_point, threshold=triage.threshold, calibrated=calibrated
+    )
+    lines = (*scores, *analysis.lines)
     evidence = evidence_map(film, analysis.crops, analysis.cams, full_logit=float(package.parameters["cam_full_logit"]))
     energy = energy_inside(evidence, analysis.lungs)
     return replace(
         blank,
         outcome=Outcome.FINDINGS if reading.abnormal else Outcome.NO_FINDINGS,
         headline=headline(reading),
-        findings=findings(
-            reading,
-            lungs_box=_box(analysis.lungs.both),
-            zone_boxes={crop.name: _as_floats(crop.box) for crop in analysis.crops},
-            to_source=film.to_source,
-            radiograph=radiograph,
+        findings=tuple(
+            as_stated(finding, package)
+            for finding in findings(
+                reading,
+                lungs_box=_box(analysis.lungs.both),
+                zone_boxes={crop.name: _as_floats(crop.box) for crop in analysis.crops},
+                to_source=film.to_source,
+                radiograph=radiograph,
+            )
         ),
         heatmaps=(
             heatmap(radiograph, film, evidence=evidence, crops=analysis.crops, zones=reading.zones, lines=lines),
         ),
         flags=(*blank.flags, *analysis.flags, *_energy_flags(reading, energy, package)),
         triage=triage,
-        summary=SUMMARY,
+        summary=(*SUMMARY, *analysis.lines),
         values={**analysis.values, "energy_in_lungs": energy},
     )
 

@@ -18,13 +18,17 @@ ABNORMAL = PROFUSION.index("1/0")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZoneReading:
-    """One zone: expected step on the 12-point scale (0 to 11), score that it is 1/0 or more, weight by lung area."""
+    """One zone: expected step on the 12-point scale (0 to 11), score that it is 1/0 or more, weight by lung area.
+
+    `above` are the eleven probabilities of lying above each step but the last; they add up to the expected step.
+    """
 
     name: str
     expected_step: float
     score: float
     shape_scores: tuple[float, ...]
     area_cm2: float
+    above: tuple[float, ...] = ()
 
     @property
     def step(self) -> int:
@@ -73,6 +77,11 @@ class FilmReading:
         return self.step >= ABNORMAL
 
     @property
+    def above(self) -> tuple[float, ...]:
+        """The eleven probabilities of lying above each step, averaged over the zones that the expected step is of."""
+        return tuple(np.mean([zone.above for zone in counted_zones(self.zones)], axis=0).tolist())
+
+    @property
     def bilateral(self) -> bool:
         """Whether both lungs have an affected zone."""
         return {zone.name[0] for zone in self.zones if zone.step >= AFFECTED} == {"R", "L"}
@@ -94,6 +103,7 @@ def read_zone(
         score=float(above[ABNORMAL - 1]),
         shape_scores=tuple(float(score) for score in _sigmoid(shape_logits)),
         area_cm2=area_cm2,
+        above=tuple(above.tolist()),
     )
 
 
@@ -102,16 +112,21 @@ def read_film(zones: Sequence[ZoneReading]) -> FilmReading:
 
     The score is the mean of the two highest zone scores: disease of one zone pair must not be averaged away.
     """
-    affected = [zone for zone in zones if zone.step >= AFFECTED]
-    primary, secondary = _shapes(affected or zones)
+    counted = counted_zones(zones)
+    primary, secondary = _shapes(counted)
     highest = sorted((zone.score for zone in zones), reverse=True)[:2]
     return FilmReading(
         zones=tuple(zones),
-        expected_step=float(np.mean([zone.expected_step for zone in affected or zones])),
+        expected_step=float(np.mean([zone.expected_step for zone in counted])),
         score=float(np.mean(highest)),
         primary=primary,
         secondary=secondary,
     )
+
+
+def counted_zones(zones: Sequence[ZoneReading]) -> Sequence[ZoneReading]:
+    """Return the zones that the overall reading is made of: the affected ones, or all if none is."""
+    return [zone for zone in zones if zone.step >= AFFECTED] or zones
 
 
 def _shapes(zones: Sequence[ZoneReading]) -> tuple[str, str]:

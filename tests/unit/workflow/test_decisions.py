@@ -10,6 +10,8 @@ from service.domain.entry import DeliveryState
 from service.domain.instance import Instance
 from service.domain.result import Outcome, PackageIdentity, PackageStatus, Priority, Reason, Triage
 from service.domain.study import Completeness
+from service.pipelines.certainty import INDETERMINATE
+from service.pipelines.familiarity import OUT_OF_DISTRIBUTION
 from service.ports import AnalysisSummary
 from service.settings import CloseSettings, Profile, Settings, SiteSettings, TriageSettings
 from service.workflow.backoff import longest_wait, wait_seconds
@@ -69,7 +71,8 @@ ALLOWED = Settings(triage=TriageSettings(allowed_statuses=("research",)))
         (DEFAULT, PackageStatus.APPROVED, summary(above=False), Priority.ROUTINE),
         (DEFAULT, PackageStatus.APPROVED, summary(outcome=Outcome.NOT_ANALYSED), Priority.ROUTINE),
         (DEFAULT, PackageStatus.APPROVED, summary(outcome=Outcome.PARTLY_ANALYSED), Priority.URGENT),
-        (DEFAULT, PackageStatus.APPROVED, summary(flag="out_of_distribution"), Priority.ROUTINE),
+        (DEFAULT, PackageStatus.APPROVED, summary(flag=OUT_OF_DISTRIBUTION), Priority.ROUTINE),
+        (DEFAULT, PackageStatus.APPROVED, summary(flag=INDETERMINATE), Priority.ROUTINE),
         (DEFAULT, PackageStatus.APPROVED, summary(flag="thick_slices"), Priority.URGENT),
     ],
 )

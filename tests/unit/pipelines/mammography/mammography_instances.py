@@ -12,6 +12,7 @@ from scipy import ndimage
 from models.recipes.mammography_card import DESCRIPTION
 from service.dicom.header import read_attributes
 from service.domain.instance import AttributeValue, Instance
+from service.domain.reliability import UNDECLARED
 from service.domain.result import PackageIdentity, PackageStatus
 
 PRESENTATION = "1.2.840.10008.5.1.4.1.1.1.2"
@@ -79,6 +80,7 @@ class BrightestSpot:
     acceptance = ACCEPTANCE
     operating_points: Mapping[str, float] = {"display": 0.5, "triage": 0.5}
     triage_operating_point = "triage"
+    reliability = UNDECLARED
 
     def run(self, graph: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return one mark around the brightest spot, and a map that is hot there."""
