@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes the diffuse lung demonstration package: draws phantoms, trains, measures, exports and packs."""
 
-import argparse
 import math
 import tempfile
 from collections.abc import Sequence
@@ -13,29 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.export import Export, export_onnx
-from models.networks.patch_resnet import PatchResNet
 from models.packaging import GraphSource, write_package
 from models.phantoms.computed_tomography import PATTERNS, shifted_scanner, usual_scanner
 from models.recipes.diffuse_lung_card import DESCRIPTION, LICENCE, TITLES, model_card
 from models.recipes.diffuse_lung_data import RECIPE, DrawScanner, Patches, chest_patches, pure_patches
 from models.recipes.diffuse_lung_evaluation import Measured, measure_chests
-from models.recipes.diffuse_lung_training import confusion, train
+from models.recipes.diffuse_lung_recipe import Data, DiffuseLungRecipe, HeldOut
+from models.recipes.diffuse_lung_training import PatchNetwork, confusion, train
+from models.training.fit import Places
 
-SEED = 20261
 OUTPUTS = ("probability", "logits", "cam", "feature")
 _SMALLEST_CUT_OFF_PERCENT = 2.0
 _SMALLEST_TRIAGE_SHARE = 0.05
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Effort:
-    """How much is drawn and trained; the smallest is for tests."""
-
-    textures: int = 450
-    chests: int = 110
-    epochs: int = 8
-    held_out_textures: int = 60
-    held_out_chests: int = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,21 +34,13 @@ class Evaluation:
     chests: tuple[Measured, ...]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Write the package into the folder given with --out."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("models/packages"), help="folder of packages")
-    options = parser.parse_args(arguments)
-    make_package(options.out, Effort())
-
-
-def make_package(packages_folder: Path, effort: Effort) -> Path:
-    """Train and write `<packages_folder>/diffuse-lung-demo/0.1.0`."""
-    network = train(_training(effort), classes=len(PATTERNS), epochs=effort.epochs, seed=SEED)
-    tuning = _chests(network, 81_000, effort, scanner=usual_scanner)
-    shifted = _evaluate(network, 82_000, effort, scanner=shifted_scanner)
-    inside = _evaluate(network, 83_000, effort, scanner=usual_scanner)
-    about = _about(tuning, shifted=shifted, inside=inside)
+def make_package(packages_folder: Path, recipe: DiffuseLungRecipe, *, source: str, places: Places) -> Path:
+    """Train and write `<packages_folder>/<name>/<version>`; `source` names the recipe file in the manifest."""
+    network = train(training_patches(recipe.data), recipe, places=places)
+    tuning = measure_chests(network, recipe.held_out, seed=81_000, scanner=usual_scanner)
+    shifted = _evaluate(network, 82_000, recipe.held_out, scanner=shifted_scanner)
+    inside = _evaluate(network, 83_000, recipe.held_out, scanner=usual_scanner)
+    about = _about(recipe, tuning, source=source, shifted=shifted, inside=inside)
     card = model_card(
         about["training"]["metrics"], about["operating_points"], shifted=shifted.counts, inside=inside.counts
     )
@@ -70,26 +50,23 @@ def make_package(packages_folder: Path, effort: Effort) -> Path:
         return write_package(packages_folder, about, graphs=graphs, licence_text=LICENCE, model_card=card)
 
 
-def _training(effort: Effort) -> Patches:
-    pure = pure_patches(effort.textures, seed=1, scanner=usual_scanner)
-    return pure.joined(chest_patches(effort.chests, seed=2, scanner=usual_scanner))
+def training_patches(data: Data) -> Patches:
+    """Draw what the recipe trains on; the seeds are fixed, so that other recipes see the same bodies."""
+    scanner = data.scanners.draw()
+    pure = pure_patches(data.textures, seed=1, scanner=scanner)
+    return pure.joined(chest_patches(data.chests, seed=2, scanner=scanner))
 
 
-def _chests(network: PatchResNet, seed: int, effort: Effort, *, scanner: DrawScanner) -> tuple[Measured, ...]:
-    number = effort.held_out_chests
-    return measure_chests(network, seed=seed, normal=number, diseased=number, scanner=scanner)
-
-
-def _evaluate(network: PatchResNet, seed: int, effort: Effort, *, scanner: DrawScanner) -> Evaluation:
-    pure = pure_patches(effort.held_out_textures, seed=seed, scanner=scanner)
-    patches = pure.joined(chest_patches(2 * effort.held_out_chests, seed=seed + 1, scanner=scanner))
+def _evaluate(network: PatchNetwork, seed: int, held_out: HeldOut, *, scanner: DrawScanner) -> Evaluation:
+    pure = pure_patches(held_out.textures, seed=seed, scanner=scanner)
+    patches = pure.joined(chest_patches(2 * held_out.chests, seed=seed + 1, scanner=scanner))
     return Evaluation(
-        counts=confusion(network, patches, classes=len(PATTERNS)),
-        chests=_chests(network, seed + 2, effort, scanner=scanner),
+        counts=confusion(network, patches),
+        chests=measure_chests(network, held_out, seed=seed + 2, scanner=scanner),
     )
 
 
-def _export(network: PatchResNet, path: Path) -> Export:
+def _export(network: PatchNetwork, path: Path) -> Export:
     patches = pure_patches(1, seed=93_000, scanner=usual_scanner)
     examples = [{"patches": patches.images[start : start + 2]} for start in range(0, len(PATTERNS), 2)]
     return export_onnx(network, path, examples=examples, output_names=OUTPUTS, tolerance=1e-4)
@@ -109,8 +86,12 @@ def _source(export: Export) -> GraphSource:
     )
 
 
-def _about(tuning: Sequence[Measured], *, shifted: Evaluation, inside: Evaluation) -> dict[str, Any]:
+def _about(
+    recipe: DiffuseLungRecipe, tuning: Sequence[Measured], *, source: str, shifted: Evaluation, inside: Evaluation
+) -> dict[str, Any]:
     return {
+        "name": recipe.name,
+        "version": recipe.version,
         **DESCRIPTION,
         "operating_points": {"triage": _triage(tuning, inside.chests)},
         "parameters": {
@@ -124,8 +105,8 @@ def _about(tuning: Sequence[Measured], *, shifted: Evaluation, inside: Evaluatio
             "patterns": [_pattern(index, tuning) for index in range(len(PATTERNS))],
         },
         "training": {
-            "recipe": "python -m models.recipes.diffuse_lung",
-            "seed": SEED,
+            "recipe": f"python -m models.train {source}",
+            "seed": recipe.seed,
             "data": DESCRIPTION["trained_on"],
             "metrics": [*_metrics(shifted, "scanner-shift"), *_metrics(inside, "in-domain")],
         },
@@ -169,7 +150,3 @@ def _metrics(result: Evaluation, condition: str) -> list[dict[str, Any]]:
     return [
         {"name": name, "condition": condition, "value": round(value, 3), "cases": cases} for name, value, cases in rows
     ]
-
-
-if __name__ == "__main__":
-    main()

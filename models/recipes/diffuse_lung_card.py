@@ -29,8 +29,6 @@ TITLES: Mapping[str, tuple[str, str, str]] = {
 """Title, coding scheme and code of each pattern."""
 
 DESCRIPTION: Mapping[str, Any] = {
-    "name": "diffuse-lung-demo",
-    "version": "0.1.0",
     "title": "Diffuse lung patterns (demonstration)",
     "pipeline": "diffuse_lung",
     "status": "demonstration",

@@ -1,59 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes the mammography demonstration package: draws phantoms, trains, measures, exports and packs."""
 
-import argparse
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from models.export import Export, export_onnx
-from models.networks.mass_detector import MassDetector, MassDetectorGraph
+from models.networks.mass_detector import MassDetectorGraph
 from models.packaging import GraphSource, write_package
 from models.recipes.mammography_card import DESCRIPTION, LICENCE, model_card
 from models.recipes.mammography_data import CANVAS, SPACING_MM, Sample, crops, draw_samples
 from models.recipes.mammography_evaluation import Evaluation, evaluate, highest_specific
-from models.recipes.mammography_training import attended_features, train_marks, train_score
+from models.recipes.mammography_recipe import HeldOut, MammographyRecipe
+from models.recipes.mammography_training import train
+from models.training.fit import Places
 
-SEED = 20260
-SHIFT = 1.8
-"""How far the shifted held-out scanner goes beyond the training's (models.phantoms.mammogram.acquisition)."""
 OUTPUTS = ("heat", "offset", "size", "marks", "image_logit", "raw_cam", "feature")
+_GOLDEN_SEED = 20260
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Effort:
-    """How much is drawn and trained; the smallest is for tests."""
-
-    exams: int = 150
-    steps: int = 1700
-    epochs: int = 15
-    held_out: int = 30
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Write the package into the folder given with --out."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("models/packages"), help="folder of packages")
-    parser.add_argument("--threads", type=int, default=2, help="torch threads; other counts change the last digits")
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads)
-    make_package(options.out, Effort())
-
-
-def make_package(packages_folder: Path, effort: Effort) -> Path:
-    """Train and write `<packages_folder>/mammography-demo/0.1.0`."""
-    graph = MassDetectorGraph(_train(effort)).eval()
-    tuning = evaluate(graph, _held_out(90_000, effort, shifts=(1.0, SHIFT)))
-    inside = evaluate(graph, _held_out(91_000, effort, shifts=(1.0,)))
-    shifted = evaluate(graph, _held_out(92_000, effort, shifts=(SHIFT,)))
+def make_package(packages_folder: Path, recipe: MammographyRecipe, *, source: str, places: Places) -> Path:
+    """Train and write `<packages_folder>/<name>/<version>`; `source` names the recipe file in the manifest."""
+    samples = draw_samples(recipe.seed, recipe.data.exams, shift=recipe.data.scanner_spread)
+    graph = MassDetectorGraph(train(samples, recipe, places=places)).eval()
+    tuning = evaluate(graph, _held_out(90_000, recipe.held_out, spreads=(1.0, recipe.held_out.scanner_spread)))
+    inside = evaluate(graph, _held_out(91_000, recipe.held_out, spreads=(1.0,)))
+    shifted = evaluate(graph, _held_out(92_000, recipe.held_out, spreads=(recipe.held_out.scanner_spread,)))
     with tempfile.TemporaryDirectory() as scratch:
         export = _export(graph, Path(scratch) / "detector.onnx")
-        about = _about(tuning, inside=inside, shifted=shifted)
+        about = _about(recipe, tuning, source=source, inside=inside, shifted=shifted)
         return write_package(
             packages_folder,
             about,
@@ -63,26 +41,16 @@ def make_package(packages_folder: Path, effort: Effort) -> Path:
         )
 
 
-def _train(effort: Effort) -> MassDetector:
-    torch.manual_seed(SEED)
-    samples = draw_samples(SEED, effort.exams)
-    detector = MassDetector()
-    train_marks(detector, samples, steps=effort.steps, seed=SEED)
-    labels = np.array([bool(sample.masses) for sample in samples], dtype=np.float32)
-    train_score(detector, attended_features(detector, samples), labels, epochs=effort.epochs, seed=SEED)
-    return detector
-
-
-def _held_out(first_seed: int, effort: Effort, *, shifts: Sequence[float]) -> list[Sample]:
-    share = max(1, effort.held_out // len(shifts))
-    drawn = [draw_samples(first_seed + 500 * index, share, shift=shift) for index, shift in enumerate(shifts)]
+def _held_out(first_seed: int, held_out: HeldOut, *, spreads: Sequence[float]) -> list[Sample]:
+    share = held_out.exams // len(spreads)
+    drawn = [draw_samples(first_seed + 500 * index, share, shift=spread) for index, spread in enumerate(spreads)]
     return [sample for samples in drawn for sample in samples]
 
 
 def _export(graph: MassDetectorGraph, path: Path) -> Export:
     """Export with free height and width: golden inputs are windows, so that the package stays small."""
     samples = [sample for sample in draw_samples(93_000, 2) if sample.masses][:3]
-    windows = crops(samples, np.random.default_rng(SEED), size=192).image.numpy()
+    windows = crops(samples, np.random.default_rng(_GOLDEN_SEED), size=192).image.numpy()
     maps = {name: {2: f"{name}_rows", 3: f"{name}_columns"} for name in ("image", "heat", "offset", "size", "raw_cam")}
     return export_onnx(
         graph,
@@ -109,8 +77,12 @@ def _source(export: Export) -> GraphSource:
     )
 
 
-def _about(tuning: Evaluation, *, inside: Evaluation, shifted: Evaluation) -> dict[str, Any]:
+def _about(
+    recipe: MammographyRecipe, tuning: Evaluation, *, source: str, inside: Evaluation, shifted: Evaluation
+) -> dict[str, Any]:
     return {
+        "name": recipe.name,
+        "version": recipe.version,
         **DESCRIPTION,
         "operating_points": _operating_points(tuning, inside=inside),
         "parameters": {
@@ -120,8 +92,8 @@ def _about(tuning: Evaluation, *, inside: Evaluation, shifted: Evaluation) -> di
             "cam_full_scale": round(float(np.median(tuning.cam_peaks[tuning.image_labels])), 3),
         },
         "training": {
-            "recipe": "python -m models.recipes.mammography",
-            "seed": SEED,
+            "recipe": f"python -m models.train {source}",
+            "seed": recipe.seed,
             "data": DESCRIPTION["trained_on"],
             "metrics": [*_metrics(shifted, "scanner-shift"), *_metrics(inside, "in-domain")],
         },
@@ -161,7 +133,3 @@ def _metrics(result: Evaluation, condition: str) -> list[dict[str, Any]]:
         {"name": name, "condition": condition, "value": round(value, 3), "cases": cases}
         for name, value, cases in (*froc, *areas)
     ]
-
-
-if __name__ == "__main__":
-    main()

@@ -8,8 +8,6 @@ from typing import Any
 LICENCE = (Path(__file__).parents[2] / "LICENSE").read_text(encoding="utf-8")
 
 DESCRIPTION: Mapping[str, Any] = {
-    "name": "mammography-demo",
-    "version": "0.1.0",
     "title": "Mammography mass marks (demonstration)",
     "pipeline": "mammography",
     "status": "demonstration",

@@ -3,18 +3,18 @@
 
 import math
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from service.inference.manifest_types import Strict
 
 
-class FitSettings(BaseModel):
+class FitSettings(Strict):
     """Epochs, batches and learning rate of `models.training.fit.fit`; unknown keys are refused.
 
     `peak_rate` is the highest learning rate of the one-cycle schedule (Smith 2018, arXiv:1803.09820), reached after
     the share `warm_up` of all steps; `weight_decay` is AdamW's (Loshchilov 2019, arXiv:1711.05101). `channels_last`
     stores the weights of convolutions in the order that a CPU works through fastest; it changes the last digits.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     epochs: int = Field(ge=1)
     batch: int = Field(ge=1)

@@ -3,7 +3,9 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
+
+from service.inference.manifest_types import Strict
 
 Range = tuple[float, float]
 
@@ -24,10 +26,8 @@ AnyRange = Annotated[Range, AfterValidator(_ascending)]
 PositiveRange = Annotated[Range, AfterValidator(_ascending), AfterValidator(_non_negative)]
 
 
-class _Switch(BaseModel):
+class _Switch(Strict):
     """A change that is made to the share `share` of the images, drawn anew for each; a section left out is off."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     share: float = Field(default=1.0, ge=0, le=1)
 
@@ -76,10 +76,8 @@ class Inversion(_Switch):
     """Black for white, as MONOCHROME1 read as MONOCHROME2."""
 
 
-class ScannerShift(BaseModel):
+class ScannerShift(Strict):
     """The changes, in the order in which they are made; a section left out makes none."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     blur: Blur | None = None
     sharpen: Sharpen | None = None
