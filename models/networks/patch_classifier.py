@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from models.explanation.last_layer import AverageExplained
 from models.networks.classifier import Classifier
+from models.networks.depths import Depths
 
 
 class PatchClassifier(nn.Module):
@@ -16,7 +17,16 @@ class PatchClassifier(nn.Module):
 
     def forward(self, patches: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return (probability, logits, cam, feature)."""
-        probability, logits, cam, _, feature = self.explained((patches - _MEAN) / _DEVIATION)
+        return self._chosen(self.explained((patches - _MEAN) / _DEVIATION))
+
+    def with_depths(self, patches: Tensor) -> tuple[tuple[Tensor, ...], Depths]:
+        """Return (outputs, pooled features by depth)."""
+        outputs, depths = self.explained.with_depths((patches - _MEAN) / _DEVIATION)
+        return self._chosen(outputs), depths
+
+    @staticmethod
+    def _chosen(outputs: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        probability, logits, cam, _, feature = outputs
         return probability, logits, cam, feature
 
 

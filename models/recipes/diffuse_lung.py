@@ -10,44 +10,48 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
+from models.calibration.rejection import metric_rows
+from models.calibration.sections import manifest_sections
 from models.export import Export, export_onnx
 from models.packaging import GraphSource, write_package
 from models.phantoms.computed_tomography import PATTERNS, shifted_scanner, usual_scanner
+from models.recipes.diffuse_lung_calibration import GRAPH, Calibrated, Found, calibrate, doubt_rows, refused
 from models.recipes.diffuse_lung_card import DESCRIPTION, LICENCE, TITLES, model_card
 from models.recipes.diffuse_lung_data import RECIPE, DrawScanner, Patches, chest_patches, pure_patches
 from models.recipes.diffuse_lung_evaluation import Measured, measure_chests
 from models.recipes.diffuse_lung_recipe import Data, DiffuseLungRecipe, HeldOut
-from models.recipes.diffuse_lung_training import PatchNetwork, confusion, train
+from models.recipes.diffuse_lung_training import confusion, train
 from models.training.fit import Places
+from models.training.split import kept_out
 
-OUTPUTS = ("probability", "logits", "cam", "feature")
+_PROBABILITY = "softmax of the logits divided by {:.3f}, the temperature of held-out phantoms"
+_DISTANCE = "Mahalanobis' distance of the features from the nearest class of training"
 _SMALLEST_CUT_OFF_PERCENT = 2.0
 _SMALLEST_TRIAGE_SHARE = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """What held-out phantoms of one scanner domain say: confusion of patches, and whole chests."""
+    """What held-out phantoms of one scanner domain say: patches, the graph's outputs for them, and whole chests."""
 
-    counts: NDArray[np.int64]
+    patches: Patches
+    found: Found
     chests: tuple[Measured, ...]
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """How often each pattern (row) was called each pattern (column)."""
+        return confusion(self.found["probability"], self.patches.classes)
 
 
 def make_package(packages_folder: Path, recipe: DiffuseLungRecipe, *, source: str, places: Places) -> Path:
     """Train and write `<packages_folder>/<name>/<version>`; `source` names the recipe file in the manifest."""
-    network = train(training_patches(recipe.data), recipe, places=places)
-    tuning = measure_chests(network, recipe.held_out, seed=81_000, scanner=usual_scanner)
-    shifted = _evaluate(network, 82_000, recipe.held_out, scanner=shifted_scanner)
-    inside = _evaluate(network, 83_000, recipe.held_out, scanner=usual_scanner)
-    about = _about(recipe, tuning, source=source, shifted=shifted, inside=inside)
-    card = model_card(
-        about["training"]["metrics"], about["operating_points"], shifted=shifted.counts, inside=inside.counts
-    )
-    with tempfile.TemporaryDirectory() as scratch:
-        export = _export(network, Path(scratch) / "patterns.onnx")
-        graphs = {"patterns": _source(export)}
-        return write_package(packages_folder, about, graphs=graphs, licence_text=LICENCE, model_card=card)
+    patches = training_patches(recipe.data)
+    out = kept_out(patches.bodies.tolist(), share=recipe.split.validation, seed=recipe.seed)
+    network = train(patches.where(~out), patches.where(out), recipe, places=places)
+    return pack(packages_folder, network, patches.where(~out), recipe=recipe, source=source)
 
 
 def training_patches(data: Data) -> Patches:
@@ -57,22 +61,52 @@ def training_patches(data: Data) -> Patches:
     return pure.joined(chest_patches(data.chests, seed=2, scanner=scanner))
 
 
-def _evaluate(network: PatchNetwork, seed: int, held_out: HeldOut, *, scanner: DrawScanner) -> Evaluation:
+def pack(packages_folder: Path, network: nn.Module, fitted: Patches, *, recipe: DiffuseLungRecipe, source: str) -> Path:
+    """Calibrate and measure the network on phantoms that it has not seen, export it and write the package."""
+    held_out = recipe.held_out
+    tuning_patches = _held_out_patches(84_000, held_out, scanner=usual_scanner)
+    calibrated = calibrate(network, fitted, tuning_patches, recipe.calibration)
+    tuning = measure_chests(calibrated.graph, held_out, seed=81_000, scanner=usual_scanner)
+    shifted = _evaluate(calibrated, 82_000, held_out, scanner=shifted_scanner)
+    inside = _evaluate(calibrated, 83_000, held_out, scanner=usual_scanner)
+    refusals = refused(calibrated, inside.found, shifted.found)
+    about = _about(recipe, calibrated, tuning, source=source, shifted=shifted, inside=inside)
+    about["training"]["metrics"] += metric_rows(refusals)
+    with tempfile.TemporaryDirectory() as scratch:
+        graphs = {GRAPH: _source(_export(calibrated, Path(scratch) / "patterns.onnx"), calibrated)}
+        card = model_card(
+            about["training"]["metrics"],
+            about["operating_points"],
+            recipe=recipe,
+            calibrated=calibrated,
+            refusals=refusals,
+            shifted=shifted.counts,
+            inside=inside.counts,
+        )
+        return write_package(packages_folder, about, graphs=graphs, licence_text=LICENCE, model_card=card)
+
+
+def _held_out_patches(seed: int, held_out: HeldOut, *, scanner: DrawScanner) -> Patches:
     pure = pure_patches(held_out.textures, seed=seed, scanner=scanner)
-    patches = pure.joined(chest_patches(2 * held_out.chests, seed=seed + 1, scanner=scanner))
+    return pure.joined(chest_patches(2 * held_out.chests, seed=seed + 1, scanner=scanner))
+
+
+def _evaluate(calibrated: Calibrated, seed: int, held_out: HeldOut, *, scanner: DrawScanner) -> Evaluation:
+    patches = _held_out_patches(seed, held_out, scanner=scanner)
     return Evaluation(
-        counts=confusion(network, patches),
-        chests=measure_chests(network, held_out, seed=seed + 2, scanner=scanner),
+        patches=patches,
+        found=calibrated.run(patches.images),
+        chests=measure_chests(calibrated.graph, held_out, seed=seed + 2, scanner=scanner),
     )
 
 
-def _export(network: PatchNetwork, path: Path) -> Export:
+def _export(calibrated: Calibrated, path: Path) -> Export:
     patches = pure_patches(1, seed=93_000, scanner=usual_scanner)
     examples = [{"patches": patches.images[start : start + 2]} for start in range(0, len(PATTERNS), 2)]
-    return export_onnx(network, path, examples=examples, output_names=OUTPUTS, tolerance=1e-4)
+    return export_onnx(calibrated.graph, path, examples=examples, output_names=calibrated.names, tolerance=1e-4)
 
 
-def _source(export: Export) -> GraphSource:
+def _source(export: Export, calibrated: Calibrated) -> GraphSource:
     window = f"{RECIPE.window_hu[0]:g} to {RECIPE.window_hu[1]:g} HU"
     return GraphSource(
         path=export.path,
@@ -80,19 +114,27 @@ def _source(export: Export) -> GraphSource:
         tolerance=1e-3,
         tensors={
             "patches": {"channels": [window], "value_range": [0.0, 1.0]},
-            "probability": {"channels": list(PATTERNS), "description": "softmax, not calibrated"},
+            "probability": {"channels": list(PATTERNS), "description": _PROBABILITY.format(calibrated.temperature)},
             "cam": {"channels": list(PATTERNS), "description": "exact decomposition of the logits over the patch"},
+            **{name: {"description": _DISTANCE} for name in calibrated.names if name.startswith("distance_")},
         },
     )
 
 
 def _about(
-    recipe: DiffuseLungRecipe, tuning: Sequence[Measured], *, source: str, shifted: Evaluation, inside: Evaluation
+    recipe: DiffuseLungRecipe,
+    calibrated: Calibrated,
+    tuning: Sequence[Measured],
+    *,
+    source: str,
+    shifted: Evaluation,
+    inside: Evaluation,
 ) -> dict[str, Any]:
     return {
         "name": recipe.name,
         "version": recipe.version,
         **DESCRIPTION,
+        **manifest_sections(calibrated.reliability),
         "operating_points": {"triage": _triage(tuning, inside.chests)},
         "parameters": {
             "pixel_mm": RECIPE.pixel_mm,
@@ -108,7 +150,10 @@ def _about(
             "recipe": f"python -m models.train {source}",
             "seed": recipe.seed,
             "data": DESCRIPTION["trained_on"],
-            "metrics": [*_metrics(shifted, "scanner-shift"), *_metrics(inside, "in-domain")],
+            "metrics": [
+                *_metrics(calibrated, shifted, condition="scanner-shift"),
+                *_metrics(calibrated, inside, condition="in-domain"),
+            ],
         },
     }
 
@@ -136,7 +181,7 @@ def _triage(tuning: Sequence[Measured], held_out: Sequence[Measured]) -> dict[st
     }
 
 
-def _metrics(result: Evaluation, condition: str) -> list[dict[str, Any]]:
+def _metrics(calibrated: Calibrated, result: Evaluation, *, condition: str) -> list[dict[str, Any]]:
     counts, chests = result.counts, result.chests
     recalls = np.diag(counts) / np.maximum(counts.sum(axis=1), 1)
     errors = [100 * abs(chest.abnormal - (1 - chest.truth[0] / 100)) for chest in chests]
@@ -146,6 +191,7 @@ def _metrics(result: Evaluation, condition: str) -> list[dict[str, Any]]:
         ("mean recall of 12 patterns", float(recalls.mean()), int(counts.sum())),
         ("mean error of abnormal share of lung, percent points", float(np.mean(errors)), len(errors)),
         ("abnormal share called in healthy chests, percent", float(np.mean(healthy)), len(healthy)),
+        *doubt_rows(calibrated, result.found, result.patches.classes),
     ]
     return [
         {"name": name, "condition": condition, "value": round(value, 3), "cases": cases} for name, value, cases in rows

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from models.phantoms.computed_tomography import NOT_LUNG, PATTERNS, ChestPhantom, Involvement, Slice
 from models.recipes.diffuse_lung_data import PAINTED, RECIPE, DrawScanner
 from models.recipes.diffuse_lung_recipe import HeldOut
-from models.recipes.diffuse_lung_training import PatchNetwork
 from service.domain.image import Affine, SlicePlane
 from service.domain.instance import Instance
 from service.pipelines.diffuse_lung.extent import LungExtent, in_batches, measure_slices
@@ -37,9 +37,7 @@ class Measured:
         return bool(self.truth[0] < 100)
 
 
-def measure_chests(
-    network: PatchNetwork, held_out: HeldOut, *, seed: int, scanner: DrawScanner
-) -> tuple[Measured, ...]:
+def measure_chests(network: nn.Module, held_out: HeldOut, *, seed: int, scanner: DrawScanner) -> tuple[Measured, ...]:
     """Draw chests, the first half of them without disease, and measure each."""
     return tuple(
         _measure(
@@ -60,7 +58,7 @@ def _chest(seed: int, *, diseased: bool, slices: int, scanner: DrawScanner) -> C
     )
 
 
-def _measure(network: PatchNetwork, chest: ChestPhantom) -> Measured:
+def _measure(network: nn.Module, chest: ChestPhantom) -> Measured:
     truth = np.zeros(len(PATTERNS))
     sections = []
     for section in chest:
@@ -71,7 +69,7 @@ def _measure(network: PatchNetwork, chest: ChestPhantom) -> Measured:
     return Measured(percents, 100 * truth / truth.sum())
 
 
-def _extent(network: PatchNetwork, sections: Sequence[AxialSlice]) -> LungExtent:
+def _extent(network: nn.Module, sections: Sequence[AxialSlice]) -> LungExtent:
     @torch.no_grad()
     def classify(patches: NDArray[np.float32]) -> NDArray[np.float32]:
         probabilities: NDArray[np.float32] = network(torch.from_numpy(patches))[0].numpy()

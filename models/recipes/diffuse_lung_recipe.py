@@ -65,6 +65,18 @@ class Augmentation(Strict):
     scanner_shift: ScannerShift | None = None
 
 
+class Calibration(Strict):
+    """What the package says of its own doubts, from tuning phantoms that the fit has not seen.
+
+    `temperature` brings the probabilities to the share that is right; `conformal_level` makes sets of patterns that
+    hold the true one in that share of patches (left out: none); `distances` adds how far a patch is from training.
+    """
+
+    temperature: bool = True
+    conformal_level: Annotated[float, Field(ge=0.5, lt=1)] | None = None
+    distances: bool = True
+
+
 class HeldOut(Strict):
     """Phantoms that the model card reports on, drawn with seeds of their own, for each of both scanner domains.
 
@@ -87,6 +99,7 @@ class DiffuseLungRecipe(Recipe):
     balance: Literal["loss", "draw", "none"] = "loss"
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.05
     fit: FitSettings
+    calibration: Calibration = Calibration()
     held_out: HeldOut
 
     @model_validator(mode="after")

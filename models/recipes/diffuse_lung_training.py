@@ -18,16 +18,13 @@ from models.training.augmentation import shift_scanner
 from models.training.balance import class_weights, sample_weights
 from models.training.fit import Places, fit
 from models.training.random_source import RandomSource
-from models.training.split import kept_out
 from models.weights import load_imagenet
 
 PatchNetwork = PatchResNet | PatchClassifier
 
 
-def train(patches: Patches, recipe: DiffuseLungRecipe, *, places: Places) -> PatchNetwork:
-    """Train on the bodies that the split does not keep out; the same recipe gives the same weights on one machine."""
-    out = kept_out(patches.bodies.tolist(), share=recipe.split.validation, seed=recipe.seed)
-    fitted, validation = patches.where(~out), patches.where(out)
+def train(fitted: Patches, validation: Patches, recipe: DiffuseLungRecipe, *, places: Places) -> PatchNetwork:
+    """Train; the same recipe gives the same weights on one machine. Validation patches, if any, are only measured."""
     network = build_network(recipe)
     classes = torch.from_numpy(fitted.classes)
     fit(
@@ -38,7 +35,7 @@ def train(patches: Patches, recipe: DiffuseLungRecipe, *, places: Places) -> Pat
         settings=recipe.fit,
         seed=recipe.seed,
         weights=sample_weights(classes) if recipe.balance == "draw" else None,
-        measure=_accuracy(network, validation) if out.any() else None,
+        measure=_accuracy(network, validation) if len(validation.classes) else None,
         places=places,
     )
     return network
@@ -80,20 +77,17 @@ def augmented(images: Tensor, settings: Augmentation, *, generator: torch.Genera
 
 
 def _accuracy(network: PatchNetwork, patches: Patches) -> Callable[[], Mapping[str, float]]:
+    images, classes = torch.from_numpy(patches.images), torch.from_numpy(patches.classes)
+
     def measure() -> Mapping[str, float]:
-        counts = confusion(network, patches)
-        return {"validation_accuracy": float(np.trace(counts) / counts.sum())}
+        called = torch.cat([network(part)[0].argmax(dim=1) for part in torch.split(images, 512)])
+        return {"validation_accuracy": float((called == classes).float().mean())}
 
     return measure
 
 
-@torch.no_grad()
-def confusion(network: PatchNetwork, patches: Patches) -> NDArray[np.int64]:
+def confusion(probabilities: NDArray[np.float32], classes: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return how often each pattern (row) was called each pattern (column)."""
-    called = [
-        network(torch.from_numpy(patches.images[start : start + 512]))[0].argmax(dim=1).numpy()
-        for start in range(0, len(patches.classes), 512)
-    ]
     counts = np.zeros((len(PATTERNS), len(PATTERNS)), dtype=np.int64)
-    np.add.at(counts, (patches.classes, np.concatenate(called)), 1)
+    np.add.at(counts, (classes, probabilities.argmax(axis=1)), 1)
     return counts

@@ -3,51 +3,117 @@
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
+from models.calibration.rejection import Rejection, metric_rows
+from models.calibration.sections import manifest_sections
 from models.export import Export, export_onnx
-from models.networks.mass_detector import MassDetectorGraph
+from models.networks.mass_detector import MassDetector, MassDetectorGraph
 from models.packaging import GraphSource, write_package
+from models.recipes.mammography_calibration import (
+    GRAPH,
+    noisy,
+    output_names,
+    refused,
+    score_calibrations,
+    view_limits,
+    with_distances,
+)
 from models.recipes.mammography_card import DESCRIPTION, LICENCE, model_card
 from models.recipes.mammography_data import CANVAS, SPACING_MM, Sample, crops, draw_samples
 from models.recipes.mammography_evaluation import Evaluation, evaluate, highest_specific
-from models.recipes.mammography_recipe import HeldOut, MammographyRecipe
+from models.recipes.mammography_recipe import MammographyRecipe
 from models.recipes.mammography_training import train
 from models.training.fit import Places
+from models.training.split import kept_out
+from service.domain.reliability import Reliability
 
-OUTPUTS = ("heat", "offset", "size", "marks", "image_logit", "raw_cam", "feature")
 _GOLDEN_SEED = 20260
+_DISTANCE = "Mahalanobis' distance of the mean features inside the breast from those of training"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What phantoms that the fit has not seen say: tuning for thresholds and curves, the others for the model card."""
+
+    tuning: Evaluation
+    inside: Evaluation
+    shifted: Evaluation
+    reliability: Reliability
+    refusals: tuple[Rejection, ...]
 
 
 def make_package(packages_folder: Path, recipe: MammographyRecipe, *, source: str, places: Places) -> Path:
     """Train and write `<packages_folder>/<name>/<version>`; `source` names the recipe file in the manifest."""
     samples = draw_samples(recipe.seed, recipe.data.exams, shift=recipe.data.scanner_spread)
-    graph = MassDetectorGraph(train(samples, recipe, places=places)).eval()
-    tuning = evaluate(graph, _held_out(90_000, recipe.held_out, spreads=(1.0, recipe.held_out.scanner_spread)))
-    inside = evaluate(graph, _held_out(91_000, recipe.held_out, spreads=(1.0,)))
-    shifted = evaluate(graph, _held_out(92_000, recipe.held_out, spreads=(recipe.held_out.scanner_spread,)))
+    fitted, validation = split_exams(samples, recipe)
+    detector = train(fitted, validation, recipe, places=places)
+    return pack(packages_folder, detector, fitted, validation, recipe=recipe, source=source)
+
+
+def split_exams(samples: Sequence[Sample], recipe: MammographyRecipe) -> tuple[list[Sample], list[Sample]]:
+    """Return the views to fit, and those of exams that are kept out of the fit."""
+    out = kept_out([sample.exam for sample in samples], share=recipe.split.validation, seed=recipe.seed)
+    fitted = [sample for sample, is_out in zip(samples, out, strict=True) if not is_out]
+    return fitted, [sample for sample, is_out in zip(samples, out, strict=True) if is_out]
+
+
+def pack(
+    packages_folder: Path,
+    detector: MassDetector,
+    fitted: Sequence[Sample],
+    validation: Sequence[Sample],
+    *,
+    recipe: MammographyRecipe,
+    source: str,
+) -> Path:
+    """Calibrate and measure the detector on phantoms that it has not seen, export it and write the package."""
+    bare = MassDetectorGraph(detector).eval()
+    graph = with_distances(bare, fitted).eval() if recipe.calibration.distances else bare
+    measured = _measured(graph, validation, recipe)
     with tempfile.TemporaryDirectory() as scratch:
         export = _export(graph, Path(scratch) / "detector.onnx")
-        about = _about(recipe, tuning, source=source, inside=inside, shifted=shifted)
+        about = _about(recipe, measured, source=source)
         return write_package(
             packages_folder,
             about,
-            graphs={"detector": _source(export)},
+            graphs={GRAPH: _source(export, output_names(graph))},
             licence_text=LICENCE,
-            model_card=model_card(about["training"]["metrics"], about["operating_points"]),
+            model_card=model_card(
+                about["training"]["metrics"],
+                about["operating_points"],
+                recipe=recipe,
+                reliability=measured.reliability,
+                refusals=measured.refusals,
+            ),
         )
 
 
-def _held_out(first_seed: int, held_out: HeldOut, *, spreads: Sequence[float]) -> list[Sample]:
-    share = held_out.exams // len(spreads)
-    drawn = [draw_samples(first_seed + 500 * index, share, shift=spread) for index, spread in enumerate(spreads)]
-    return [sample for samples in drawn for sample in samples]
+def _measured(graph: nn.Module, validation: Sequence[Sample], recipe: MammographyRecipe) -> Measured:
+    held_out, names = recipe.held_out, output_names(graph)
+    usual = draw_samples(90_000, held_out.exams // 2)
+    further = draw_samples(90_500, held_out.exams // 2, shift=held_out.scanner_spread)
+    views = draw_samples(91_000, held_out.exams)
+    tuning, inside = evaluate(graph, [*usual, *further], names=names), evaluate(graph, views, names=names)
+    shifted = evaluate(graph, draw_samples(92_000, held_out.exams, shift=held_out.scanner_spread), names=names)
+    found = view_limits(evaluate(graph, [*usual, *validation], names=names)) if recipe.calibration.distances else ()
+    return Measured(
+        tuning=tuning,
+        inside=inside,
+        shifted=shifted,
+        reliability=Reliability(
+            calibration=score_calibrations(tuning) if recipe.calibration.scores else (), out_of_distribution=found
+        ),
+        refusals=refused(inside, shifted, evaluate(graph, noisy(views[::4]), names=names), found),
+    )
 
 
-def _export(graph: MassDetectorGraph, path: Path) -> Export:
+def _export(graph: nn.Module, path: Path) -> Export:
     """Export with free height and width: golden inputs are windows, so that the package stays small."""
     samples = [sample for sample in draw_samples(93_000, 2) if sample.masses][:3]
     windows = crops(samples, np.random.default_rng(_GOLDEN_SEED), size=192).image.numpy()
@@ -56,13 +122,13 @@ def _export(graph: MassDetectorGraph, path: Path) -> Export:
         graph,
         path,
         examples=[{"image": window[None]} for window in windows],
-        output_names=OUTPUTS,
+        output_names=output_names(graph),
         free_axes=maps,
         tolerance=1e-4,
     )
 
 
-def _source(export: Export) -> GraphSource:
+def _source(export: Export, names: Sequence[str]) -> GraphSource:
     return GraphSource(
         path=export.path,
         golden=export.golden,
@@ -73,17 +139,18 @@ def _source(export: Export) -> GraphSource:
             "marks": {"description": "x0, y0, x1, y1 in canvas pixels, score, channel"},
             "image_logit": {"description": "view score before the sigmoid: mean of raw_cam plus a constant"},
             "raw_cam": {"description": "decomposition of image_logit in 16-pixel cells"},
+            **{name: {"description": _DISTANCE} for name in names if name.startswith("distance_")},
         },
     )
 
 
-def _about(
-    recipe: MammographyRecipe, tuning: Evaluation, *, source: str, inside: Evaluation, shifted: Evaluation
-) -> dict[str, Any]:
+def _about(recipe: MammographyRecipe, measured: Measured, *, source: str) -> dict[str, Any]:
+    tuning, inside = measured.tuning, measured.inside
     return {
         "name": recipe.name,
         "version": recipe.version,
         **DESCRIPTION,
+        **manifest_sections(measured.reliability),
         "operating_points": _operating_points(tuning, inside=inside),
         "parameters": {
             "pixel_spacing_mm": SPACING_MM,
@@ -95,7 +162,11 @@ def _about(
             "recipe": f"python -m models.train {source}",
             "seed": recipe.seed,
             "data": DESCRIPTION["trained_on"],
-            "metrics": [*_metrics(shifted, "scanner-shift"), *_metrics(inside, "in-domain")],
+            "metrics": [
+                *_metrics(measured.shifted, "scanner-shift"),
+                *_metrics(inside, "in-domain"),
+                *metric_rows(measured.refusals),
+            ],
         },
     }
 

@@ -45,6 +45,17 @@ class Fit(Strict):
     copies: Annotated[int, Field(ge=1, le=8)] = 1
 
 
+class Calibration(Strict):
+    """What the package says of its own doubts, from phantoms that the fit has not seen.
+
+    `scores` makes curves that bring the scores of marks and exams to the share that is right; `distances` adds how far
+    a view is from training, with limits from tuning and validation views of usual scanners (100 at least).
+    """
+
+    scores: bool = True
+    distances: bool = True
+
+
 class HeldOut(Strict):
     """Phantom exams that the model card reports on, in domain, and under shift with scanners spread further."""
 
@@ -60,4 +71,5 @@ class MammographyRecipe(Recipe):
     data: Data
     augmentation: Augmentation = Augmentation()
     fit: Fit
+    calibration: Calibration = Calibration()
     held_out: HeldOut

@@ -15,14 +15,12 @@ from models.training.augmentation import shift_scanner
 from models.training.fit import Places, fit
 from models.training.random_source import RandomSource
 from models.training.scanner_shift_settings import ScannerShift
-from models.training.split import kept_out
 
 
-def train(samples: Sequence[Sample], recipe: MammographyRecipe, *, places: Places) -> MassDetector:
-    """Train on the exams that the split does not keep out; the same recipe gives the same weights on one machine."""
-    out = kept_out([sample.exam for sample in samples], share=recipe.split.validation, seed=recipe.seed)
-    fitted = [sample for sample, is_out in zip(samples, out, strict=True) if not is_out]
-    validation = [sample for sample, is_out in zip(samples, out, strict=True) if is_out]
+def train(
+    fitted: Sequence[Sample], validation: Sequence[Sample], recipe: MammographyRecipe, *, places: Places
+) -> MassDetector:
+    """Train; the same recipe gives the same weights on one machine. Validation views, if any, are only measured."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         detector = MassDetector(recipe.network.width)
