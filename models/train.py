@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         folder = pipeline.make_package(
             options.out, recipe, source=options.recipe.as_posix(), places=_places(options, recipe)
         )
-    except (FitError, CheckpointError, WeightsError, PackageError) as error:
+    except (RecipeError, FitError, CheckpointError, WeightsError, PackageError) as error:
         sys.stderr.write(f"{options.recipe}: {error}\n")
         return 1
     sys.stdout.write(f"{folder}\n")

@@ -21,6 +21,7 @@ from models.recipes.diffuse_lung_calibration import GRAPH, Calibrated, Found, ca
 from models.recipes.diffuse_lung_card import DESCRIPTION, LICENCE, TITLES, model_card
 from models.recipes.diffuse_lung_data import RECIPE, DrawScanner, Patches, chest_patches, pure_patches
 from models.recipes.diffuse_lung_evaluation import Measured, measure_chests
+from models.recipes.diffuse_lung_own import read_patches
 from models.recipes.diffuse_lung_recipe import Data, DiffuseLungRecipe, HeldOut
 from models.recipes.diffuse_lung_training import confusion, train
 from models.training.fit import Places
@@ -51,17 +52,27 @@ def make_package(packages_folder: Path, recipe: DiffuseLungRecipe, *, source: st
     patches = training_patches(recipe.data)
     out = kept_out(patches.bodies.tolist(), share=recipe.split.validation, seed=recipe.seed)
     network = train(patches.where(~out), patches.where(out), recipe, places=places)
-    return pack(packages_folder, network, patches.where(~out), recipe=recipe, source=source)
+    return pack(packages_folder, network, patches.where(~out), patches.where(out), recipe=recipe, source=source)
 
 
 def training_patches(data: Data) -> Patches:
-    """Draw what the recipe trains on; the seeds are fixed, so that other recipes see the same bodies."""
+    """Draw and read what the recipe trains on; the seeds are fixed, so that other recipes see the same phantoms."""
     scanner = data.scanners.draw()
-    pure = pure_patches(data.textures, seed=1, scanner=scanner)
-    return pure.joined(chest_patches(data.chests, seed=2, scanner=scanner))
+    parts = [pure_patches(data.textures, seed=1, scanner=scanner)] if data.textures else []
+    parts += [chest_patches(data.chests, seed=2, scanner=scanner)] if data.chests else []
+    parts += [read_patches(Path(data.own))] if data.own else []
+    return parts[0].joined(*parts[1:])
 
 
-def pack(packages_folder: Path, network: nn.Module, fitted: Patches, *, recipe: DiffuseLungRecipe, source: str) -> Path:
+def pack(
+    packages_folder: Path,
+    network: nn.Module,
+    fitted: Patches,
+    validation: Patches,
+    *,
+    recipe: DiffuseLungRecipe,
+    source: str,
+) -> Path:
     """Calibrate and measure the network on phantoms that it has not seen, export it and write the package."""
     held_out = recipe.held_out
     tuning_patches = _held_out_patches(84_000, held_out, scanner=usual_scanner)
@@ -71,7 +82,7 @@ def pack(packages_folder: Path, network: nn.Module, fitted: Patches, *, recipe: 
     inside = _evaluate(calibrated, 83_000, held_out, scanner=usual_scanner)
     refusals = refused(calibrated, inside.found, shifted.found)
     about = _about(recipe, calibrated, tuning, source=source, shifted=shifted, inside=inside)
-    about["training"]["metrics"] += metric_rows(refusals)
+    about["training"]["metrics"] += [*_own_rows(calibrated, validation), *metric_rows(refusals)]
     with tempfile.TemporaryDirectory() as scratch:
         graphs = {GRAPH: _source(_export(calibrated, Path(scratch) / "patterns.onnx"), calibrated)}
         card = model_card(
@@ -156,6 +167,17 @@ def _about(
             ],
         },
     }
+
+
+def _own_rows(calibrated: Calibrated, validation: Patches) -> list[dict[str, Any]]:
+    """Return a row on the group's own patients that the split kept out of the fit, if there are any."""
+    own = validation.where(np.char.startswith(validation.bodies, "own-"))
+    if not len(own.classes):
+        return []
+    counts = confusion(calibrated.run(own.images)["probability"], own.classes)
+    accuracy, patients = float(np.trace(counts) / counts.sum()), len(np.unique(own.bodies))
+    name = f"patch accuracy, {patients} own patients kept out of the fit"
+    return [{"name": name, "condition": "own-data", "value": round(accuracy, 3), "cases": int(counts.sum())}]
 
 
 def _pattern(index: int, tuning: Sequence[Measured]) -> dict[str, Any]:

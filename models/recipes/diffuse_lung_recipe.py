@@ -11,7 +11,7 @@ from models.recipes.diffuse_lung_data import DrawScanner, mixed_scanner
 from models.training.fit_settings import FitSettings
 from models.training.recipe import Recipe, Transfer
 from models.training.scanner_shift_settings import ScannerShift
-from service.inference.manifest_types import Strict
+from service.inference.manifest_types import Strict, Text
 
 PATCH_RESNET = "patch-resnet"
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -19,10 +19,14 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Network(Strict):
-    """The network's family, `patch-resnet` or one of `models.networks.classifier`; `widths` are patch-resnet's."""
+    """The network's family, `patch-resnet` or one of `models.networks.classifier`; `widths` are patch-resnet's.
+
+    A width is 8 at least: with 4, channels last, the backward pass of a 1x1 convolution with stride 2 writes beyond its
+    memory (PyTorch 2.13 on a CPU, measured).
+    """
 
     family: str = PATCH_RESNET
-    widths: tuple[Count, ...] = Field(default=(24, 48, 96), min_length=2)
+    widths: tuple[Annotated[int, Field(ge=8)], ...] = Field(default=(24, 48, 96), min_length=2)
 
     @model_validator(mode="after")
     def _known(self) -> Self:
@@ -50,11 +54,21 @@ class Scanners(Strict):
 
 
 class Data(Strict):
-    """Phantoms to draw: texture patches of each pattern, and chests with one or two patterns."""
+    """What to train on: phantoms, texture patches of each pattern and chests with one or two, and patches of your own.
 
-    textures: Count
-    chests: Count
+    `own` is an .npz file, relative to the folder that the command runs in: see `diffuse_lung_own.ARRAYS`.
+    """
+
+    textures: Annotated[int, Field(ge=0)] = 0
+    chests: Annotated[int, Field(ge=0)] = 0
     scanners: Scanners = Scanners()
+    own: Text | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not (self.textures or self.chests or self.own):
+            raise ValueError("textures and chests are 0 and own is missing; give one of them")
+        return self
 
 
 class Augmentation(Strict):
