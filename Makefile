@@ -52,8 +52,8 @@ imports: setup-test ## import rules (.importlinter)
 
 models: setup-test ## train the demonstration packages again from phantoms (about half an hour on two cores)
 	$(BIN)/python -m models.recipes.pneumoconiosis --out models/packages
-	$(BIN)/python -m models.recipes.diffuse_lung --out models/packages
-	$(BIN)/python -m models.recipes.mammography --out models/packages
+	$(BIN)/python -m models.train models/recipes/diffuse_lung.yaml --out models/packages
+	$(BIN)/python -m models.train models/recipes/mammography.yaml --out models/packages
 	$(BIN)/python -m models.repack --out models/packages
 
 chaos: setup-test peers ## kill, cut, fill, drain and starve the node (hours; CHAOS="--quick --only cut"); writes build/chaos.json

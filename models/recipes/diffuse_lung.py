@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes the diffuse lung demonstration package: draws phantoms, trains, measures, exports and packs."""
 
-import argparse
 import math
 import tempfile
 from collections.abc import Sequence
@@ -11,91 +10,114 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
+from models.calibration.rejection import metric_rows
+from models.calibration.sections import manifest_sections
 from models.export import Export, export_onnx
-from models.networks.patch_resnet import PatchResNet
 from models.packaging import GraphSource, write_package
 from models.phantoms.computed_tomography import PATTERNS, shifted_scanner, usual_scanner
+from models.recipes.diffuse_lung_calibration import GRAPH, Calibrated, Found, calibrate, doubt_rows, refused
 from models.recipes.diffuse_lung_card import DESCRIPTION, LICENCE, TITLES, model_card
 from models.recipes.diffuse_lung_data import RECIPE, DrawScanner, Patches, chest_patches, pure_patches
 from models.recipes.diffuse_lung_evaluation import Measured, measure_chests
+from models.recipes.diffuse_lung_own import read_patches
+from models.recipes.diffuse_lung_recipe import Data, DiffuseLungRecipe, HeldOut
 from models.recipes.diffuse_lung_training import confusion, train
+from models.training.fit import Places
+from models.training.split import kept_out
 
-SEED = 20261
-OUTPUTS = ("probability", "logits", "cam", "feature")
+_PROBABILITY = "softmax of the logits divided by {:.3f}, the temperature of held-out phantoms"
+_DISTANCE = "Mahalanobis' distance of the features from the nearest class of training"
 _SMALLEST_CUT_OFF_PERCENT = 2.0
 _SMALLEST_TRIAGE_SHARE = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Effort:
-    """How much is drawn and trained; the smallest is for tests."""
-
-    textures: int = 450
-    chests: int = 110
-    epochs: int = 8
-    held_out_textures: int = 60
-    held_out_chests: int = 6
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """What held-out phantoms of one scanner domain say: confusion of patches, and whole chests."""
+    """What held-out phantoms of one scanner domain say: patches, the graph's outputs for them, and whole chests."""
 
-    counts: NDArray[np.int64]
+    patches: Patches
+    found: Found
     chests: tuple[Measured, ...]
 
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Write the package into the folder given with --out."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("models/packages"), help="folder of packages")
-    options = parser.parse_args(arguments)
-    make_package(options.out, Effort())
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """How often each pattern (row) was called each pattern (column)."""
+        return confusion(self.found["probability"], self.patches.classes)
 
 
-def make_package(packages_folder: Path, effort: Effort) -> Path:
-    """Train and write `<packages_folder>/diffuse-lung-demo/0.1.0`."""
-    network = train(_training(effort), classes=len(PATTERNS), epochs=effort.epochs, seed=SEED)
-    tuning = _chests(network, 81_000, effort, scanner=usual_scanner)
-    shifted = _evaluate(network, 82_000, effort, scanner=shifted_scanner)
-    inside = _evaluate(network, 83_000, effort, scanner=usual_scanner)
-    about = _about(tuning, shifted=shifted, inside=inside)
-    card = model_card(
-        about["training"]["metrics"], about["operating_points"], shifted=shifted.counts, inside=inside.counts
-    )
+def make_package(packages_folder: Path, recipe: DiffuseLungRecipe, *, source: str, places: Places) -> Path:
+    """Train and write `<packages_folder>/<name>/<version>`; `source` names the recipe file in the manifest."""
+    patches = training_patches(recipe.data)
+    out = kept_out(patches.bodies.tolist(), share=recipe.split.validation, seed=recipe.seed)
+    network = train(patches.where(~out), patches.where(out), recipe, places=places)
+    return pack(packages_folder, network, patches.where(~out), patches.where(out), recipe=recipe, source=source)
+
+
+def training_patches(data: Data) -> Patches:
+    """Draw and read what the recipe trains on; the seeds are fixed, so that other recipes see the same phantoms."""
+    scanner = data.scanners.draw()
+    parts = [pure_patches(data.textures, seed=1, scanner=scanner)] if data.textures else []
+    parts += [chest_patches(data.chests, seed=2, scanner=scanner)] if data.chests else []
+    parts += [read_patches(Path(data.own))] if data.own else []
+    return parts[0].joined(*parts[1:])
+
+
+def pack(
+    packages_folder: Path,
+    network: nn.Module,
+    fitted: Patches,
+    validation: Patches,
+    *,
+    recipe: DiffuseLungRecipe,
+    source: str,
+) -> Path:
+    """Calibrate and measure the network on phantoms that it has not seen, export it and write the package."""
+    held_out = recipe.held_out
+    tuning_patches = _held_out_patches(84_000, held_out, scanner=usual_scanner)
+    calibrated = calibrate(network, fitted, tuning_patches, recipe.calibration)
+    tuning = measure_chests(calibrated.graph, held_out, seed=81_000, scanner=usual_scanner)
+    shifted = _evaluate(calibrated, 82_000, held_out, scanner=shifted_scanner)
+    inside = _evaluate(calibrated, 83_000, held_out, scanner=usual_scanner)
+    refusals = refused(calibrated, inside.found, shifted.found)
+    about = _about(recipe, calibrated, tuning, source=source, shifted=shifted, inside=inside)
+    about["training"]["metrics"] += [*_own_rows(calibrated, validation), *metric_rows(refusals)]
     with tempfile.TemporaryDirectory() as scratch:
-        export = _export(network, Path(scratch) / "patterns.onnx")
-        graphs = {"patterns": _source(export)}
+        graphs = {GRAPH: _source(_export(calibrated, Path(scratch) / "patterns.onnx"), calibrated)}
+        card = model_card(
+            about["training"]["metrics"],
+            about["operating_points"],
+            recipe=recipe,
+            calibrated=calibrated,
+            refusals=refusals,
+            shifted=shifted.counts,
+            inside=inside.counts,
+        )
         return write_package(packages_folder, about, graphs=graphs, licence_text=LICENCE, model_card=card)
 
 
-def _training(effort: Effort) -> Patches:
-    pure = pure_patches(effort.textures, seed=1, scanner=usual_scanner)
-    return pure.joined(chest_patches(effort.chests, seed=2, scanner=usual_scanner))
+def _held_out_patches(seed: int, held_out: HeldOut, *, scanner: DrawScanner) -> Patches:
+    pure = pure_patches(held_out.textures, seed=seed, scanner=scanner)
+    return pure.joined(chest_patches(2 * held_out.chests, seed=seed + 1, scanner=scanner))
 
 
-def _chests(network: PatchResNet, seed: int, effort: Effort, *, scanner: DrawScanner) -> tuple[Measured, ...]:
-    number = effort.held_out_chests
-    return measure_chests(network, seed=seed, normal=number, diseased=number, scanner=scanner)
-
-
-def _evaluate(network: PatchResNet, seed: int, effort: Effort, *, scanner: DrawScanner) -> Evaluation:
-    pure = pure_patches(effort.held_out_textures, seed=seed, scanner=scanner)
-    patches = pure.joined(chest_patches(2 * effort.held_out_chests, seed=seed + 1, scanner=scanner))
+def _evaluate(calibrated: Calibrated, seed: int, held_out: HeldOut, *, scanner: DrawScanner) -> Evaluation:
+    patches = _held_out_patches(seed, held_out, scanner=scanner)
     return Evaluation(
-        counts=confusion(network, patches, classes=len(PATTERNS)),
-        chests=_chests(network, seed + 2, effort, scanner=scanner),
+        patches=patches,
+        found=calibrated.run(patches.images),
+        chests=measure_chests(calibrated.graph, held_out, seed=seed + 2, scanner=scanner),
     )
 
 
-def _export(network: PatchResNet, path: Path) -> Export:
+def _export(calibrated: Calibrated, path: Path) -> Export:
     patches = pure_patches(1, seed=93_000, scanner=usual_scanner)
     examples = [{"patches": patches.images[start : start + 2]} for start in range(0, len(PATTERNS), 2)]
-    return export_onnx(network, path, examples=examples, output_names=OUTPUTS, tolerance=1e-4)
+    return export_onnx(calibrated.graph, path, examples=examples, output_names=calibrated.names, tolerance=1e-4)
 
 
-def _source(export: Export) -> GraphSource:
+def _source(export: Export, calibrated: Calibrated) -> GraphSource:
     window = f"{RECIPE.window_hu[0]:g} to {RECIPE.window_hu[1]:g} HU"
     return GraphSource(
         path=export.path,
@@ -103,15 +125,27 @@ def _source(export: Export) -> GraphSource:
         tolerance=1e-3,
         tensors={
             "patches": {"channels": [window], "value_range": [0.0, 1.0]},
-            "probability": {"channels": list(PATTERNS), "description": "softmax, not calibrated"},
+            "probability": {"channels": list(PATTERNS), "description": _PROBABILITY.format(calibrated.temperature)},
             "cam": {"channels": list(PATTERNS), "description": "exact decomposition of the logits over the patch"},
+            **{name: {"description": _DISTANCE} for name in calibrated.names if name.startswith("distance_")},
         },
     )
 
 
-def _about(tuning: Sequence[Measured], *, shifted: Evaluation, inside: Evaluation) -> dict[str, Any]:
+def _about(
+    recipe: DiffuseLungRecipe,
+    calibrated: Calibrated,
+    tuning: Sequence[Measured],
+    *,
+    source: str,
+    shifted: Evaluation,
+    inside: Evaluation,
+) -> dict[str, Any]:
     return {
+        "name": recipe.name,
+        "version": recipe.version,
         **DESCRIPTION,
+        **manifest_sections(calibrated.reliability),
         "operating_points": {"triage": _triage(tuning, inside.chests)},
         "parameters": {
             "pixel_mm": RECIPE.pixel_mm,
@@ -124,12 +158,26 @@ def _about(tuning: Sequence[Measured], *, shifted: Evaluation, inside: Evaluatio
             "patterns": [_pattern(index, tuning) for index in range(len(PATTERNS))],
         },
         "training": {
-            "recipe": "python -m models.recipes.diffuse_lung",
-            "seed": SEED,
+            "recipe": f"python -m models.train {source}",
+            "seed": recipe.seed,
             "data": DESCRIPTION["trained_on"],
-            "metrics": [*_metrics(shifted, "scanner-shift"), *_metrics(inside, "in-domain")],
+            "metrics": [
+                *_metrics(calibrated, shifted, condition="scanner-shift"),
+                *_metrics(calibrated, inside, condition="in-domain"),
+            ],
         },
     }
+
+
+def _own_rows(calibrated: Calibrated, validation: Patches) -> list[dict[str, Any]]:
+    """Return a row on the group's own patients that the split kept out of the fit, if there are any."""
+    own = validation.where(np.char.startswith(validation.bodies, "own-"))
+    if not len(own.classes):
+        return []
+    counts = confusion(calibrated.run(own.images)["probability"], own.classes)
+    accuracy, patients = float(np.trace(counts) / counts.sum()), len(np.unique(own.bodies))
+    name = f"patch accuracy, {patients} own patients kept out of the fit"
+    return [{"name": name, "condition": "own-data", "value": round(accuracy, 3), "cases": int(counts.sum())}]
 
 
 def _pattern(index: int, tuning: Sequence[Measured]) -> dict[str, Any]:
@@ -155,7 +203,7 @@ def _triage(tuning: Sequence[Measured], held_out: Sequence[Measured]) -> dict[st
     }
 
 
-def _metrics(result: Evaluation, condition: str) -> list[dict[str, Any]]:
+def _metrics(calibrated: Calibrated, result: Evaluation, *, condition: str) -> list[dict[str, Any]]:
     counts, chests = result.counts, result.chests
     recalls = np.diag(counts) / np.maximum(counts.sum(axis=1), 1)
     errors = [100 * abs(chest.abnormal - (1 - chest.truth[0] / 100)) for chest in chests]
@@ -165,11 +213,8 @@ def _metrics(result: Evaluation, condition: str) -> list[dict[str, Any]]:
         ("mean recall of 12 patterns", float(recalls.mean()), int(counts.sum())),
         ("mean error of abnormal share of lung, percent points", float(np.mean(errors)), len(errors)),
         ("abnormal share called in healthy chests, percent", float(np.mean(healthy)), len(healthy)),
+        *doubt_rows(calibrated, result.found, result.patches.classes),
     ]
     return [
         {"name": name, "condition": condition, "value": round(value, 3), "cases": cases} for name, value, cases in rows
     ]
-
-
-if __name__ == "__main__":
-    main()

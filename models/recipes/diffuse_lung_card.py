@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the diffuse lung demonstration package says about itself in words."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.calibration.rejection import Rejection, card_table
 from models.phantoms.computed_tomography import PATTERNS
+from models.recipes.diffuse_lung_calibration import Calibrated
+from models.recipes.diffuse_lung_data import RECIPE
+from models.recipes.diffuse_lung_recipe import DiffuseLungRecipe
+from models.training.scanner_shift_settings import ScannerShift
 
 LICENCE = (Path(__file__).parents[2] / "LICENSE").read_text(encoding="utf-8")
 
@@ -29,8 +35,6 @@ TITLES: Mapping[str, tuple[str, str, str]] = {
 """Title, coding scheme and code of each pattern."""
 
 DESCRIPTION: Mapping[str, Any] = {
-    "name": "diffuse-lung-demo",
-    "version": "0.1.0",
     "title": "Diffuse lung patterns (demonstration)",
     "pipeline": "diffuse_lung",
     "status": "demonstration",
@@ -66,6 +70,9 @@ def model_card(
     metrics: Sequence[Mapping[str, Any]],
     operating_points: Mapping[str, Mapping[str, Any]],
     *,
+    recipe: DiffuseLungRecipe,
+    calibrated: Calibrated,
+    refusals: Sequence[Rejection],
     shifted: NDArray[np.int64],
     inside: NDArray[np.int64],
 ) -> str:
@@ -78,6 +85,9 @@ def model_card(
         measured=point["measured_on"],
         shifted=confusion_table(shifted),
         inside=confusion_table(inside),
+        overlap=overlap_table(recipe),
+        temperature=calibrated.temperature,
+        refusals=card_table(refusals) if refusals else "Not made.\n",
     )
 
 
@@ -90,6 +100,30 @@ def confusion_table(counts: NDArray[np.int64]) -> str:
         for index, (name, row) in enumerate(zip(PATTERNS, counts, strict=True))
     ]
     return "\n".join([head, *lines])
+
+
+def overlap_table(recipe: DiffuseLungRecipe) -> str:
+    """Return a Markdown table of the shift's scanners beside those of training and what augmentation makes of these.
+
+    The ranges of both kinds of scanner are those of `models.phantoms.computed_tomography.scanner`.
+    """
+    shift = recipe.augmentation.scanner_shift or ScannerShift()
+    blur_mm = math.hypot(0.62, shift.blur.sigma_px[1] * RECIPE.pixel_mm if shift.blur else 0)
+    noise_hu = math.hypot(55, shift.noise.deviation[1] * _GREY_HU if shift.noise else 0)
+    offset_hu = 12 + (max(map(abs, shift.level.offset)) * _GREY_HU if shift.level else 0)
+    lines = [
+        "| | shifted scanners | training's scanners | with augmentation |\n|---|---|---|---|",
+        f"| point spread, sigma | 0.70 to 1.00 mm | 0.32 to 0.62 mm | up to {blur_mm:.2f} mm |",
+        f"| noise | 60 to 95 HU | 12 to 55 HU | up to {noise_hu:.0f} HU |",
+        f"| calibration | -40 to 40 HU | -12 to 12 HU | up to {offset_hu:.0f} HU to either side |",
+    ]
+    if recipe.data.scanners.shifted:
+        share = 100 * recipe.data.scanners.shifted
+        lines.append(f"\nTraining drew {share:g} % of its phantoms with shifted scanners: to it they are no shift.")
+    return "\n".join(lines)
+
+
+_GREY_HU = RECIPE.window_hu[1] - RECIPE.window_hu[0]
 
 
 _CARD = """# Diffuse lung patterns, demonstration package
@@ -105,13 +139,19 @@ scanner, no motion, no contrast agent, no lung cancer, no effusion and no child.
 A small residual network names the pattern of a patch of 48 x 48 pixels (28.8 mm) in the window -1000 to +200 HU.
 Patches lie 7.2 mm apart on slices at least 5 mm apart, wherever three quarters of a patch are lung. Each tile of lung
 takes the pattern of its patch; tiles at the rim take that of the nearest patch. Shares of lung follow by side and by
-thirds of the lung volume. Scores are not calibrated probabilities. The graph also gives an exact decomposition of each
-logit (`cam`) and the features.
+thirds of the lung volume. Probabilities are softmax of the logits divided by {temperature:.3f}, the temperature that
+tuning phantoms gave; that holds for such phantoms alone. The graph also gives an exact decomposition of each logit
+(`cam`), the features, and how far they lie from those of training at two depths.
 
 ## Held-out phantoms
 
-Phantom figures must not be set beside clinical ones. Under *scanner-shift* dose, kernel and calibration lie outside
-what training saw.
+Phantom figures must not be set beside clinical ones. *Scanner-shift* is made of scanners that training did not draw;
+what augmentation makes of its images may reach into their range:
+
+{overlap}
+
+Augmented noise and blur are laid on the finished image; a scanner's noise is shaped by its kernel. Patches of one chest
+are not independent cases.
 
 | condition | measure | value | cases |
 |---|---|---|---|
@@ -127,6 +167,11 @@ Operating point `triage`: abnormal share of lung at or above {threshold:.3f}; {m
 
 {inside}
 
+## What lies outside
+
+Patches above the limit of one depth; the limits are the 99th percentile of tuning phantoms.
+
+{refusals}
 ## Known failures
 
 Lungs are found by threshold and morphology: consolidation at the pleura is left out of the lung and so of the shares.

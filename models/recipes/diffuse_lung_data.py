@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Patches with their class: pure textures, and cut from phantom chests exactly as the pipeline cuts them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,37 +31,62 @@ DrawScanner = Callable[[np.random.Generator], Scanner]
 
 @dataclass(frozen=True, slots=True)
 class Patches:
-    """Patches (N, 1, 48, 48) in [0, 1] and the index of their pattern."""
+    """Patches (N, 1, 48, 48) in [0, 1], the index of their pattern, and the name of the body that each is of."""
 
     images: NDArray[np.float32]
     classes: NDArray[np.int64]
+    bodies: NDArray[np.str_]
 
-    def joined(self, other: "Patches") -> "Patches":
+    def joined(self, *others: "Patches") -> "Patches":
         """Return these patches and then the others."""
-        images, classes = np.concatenate([self.images, other.images]), np.concatenate([self.classes, other.classes])
-        return Patches(images, classes)
+        parts = (self, *others)
+        return Patches(
+            np.concatenate([part.images for part in parts]),
+            np.concatenate([part.classes for part in parts]),
+            np.concatenate([part.bodies for part in parts]),
+        )
+
+    def where(self, chosen: NDArray[np.bool_]) -> "Patches":
+        """Return the chosen patches."""
+        return Patches(self.images[chosen], self.classes[chosen], self.bodies[chosen])
+
+
+def mixed_scanner(shares: Mapping[DrawScanner, float]) -> DrawScanner:
+    """Return a function that draws from one of several kinds of scanner; a single kind takes no random number more."""
+    kinds = [kind for kind, share in shares.items() if share > 0]
+    if len(kinds) == 1:
+        return kinds[0]
+    weights = np.array([shares[kind] for kind in kinds])
+
+    def draw(rng: np.random.Generator) -> Scanner:
+        return kinds[int(rng.choice(len(kinds), p=weights / weights.sum()))](rng)
+
+    return draw
 
 
 def pure_patches(per_class: int, *, seed: int, scanner: DrawScanner) -> Patches:
     """Draw the same number of texture patches of every pattern."""
     low, high = RECIPE.window_hu
-    images, classes = [], []
+    images, classes, bodies = [], [], []
     for index, pattern in enumerate(PATTERNS):
         for number in range(per_class):
             rng = np.random.default_rng([seed, index, number])
             patch = texture_patch(pattern, rng=rng, pixel_mm=RECIPE.pixel_mm, scanner=scanner(rng))
             images.append(window_ct(patch, low=low, high=high)[None])
             classes.append(index)
-    return Patches(np.stack(images), np.array(classes))
+            bodies.append(f"texture-{seed}-{index}-{number}")
+    return Patches(np.stack(images), np.array(classes), np.array(bodies))
 
 
 def chest_patches(chests: int, *, seed: int, scanner: DrawScanner) -> Patches:
     """Cut patches from two slices of each of many phantom chests that have one or two patterns."""
-    parts = [_slice_patches(section, seed) for section in _slices(chests, seed=seed, scanner=scanner)]
-    return Patches(np.concatenate([part.images for part in parts]), np.concatenate([part.classes for part in parts]))
+    first, *others = (
+        _slice_patches(section, seed, body=body) for body, section in _slices(chests, seed=seed, scanner=scanner)
+    )
+    return first.joined(*others)
 
 
-def _slices(chests: int, *, seed: int, scanner: DrawScanner) -> Iterator[Slice]:
+def _slices(chests: int, *, seed: int, scanner: DrawScanner) -> Iterator[tuple[str, Slice]]:
     for number in range(chests):
         rng = np.random.default_rng([seed, number])
         names = rng.choice(PAINTED, size=2, replace=False)
@@ -73,7 +98,7 @@ def _slices(chests: int, *, seed: int, scanner: DrawScanner) -> Iterator[Slice]:
             scanner=scanner(rng),
         )
         for index in rng.choice(np.arange(1, 23), size=2, replace=False):
-            yield chest.slice(int(index))
+            yield f"chest-{seed}-{number}", chest.slice(int(index))
 
 
 def _involvement(pattern: str, rng: np.random.Generator) -> Involvement:
@@ -81,7 +106,7 @@ def _involvement(pattern: str, rng: np.random.Generator) -> Involvement:
     return Involvement(pattern=pattern, depth_mm=depth, share=float(rng.uniform(0.45, 0.9)))
 
 
-def _slice_patches(section: Slice, seed: int) -> Patches:
+def _slice_patches(section: Slice, seed: int, *, body: str) -> Patches:
     spacing = section.pixel_mm
     hounsfield, back = resample_mm(section.hounsfield, (spacing, spacing), target_mm=RECIPE.pixel_mm)
     tiling = tile(find_lungs(hounsfield, pixel_mm=RECIPE.pixel_mm), RECIPE)
@@ -90,7 +115,7 @@ def _slice_patches(section: Slice, seed: int) -> Patches:
     columns = np.floor((np.arange(hounsfield.shape[1]) + 0.5) * back.a + back.c).astype(int)
     classes = _classes(section.truth[np.ix_(rows, columns)], tiling.chosen)
     keep = _some_of_each(classes, np.random.default_rng([seed, len(classes)]))
-    return Patches(images[keep], classes[keep])
+    return Patches(images[keep], classes[keep], np.full(len(keep), body))
 
 
 def _classes(truth: NDArray[np.uint8], tiles: NDArray[np.intp]) -> NDArray[np.int64]:

@@ -8,16 +8,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
-from models.networks.patch_resnet import PatchResNet
 from models.phantoms.computed_tomography import NOT_LUNG, PATTERNS, ChestPhantom, Involvement, Slice
 from models.recipes.diffuse_lung_data import PAINTED, RECIPE, DrawScanner
+from models.recipes.diffuse_lung_recipe import HeldOut
 from service.domain.image import Affine, SlicePlane
 from service.domain.instance import Instance
 from service.pipelines.diffuse_lung.extent import LungExtent, in_batches, measure_slices
 from service.pipelines.diffuse_lung.slices import AxialSlice
-
-_SLICES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,28 +37,28 @@ class Measured:
         return bool(self.truth[0] < 100)
 
 
-def measure_chests(
-    network: PatchResNet, *, seed: int, normal: int, diseased: int, scanner: DrawScanner
-) -> tuple[Measured, ...]:
-    """Draw chests, the first `normal` of them without disease, and measure each."""
+def measure_chests(network: nn.Module, held_out: HeldOut, *, seed: int, scanner: DrawScanner) -> tuple[Measured, ...]:
+    """Draw chests, the first half of them without disease, and measure each."""
     return tuple(
-        _measure(network, _chest(seed + number, diseased=number >= normal, scanner=scanner))
-        for number in range(normal + diseased)
+        _measure(
+            network, _chest(seed + number, diseased=number >= held_out.chests, slices=held_out.slices, scanner=scanner)
+        )
+        for number in range(2 * held_out.chests)
     )
 
 
-def _chest(seed: int, *, diseased: bool, scanner: DrawScanner) -> ChestPhantom:
+def _chest(seed: int, *, diseased: bool, slices: int, scanner: DrawScanner) -> ChestPhantom:
     rng = np.random.default_rng(seed)
     pattern = str(rng.choice([name for name in PAINTED if name != "consolidation"]))
     spread = Involvement(
         pattern=pattern, levels=(float(rng.uniform(0, 0.6)), 1.0), depth_mm=float(rng.uniform(15, 45)), share=0.8
     )
     return ChestPhantom(
-        seed=seed, involvements=(spread,) if diseased else (), slices=_SLICES, pixel_mm=0.7, scanner=scanner(rng)
+        seed=seed, involvements=(spread,) if diseased else (), slices=slices, pixel_mm=0.7, scanner=scanner(rng)
     )
 
 
-def _measure(network: PatchResNet, chest: ChestPhantom) -> Measured:
+def _measure(network: nn.Module, chest: ChestPhantom) -> Measured:
     truth = np.zeros(len(PATTERNS))
     sections = []
     for section in chest:
@@ -70,7 +69,7 @@ def _measure(network: PatchResNet, chest: ChestPhantom) -> Measured:
     return Measured(percents, 100 * truth / truth.sum())
 
 
-def _extent(network: PatchResNet, sections: Sequence[AxialSlice]) -> LungExtent:
+def _extent(network: nn.Module, sections: Sequence[AxialSlice]) -> LungExtent:
     @torch.no_grad()
     def classify(patches: NDArray[np.float32]) -> NDArray[np.float32]:
         probabilities: NDArray[np.float32] = network(torch.from_numpy(patches))[0].numpy()

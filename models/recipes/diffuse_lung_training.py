@@ -1,66 +1,93 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trains the patch classifier with fixed seeds and counts what it gets right on patches that it has not seen."""
+"""Trains the patch classifier as a recipe says and counts what it gets right on patches that it has not seen."""
+
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from tqdm import tqdm
 
+from models.networks.classifier import build_classifier
+from models.networks.patch_classifier import PatchClassifier
 from models.networks.patch_resnet import PatchResNet
+from models.phantoms.computed_tomography import PATTERNS
 from models.recipes.diffuse_lung_data import Patches
+from models.recipes.diffuse_lung_recipe import PATCH_RESNET, Augmentation, DiffuseLungRecipe
+from models.training.augmentation import shift_scanner
+from models.training.balance import class_weights, sample_weights
+from models.training.fit import Places, fit
+from models.training.random_source import RandomSource
+from models.weights import load_imagenet
 
-_BATCH = 128
-_PEAK_RATE = 4e-3
-
-
-def train(patches: Patches, *, classes: int, epochs: int, seed: int, threads: int = 1) -> PatchResNet:
-    """Train on the patches, turned and mirrored at random; the same seed gives the same weights on one machine."""
-    torch.manual_seed(seed)
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
-    network = PatchResNet(classes)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=_PEAK_RATE, weight_decay=0.01)
-    steps = epochs * -(-len(patches.classes) // _BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=_PEAK_RATE, total_steps=steps)
-    loss = nn.CrossEntropyLoss(weight=_weights(patches.classes, classes), label_smoothing=0.05)
-    rng = np.random.default_rng(seed)
-    network.train()
-    for _ in tqdm(range(epochs), desc="diffuse-lung-demo", unit="epoch"):
-        for images, truth in _batches(patches, rng):
-            optimiser.zero_grad()
-            loss(network(images)[1], truth).backward()
-            optimiser.step()
-            schedule.step()
-    return network.eval()
+PatchNetwork = PatchResNet | PatchClassifier
 
 
-def _weights(classes: NDArray[np.int64], count: int) -> Tensor:
-    """Weigh rare patterns up, by the square root of their rarity."""
-    seen = np.bincount(classes, minlength=count)
-    return torch.tensor(np.sqrt(seen.mean() / np.maximum(seen, 1)), dtype=torch.float32)
+def train(fitted: Patches, validation: Patches, recipe: DiffuseLungRecipe, *, places: Places) -> PatchNetwork:
+    """Train; the same recipe gives the same weights on one machine. Validation patches, if any, are only measured."""
+    network = build_network(recipe)
+    classes = torch.from_numpy(fitted.classes)
+    fit(
+        network,
+        _loss_of(network, fitted, recipe),
+        name="patterns",
+        count=len(classes),
+        settings=recipe.fit,
+        seed=recipe.seed,
+        weights=sample_weights(classes) if recipe.balance == "draw" else None,
+        measure=_accuracy(network, validation) if len(validation.classes) else None,
+        places=places,
+    )
+    return network
 
 
-def _batches(patches: Patches, rng: np.random.Generator) -> list[tuple[Tensor, Tensor]]:
-    order = rng.permutation(len(patches.classes))
-    chunks = [order[start : start + _BATCH] for start in range(0, len(order), _BATCH)]
-    return [(_turned(patches.images[chunk], rng), torch.from_numpy(patches.classes[chunk])) for chunk in chunks]
+def build_network(recipe: DiffuseLungRecipe) -> PatchNetwork:
+    """Build the recipe's network with its first weights: random by the seed, or transferred."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        if recipe.network.family == PATCH_RESNET:
+            return PatchResNet(len(PATTERNS), widths=recipe.network.widths)
+        classifier = build_classifier(recipe.network.family, len(PATTERNS))
+    if recipe.transfer:
+        load_imagenet(classifier, recipe.transfer.path, adaptation=recipe.transfer.adaptation)
+    return PatchClassifier(classifier)
 
 
-def _turned(images: NDArray[np.float32], rng: np.random.Generator) -> Tensor:
-    turned = np.rot90(images, int(rng.integers(4)), axes=(2, 3))
-    mirrored = turned[..., ::-1] if rng.uniform() < 0.5 else turned
-    shift = rng.normal(0, 0.01, (len(images), 1, 1, 1)).astype(np.float32)
-    return torch.from_numpy(np.clip(mirrored + shift, 0, 1))
+def _loss_of(
+    network: PatchNetwork, patches: Patches, recipe: DiffuseLungRecipe
+) -> Callable[[Tensor, RandomSource], Tensor]:
+    images, classes = torch.from_numpy(patches.images), torch.from_numpy(patches.classes)
+    rarity = class_weights(classes, count=len(PATTERNS)) if recipe.balance == "loss" else None
+    loss = nn.CrossEntropyLoss(weight=rarity, label_smoothing=recipe.label_smoothing)
+
+    def loss_of(index: Tensor, random: RandomSource) -> Tensor:
+        seen = augmented(images[index], recipe.augmentation, generator=random.torch)
+        value: Tensor = loss(network(seen)[1], classes[index])
+        return value
+
+    return loss_of
 
 
-@torch.no_grad()
-def confusion(network: PatchResNet, patches: Patches, *, classes: int) -> NDArray[np.int64]:
+def augmented(images: Tensor, settings: Augmentation, *, generator: torch.Generator) -> Tensor:
+    """Turn and mirror the whole batch at random, then show each patch as another scanner would."""
+    turns, mirrored = torch.randint(4, (), generator=generator), torch.rand((), generator=generator) < 0.5
+    shown = torch.rot90(images, int(turns), (2, 3)) if settings.turn else images
+    shown = shown.flip(3) if settings.mirror and mirrored else shown
+    return shift_scanner(shown, settings.scanner_shift, generator=generator) if settings.scanner_shift else shown
+
+
+def _accuracy(network: PatchNetwork, patches: Patches) -> Callable[[], Mapping[str, float]]:
+    images, classes = torch.from_numpy(patches.images), torch.from_numpy(patches.classes)
+
+    def measure() -> Mapping[str, float]:
+        called = torch.cat([network(part)[0].argmax(dim=1) for part in torch.split(images, 512)])
+        return {"validation_accuracy": float((called == classes).float().mean())}
+
+    return measure
+
+
+def confusion(probabilities: NDArray[np.float32], classes: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return how often each pattern (row) was called each pattern (column)."""
-    called = [
-        network(torch.from_numpy(patches.images[start : start + 512]))[0].argmax(dim=1).numpy()
-        for start in range(0, len(patches.classes), 512)
-    ]
-    counts = np.zeros((classes, classes), dtype=np.int64)
-    np.add.at(counts, (patches.classes, np.concatenate(called)), 1)
+    counts = np.zeros((len(PATTERNS), len(PATTERNS)), dtype=np.int64)
+    np.add.at(counts, (classes, probabilities.argmax(axis=1)), 1)
     return counts

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes the mammography demonstration package: draws phantoms, trains, measures, exports and packs."""
 
-import argparse
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,92 +8,127 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from torch import nn
 
+from models.calibration.rejection import Rejection, metric_rows
+from models.calibration.sections import manifest_sections
 from models.export import Export, export_onnx
 from models.networks.mass_detector import MassDetector, MassDetectorGraph
 from models.packaging import GraphSource, write_package
+from models.recipes.mammography_calibration import (
+    GRAPH,
+    noisy,
+    output_names,
+    refused,
+    score_calibrations,
+    view_limits,
+    with_distances,
+)
 from models.recipes.mammography_card import DESCRIPTION, LICENCE, model_card
 from models.recipes.mammography_data import CANVAS, SPACING_MM, Sample, crops, draw_samples
 from models.recipes.mammography_evaluation import Evaluation, evaluate, highest_specific
-from models.recipes.mammography_training import attended_features, train_marks, train_score
+from models.recipes.mammography_recipe import MammographyRecipe
+from models.recipes.mammography_training import train
+from models.training.fit import Places
+from models.training.split import kept_out
+from service.domain.reliability import Reliability
 
-SEED = 20260
-SHIFT = 1.8
-"""How far the shifted held-out scanner goes beyond the training's (models.phantoms.mammogram.acquisition)."""
-OUTPUTS = ("heat", "offset", "size", "marks", "image_logit", "raw_cam", "feature")
+_GOLDEN_SEED = 20260
+_DISTANCE = "Mahalanobis' distance of the mean features inside the breast from those of training"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Effort:
-    """How much is drawn and trained; the smallest is for tests."""
+class Measured:
+    """What phantoms that the fit has not seen say: tuning for thresholds and curves, the others for the model card."""
 
-    exams: int = 150
-    steps: int = 1700
-    epochs: int = 15
-    held_out: int = 30
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Write the package into the folder given with --out."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("models/packages"), help="folder of packages")
-    parser.add_argument("--threads", type=int, default=2, help="torch threads; other counts change the last digits")
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads)
-    make_package(options.out, Effort())
+    tuning: Evaluation
+    inside: Evaluation
+    shifted: Evaluation
+    reliability: Reliability
+    refusals: tuple[Rejection, ...]
 
 
-def make_package(packages_folder: Path, effort: Effort) -> Path:
-    """Train and write `<packages_folder>/mammography-demo/0.1.0`."""
-    graph = MassDetectorGraph(_train(effort)).eval()
-    tuning = evaluate(graph, _held_out(90_000, effort, shifts=(1.0, SHIFT)))
-    inside = evaluate(graph, _held_out(91_000, effort, shifts=(1.0,)))
-    shifted = evaluate(graph, _held_out(92_000, effort, shifts=(SHIFT,)))
+def make_package(packages_folder: Path, recipe: MammographyRecipe, *, source: str, places: Places) -> Path:
+    """Train and write `<packages_folder>/<name>/<version>`; `source` names the recipe file in the manifest."""
+    samples = draw_samples(recipe.seed, recipe.data.exams, shift=recipe.data.scanner_spread)
+    fitted, validation = split_exams(samples, recipe)
+    detector = train(fitted, validation, recipe, places=places)
+    return pack(packages_folder, detector, fitted, validation, recipe=recipe, source=source)
+
+
+def split_exams(samples: Sequence[Sample], recipe: MammographyRecipe) -> tuple[list[Sample], list[Sample]]:
+    """Return the views to fit, and those of exams that are kept out of the fit."""
+    out = kept_out([sample.exam for sample in samples], share=recipe.split.validation, seed=recipe.seed)
+    fitted = [sample for sample, is_out in zip(samples, out, strict=True) if not is_out]
+    return fitted, [sample for sample, is_out in zip(samples, out, strict=True) if is_out]
+
+
+def pack(
+    packages_folder: Path,
+    detector: MassDetector,
+    fitted: Sequence[Sample],
+    validation: Sequence[Sample],
+    *,
+    recipe: MammographyRecipe,
+    source: str,
+) -> Path:
+    """Calibrate and measure the detector on phantoms that it has not seen, export it and write the package."""
+    bare = MassDetectorGraph(detector).eval()
+    graph = with_distances(bare, fitted).eval() if recipe.calibration.distances else bare
+    measured = _measured(graph, validation, recipe)
     with tempfile.TemporaryDirectory() as scratch:
         export = _export(graph, Path(scratch) / "detector.onnx")
-        about = _about(tuning, inside=inside, shifted=shifted)
+        about = _about(recipe, measured, source=source)
         return write_package(
             packages_folder,
             about,
-            graphs={"detector": _source(export)},
+            graphs={GRAPH: _source(export, output_names(graph))},
             licence_text=LICENCE,
-            model_card=model_card(about["training"]["metrics"], about["operating_points"]),
+            model_card=model_card(
+                about["training"]["metrics"],
+                about["operating_points"],
+                recipe=recipe,
+                reliability=measured.reliability,
+                refusals=measured.refusals,
+            ),
         )
 
 
-def _train(effort: Effort) -> MassDetector:
-    torch.manual_seed(SEED)
-    samples = draw_samples(SEED, effort.exams)
-    detector = MassDetector()
-    train_marks(detector, samples, steps=effort.steps, seed=SEED)
-    labels = np.array([bool(sample.masses) for sample in samples], dtype=np.float32)
-    train_score(detector, attended_features(detector, samples), labels, epochs=effort.epochs, seed=SEED)
-    return detector
+def _measured(graph: nn.Module, validation: Sequence[Sample], recipe: MammographyRecipe) -> Measured:
+    held_out, names = recipe.held_out, output_names(graph)
+    usual = draw_samples(90_000, held_out.exams // 2)
+    further = draw_samples(90_500, held_out.exams // 2, shift=held_out.scanner_spread)
+    views = draw_samples(91_000, held_out.exams)
+    tuning, inside = evaluate(graph, [*usual, *further], names=names), evaluate(graph, views, names=names)
+    shifted = evaluate(graph, draw_samples(92_000, held_out.exams, shift=held_out.scanner_spread), names=names)
+    found = view_limits(evaluate(graph, [*usual, *validation], names=names)) if recipe.calibration.distances else ()
+    return Measured(
+        tuning=tuning,
+        inside=inside,
+        shifted=shifted,
+        reliability=Reliability(
+            calibration=score_calibrations(tuning) if recipe.calibration.scores else (), out_of_distribution=found
+        ),
+        refusals=refused(inside, shifted, evaluate(graph, noisy(views[::4]), names=names), found),
+    )
 
 
-def _held_out(first_seed: int, effort: Effort, *, shifts: Sequence[float]) -> list[Sample]:
-    share = max(1, effort.held_out // len(shifts))
-    drawn = [draw_samples(first_seed + 500 * index, share, shift=shift) for index, shift in enumerate(shifts)]
-    return [sample for samples in drawn for sample in samples]
-
-
-def _export(graph: MassDetectorGraph, path: Path) -> Export:
+def _export(graph: nn.Module, path: Path) -> Export:
     """Export with free height and width: golden inputs are windows, so that the package stays small."""
     samples = [sample for sample in draw_samples(93_000, 2) if sample.masses][:3]
-    windows = crops(samples, np.random.default_rng(SEED), size=192).image.numpy()
+    windows = crops(samples, np.random.default_rng(_GOLDEN_SEED), size=192).image.numpy()
     maps = {name: {2: f"{name}_rows", 3: f"{name}_columns"} for name in ("image", "heat", "offset", "size", "raw_cam")}
     return export_onnx(
         graph,
         path,
         examples=[{"image": window[None]} for window in windows],
-        output_names=OUTPUTS,
+        output_names=output_names(graph),
         free_axes=maps,
         tolerance=1e-4,
     )
 
 
-def _source(export: Export) -> GraphSource:
+def _source(export: Export, names: Sequence[str]) -> GraphSource:
     return GraphSource(
         path=export.path,
         golden=export.golden,
@@ -105,13 +139,18 @@ def _source(export: Export) -> GraphSource:
             "marks": {"description": "x0, y0, x1, y1 in canvas pixels, score, channel"},
             "image_logit": {"description": "view score before the sigmoid: mean of raw_cam plus a constant"},
             "raw_cam": {"description": "decomposition of image_logit in 16-pixel cells"},
+            **{name: {"description": _DISTANCE} for name in names if name.startswith("distance_")},
         },
     )
 
 
-def _about(tuning: Evaluation, *, inside: Evaluation, shifted: Evaluation) -> dict[str, Any]:
+def _about(recipe: MammographyRecipe, measured: Measured, *, source: str) -> dict[str, Any]:
+    tuning, inside = measured.tuning, measured.inside
     return {
+        "name": recipe.name,
+        "version": recipe.version,
         **DESCRIPTION,
+        **manifest_sections(measured.reliability),
         "operating_points": _operating_points(tuning, inside=inside),
         "parameters": {
             "pixel_spacing_mm": SPACING_MM,
@@ -120,10 +159,14 @@ def _about(tuning: Evaluation, *, inside: Evaluation, shifted: Evaluation) -> di
             "cam_full_scale": round(float(np.median(tuning.cam_peaks[tuning.image_labels])), 3),
         },
         "training": {
-            "recipe": "python -m models.recipes.mammography",
-            "seed": SEED,
+            "recipe": f"python -m models.train {source}",
+            "seed": recipe.seed,
             "data": DESCRIPTION["trained_on"],
-            "metrics": [*_metrics(shifted, "scanner-shift"), *_metrics(inside, "in-domain")],
+            "metrics": [
+                *_metrics(measured.shifted, "scanner-shift"),
+                *_metrics(inside, "in-domain"),
+                *metric_rows(measured.refusals),
+            ],
         },
     }
 
@@ -161,7 +204,3 @@ def _metrics(result: Evaluation, condition: str) -> list[dict[str, Any]]:
         {"name": name, "condition": condition, "value": round(value, 3), "cases": cases}
         for name, value, cases in (*froc, *areas)
     ]
-
-
-if __name__ == "__main__":
-    main()

@@ -30,6 +30,11 @@ class Sample:
     image: NDArray[np.float16]
     masses: tuple[tuple[float, float, float], ...]
 
+    @property
+    def exam(self) -> str:
+        """The body: both breasts of one exam."""
+        return self.breast.rsplit("-", 1)[0]
+
 
 def draw_samples(first_seed: int, exams: int, *, shift: float = 1.0) -> list[Sample]:
     """Draw the four views of each exam; every second breast bears a mass."""

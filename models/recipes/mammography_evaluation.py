@@ -1,24 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures the mass detector on held-out phantoms: FROC of its marks, areas under curves, and operating points."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu
+from torch import nn
 
-from models.networks.mass_detector import MassDetectorGraph
 from models.recipes.mammography_data import Sample
 from service.pipelines.mammography.scores import breast_scores, sigmoid
 
 Scores = NDArray[np.float64]
+_OWN = 7
+"""Outputs of the detector's own."""
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Evaluation:
-    """Scores on a set of views: hits (best mark of each mass, 0 when missed), false marks, and views by truth."""
+    """Scores on a set of views: hits (best mark of each mass, 0 when missed), false marks, and views by truth.
+
+    `distances` holds those outputs of the graph, by name, that come after the detector's own.
+    """
 
     hits: Scores
     false_marks: Scores
@@ -27,6 +32,7 @@ class Evaluation:
     image_labels: NDArray[np.bool_]
     breasts: tuple[str, ...]
     cam_peaks: Scores
+    distances: Mapping[str, Scores] = field(default_factory=dict)
 
     def sensitivity(self, *, false_marks_per_image: float) -> float:
         """Return the share of masses found when that many false marks are allowed on each view."""
@@ -52,16 +58,29 @@ class Evaluation:
         truth = dict(zip(self.breasts, self.image_labels, strict=True))
         return np.array([scores[name] for name in scores]), np.array([truth[name] for name in scores])
 
+    def exam_scores(self) -> tuple[Scores, NDArray[np.bool_]]:
+        """Return score and truth of each exam: the higher of its breasts, as the pipeline forms it."""
+        scores, truth = self.breast_scores()
+        exams = np.array([breast.rsplit("-", 1)[0] for breast in dict.fromkeys(self.breasts)])
+        names = dict.fromkeys(exams.tolist())
+        return (
+            np.array([scores[exams == name].max() for name in names]),
+            np.array([truth[exams == name].any() for name in names]),
+        )
+
     def breast_auc(self) -> float:
         """Return the area under the ROC curve of the breast score."""
         return _auc(*self.breast_scores())
 
 
-def evaluate(graph: MassDetectorGraph, samples: Sequence[Sample]) -> Evaluation:
-    """Run the detector on views and match its marks with the masses: a hit's centre lies inside the mass."""
+def evaluate(graph: nn.Module, samples: Sequence[Sample], *, names: Sequence[str]) -> Evaluation:
+    """Run the detector on views and match its marks with the masses: a hit's centre lies inside the mass.
+
+    `names` are those of the graph's outputs, the detector's own first.
+    """
     hits: list[float] = []
     misses: list[float] = []
-    logits, peaks = [], []
+    logits, peaks, distances = [], [], []
     for sample in samples:
         outputs = _run(graph, sample)
         found, other = _match(outputs[3][0], sample.masses)
@@ -69,6 +88,7 @@ def evaluate(graph: MassDetectorGraph, samples: Sequence[Sample]) -> Evaluation:
         misses += other
         logits.append(sigmoid(float(outputs[4][0])))
         peaks.append(float(outputs[5].max()))
+        distances.append([float(output[0]) for output in outputs[_OWN:]])
     return Evaluation(
         hits=np.array(hits),
         false_marks=np.array(misses),
@@ -77,11 +97,12 @@ def evaluate(graph: MassDetectorGraph, samples: Sequence[Sample]) -> Evaluation:
         image_labels=np.array([bool(sample.masses) for sample in samples]),
         breasts=tuple(sample.breast for sample in samples),
         cam_peaks=np.array(peaks),
+        distances=dict(zip(names[_OWN:], np.array(distances).T, strict=True)),
     )
 
 
 @torch.no_grad()
-def _run(graph: MassDetectorGraph, sample: Sample) -> list[NDArray[np.float32]]:
+def _run(graph: nn.Module, sample: Sample) -> list[NDArray[np.float32]]:
     outputs = graph(torch.from_numpy(sample.image.astype(np.float32))[None])
     return [np.asarray(output.numpy(), dtype=np.float32) for output in outputs]
 

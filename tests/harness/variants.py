@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.shipped import shipped
 from models.phantoms.variants.variant import Expected
 from service.dicom.header import read_attributes
 from service.domain.errors import InputError
@@ -21,7 +22,6 @@ from service.inference.package import LoadedPackage, load_package
 from service.pipelines import PIPELINES
 from service.ports import Tensors
 
-PACKAGES = Path(__file__).parents[2] / "models" / "packages"
 ANALYSED_AT = datetime(2026, 4, 1, tzinfo=UTC)
 PIPELINE_OF = {"radiograph": "pneumoconiosis", "hrct": "diffuse_lung", "mammogram": "mammography"}
 _FOLDERS = {"radiograph": "pneumoconiosis-demo", "hrct": "diffuse-lung-demo", "mammogram": "mammography-demo"}
@@ -48,7 +48,7 @@ class Remembering:
 @cache
 def package_of(kind: str) -> Remembering:
     """The committed demonstration package of a kind of study."""
-    return Remembering(load_package(PACKAGES / _FOLDERS[kind] / "0.1.0", provider="cpu"))
+    return Remembering(load_package(shipped(_FOLDERS[kind]), provider="cpu"))
 
 
 def stored_instance(path: Path) -> Instance:

@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 
 from harness.dcmtk import Called, dcmsend
 from harness.orthanc import Orthanc
+from harness.shipped import shipped
 from harness.studies import context_of, result_of, source_dataset, stored
 from models.phantoms.dicom import PhantomStudy
 from models.phantoms.mammogram.files import write_mg_exam
@@ -25,7 +26,7 @@ from service.results import ENCODERS
 from service.results.gate import check_object
 from service.results.lint.report import children, concept, content_items
 
-PACKAGE = Path(__file__).parents[2] / "models" / "packages" / "mammography-demo" / "0.1.0"
+PACKAGE = shipped("mammography-demo")
 PIPELINE = MammographyPipeline()
 
 pytestmark = pytest.mark.peers

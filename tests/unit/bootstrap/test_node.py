@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from harness.processes import free_port, listens, wait_until
+from harness.shipped import shipped
 from service.bootstrap.node import Node
 from service.bootstrap.packages import configuration_problems, start_problems
 from service.domain.errors import ConfigurationError, WorkerError
@@ -76,7 +77,7 @@ def test_results_need_somewhere_to_go(tmp_path: Path) -> None:
 def packages_with_a_wrong_golden_result(folder: Path) -> Path:
     """Copy the packages; one has a golden result that no machine reproduces, listed with its right checksum."""
     shutil.copytree(default_packages_folder(), folder)
-    package = folder / "diffuse-lung-demo" / "0.1.0"
+    package = shipped("diffuse-lung-demo", folder)
     golden = next((package / "golden").glob("*.npz"))
     before = hashlib.sha256(golden.read_bytes()).hexdigest()
     with np.load(golden, allow_pickle=False) as arrays:
@@ -104,7 +105,7 @@ def test_an_altered_package_does_not_keep_the_others_from_running(tmp_path: Path
     events: list[Event] = []
     packages = tmp_path / "packages"
     shutil.copytree(default_packages_folder(), packages)
-    (packages / "diffuse-lung-demo" / "0.1.0" / "LICENSE").write_text("Everything is allowed\n")
+    (shipped("diffuse-lung-demo", packages) / "LICENSE").write_text("Everything is allowed\n")
     chosen = settings(tmp_path / "data", inference={"packages_folder": packages})
     assert ["the file was altered" in problem for problem in configuration_problems(chosen)] == [True]
     with Node(chosen, events.append) as node:
@@ -118,16 +119,17 @@ def test_an_altered_package_does_not_keep_the_others_from_running(tmp_path: Path
 def test_an_altered_shadow_is_named(tmp_path: Path) -> None:
     packages = tmp_path / "packages"
     shutil.copytree(default_packages_folder(), packages)
-    shadow = packages / "mammography-demo" / "0.2.0"
-    shutil.copytree(packages / "mammography-demo" / "0.1.0", shadow)
+    active = shipped("mammography-demo", packages)
+    shadow = active.with_name("9.0.0")
+    shutil.copytree(active, shadow)
     chosen = settings(
         tmp_path / "data",
         inference={"packages_folder": packages},
         pipelines={
             "mammography": {
                 "package": "mammography-demo",
-                "version": "0.1.0",
-                "shadow": [{"package": "mammography-demo", "version": "0.2.0"}],
+                "version": active.name,
+                "shadow": [{"package": "mammography-demo", "version": shadow.name}],
             }
         },
         rules=[],

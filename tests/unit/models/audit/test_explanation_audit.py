@@ -13,6 +13,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the optional extra `train`")
 
+from harness.shipped import shipped  # noqa: E402
 from models.audit.__main__ import main  # noqa: E402
 from models.audit.checks import similarity  # noqa: E402
 from models.audit.deletion import check_deletion  # noqa: E402
@@ -24,12 +25,12 @@ from models.audit.samples import golden_samples  # noqa: E402
 from models.audit.subject import SUBJECTS, Explainer, Samples, Subject  # noqa: E402
 from models.export import export_onnx  # noqa: E402
 from models.networks.classifier import build_classifier  # noqa: E402
-from service.inference.package import default_packages_folder, load_package  # noqa: E402
+from service.inference.package import load_package  # noqa: E402
 from service.inference.package_files import read_package  # noqa: E402
 
 SIZE, CELL, COUNT = 48, 6, 16
 SUBJECT = Subject(graph="blob", image="image", logits="logits", map="map", link="sigmoid", logit=0, masked=True)
-PACKAGE = default_packages_folder() / "diffuse-lung-demo" / "0.1.0"
+PACKAGE = shipped("diffuse-lung-demo")
 
 
 class _Blob(torch.nn.Module):  # type: ignore[misc, name-defined, unused-ignore]
@@ -183,7 +184,7 @@ def test_an_audit_replaces_the_section_of_an_earlier_one() -> None:
 
 
 def test_runs_on_a_committed_package_and_writes_into_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = tmp_path / "diffuse-lung-demo" / "0.1.0"
+    folder = tmp_path / "diffuse-lung-demo" / PACKAGE.name
     shutil.copytree(PACKAGE, folder)
     status = main([str(folder), "--samples", "12", "--out", str(tmp_path / "audit.json"), "--write"])
     found = json.loads((tmp_path / "audit.json").read_text())
@@ -216,7 +217,7 @@ def test_golden_inputs_serve_any_package() -> None:
 @pytest.mark.parametrize("name", ["pneumoconiosis-demo", "mammography-demo"])
 def test_runs_on_the_packages_with_places(name: str, tmp_path: Path) -> None:
     out = tmp_path / "audit.json"
-    main([str(default_packages_folder() / name / "0.1.0"), "--samples", "8", "--out", str(out)])
+    main([str(shipped(name)), "--samples", "8", "--out", str(out)])
     checks = {check["name"]: check for check in json.loads(out.read_text())["checks"]}
     assert checks["pointing game"]["passed"] is not None
     assert checks["energy inside the anatomy"]["passed"] is True

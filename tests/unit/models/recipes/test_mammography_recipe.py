@@ -1,25 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
 """The recipe runs from phantoms to a package that the node loads; with the smallest effort."""
 
+from pathlib import Path
+
 import pytest
 
 pytest.importorskip("torch", reason="needs the optional extra `train`")
 
 import numpy as np
+import torch
 
-from models.recipes.mammography import Effort, make_package
 from models.recipes.mammography_data import crops, draw_samples
 from models.recipes.mammography_evaluation import Evaluation
+from models.recipes.mammography_training import augmented
+from models.train import main
+from models.training.scanner_shift_settings import ScannerShift
 from service.inference.package import load_package
+
+RECIPE = Path(__file__).parents[4] / "models" / "recipes" / "mammography.yaml"
 
 
 @pytest.mark.timeout(600)
-def test_the_recipe_makes_a_package_that_loads(tmp_path):
-    folder = make_package(tmp_path, Effort(exams=4, steps=2, epochs=1, held_out=4))
-    package = load_package(folder)
+def test_the_recipe_makes_a_package_that_loads(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)  # checkpoints go below the folder that the command runs in
+    assert main([str(RECIPE), "--out", "packages", "--quick"]) == 0
+    package = load_package(Path(capsys.readouterr().out.strip()))
     assert package.identity.name == "mammography-demo"
     assert set(package.operating_points) == {"display", "triage"}
     assert package.manifest.training.metrics[0].condition == "scanner-shift"
+    assert sorted(path.name for path in tmp_path.glob("build/training/*/*")) == [
+        "marks.checkpoint.pt",
+        "score.checkpoint.pt",
+    ]
+
+
+def test_augmentation_leaves_the_mask_and_what_is_outside_it():
+    image = torch.rand((3, 2, 32, 32), generator=torch.Generator().manual_seed(1))
+    image[:, 1] = (image[:, 1] > 0.5).float()
+    settings = ScannerShift.model_validate_json('{"noise": {"deviation": [0.1, 0.1]}, "level": {"offset": [0.2, 0.2]}}')
+    shown = augmented(image, settings, generator=torch.Generator().manual_seed(2))
+    assert torch.equal(shown[:, 1], image[:, 1])
+    assert (shown[:, 0][image[:, 1] == 0] == 0).all()
+    assert not torch.equal(shown[:, 0] * image[:, 1], image[:, 0] * image[:, 1])
 
 
 def test_targets_peak_where_the_masses_are():

@@ -15,12 +15,14 @@ import numpy as np
 import pytest
 
 from models.phantoms.computed_tomography import usual_scanner
-from models.recipes import diffuse_lung, mammography, pneumoconiosis
+from models.recipes import pneumoconiosis
 from models.recipes.diffuse_lung_data import chest_patches, pure_patches
 from models.recipes.mammography_data import draw_samples
 from models.recipes.pneumoconiosis_data import segmentation_set, zone_set
+from models.train import read_recipe
 
 KEPT = Path(__file__).with_name("training_data.json")
+RECIPES = Path(__file__).parents[4] / "models" / "recipes"
 
 
 def coarse(image: np.ndarray) -> list[float]:
@@ -44,11 +46,14 @@ def drawn_diffuse_lung() -> dict[str, Any]:
     pure = pure_patches(1, seed=1, scanner=usual_scanner)
     chest = chest_patches(1, seed=2, scanner=usual_scanner)
     images = np.concatenate([pure.images, chest.images[:12]])
-    return {"pixels": coarse(images), "labels": [diffuse_lung.SEED, *chest.classes.tolist()]}
+    return {
+        "pixels": coarse(images),
+        "labels": [read_recipe(RECIPES / "diffuse_lung.yaml")[1].seed, *chest.classes.tolist()],
+    }
 
 
 def drawn_mammography() -> dict[str, Any]:
-    (first, second, *_) = draw_samples(mammography.SEED, 1)
+    (first, second, *_) = draw_samples(read_recipe(RECIPES / "mammography.yaml")[1].seed, 1)
     masses = [round(value, 4) for mass in (*first.masses, *second.masses) for value in mass]
     return {"pixels": coarse(first.image) + coarse(second.image), "labels": masses}
 

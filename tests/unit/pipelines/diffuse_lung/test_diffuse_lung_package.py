@@ -12,6 +12,7 @@ import pydicom
 import pytest
 from diffuse_lung_instances import CT, ENHANCED_CT
 
+from harness.shipped import shipped
 from harness.studies import context_of
 from models.phantoms.computed_tomography import ChestPhantom, Involvement
 from models.phantoms.computed_tomography.dicom import write_ct_series
@@ -27,7 +28,7 @@ from service.ports import ResultKind
 from service.results import ENCODERS
 from service.results.gate import check_object
 
-PACKAGE = Path(__file__).parents[4] / "models" / "packages" / "diffuse-lung-demo" / "0.1.0"
+PACKAGE = shipped("diffuse-lung-demo")
 ANALYSED_AT = datetime(2026, 4, 1, tzinfo=UTC)
 PIPELINE = PIPELINES["diffuse_lung"]
 BASAL = (

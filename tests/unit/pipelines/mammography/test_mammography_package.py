@@ -2,12 +2,12 @@
 """The committed demonstration package on phantom exams: masses are marked where they are, normal exams are not."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pytest
 from mammography_instances import from_file
 
+from harness.shipped import shipped
 from models.phantoms.dicom import PhantomStudy
 from models.phantoms.mammogram.files import WrittenView, write_mg_exam
 from service.domain.result import Outcome, PipelineResult, Presence
@@ -15,7 +15,7 @@ from service.domain.study import Selection
 from service.inference.package import LoadedPackage, load_package
 from service.pipelines.mammography import MammographyPipeline
 
-FOLDER = Path(__file__).parents[4] / "models" / "packages" / "mammography-demo" / "0.1.0"
+FOLDER = shipped("mammography-demo")
 PIPELINE = MammographyPipeline()
 
 

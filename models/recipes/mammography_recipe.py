@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a recipe file for the pipeline mammography may say."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from models.training.fit_settings import FitSettings
+from models.training.recipe import Recipe
+from models.training.scanner_shift_settings import ScannerShift
+from service.inference.manifest_types import Strict
+
+Count = Annotated[int, Field(ge=1)]
+Spread = Annotated[float, Field(gt=0, le=3)]
+
+
+class Network(Strict):
+    """The mass detector; `width` is a quarter of its features."""
+
+    width: Count = 12
+
+
+class Data(Strict):
+    """Phantom exams to draw, four views each; scanners vary `scanner_spread` times as far as usual."""
+
+    exams: Count
+    scanner_spread: Spread = 1.0
+
+
+class Augmentation(Strict):
+    """What changes from epoch to epoch beside the place of a crop: other scanners."""
+
+    scanner_shift: ScannerShift | None = None
+
+
+class Fit(Strict):
+    """Two fits: marks on crops of `crop_px` pixels, then the view score on whole views, with `copies` of each view.
+
+    The first copy is the view as it was drawn, the others are as other scanners would show it.
+    """
+
+    marks: FitSettings
+    crop_px: Annotated[int, Field(ge=64, le=448, multiple_of=16)] = 256
+    score: FitSettings
+    copies: Annotated[int, Field(ge=1, le=8)] = 1
+
+
+class Calibration(Strict):
+    """What the package says of its own doubts, from phantoms that the fit has not seen.
+
+    `scores` makes curves that bring the scores of marks and exams to the share that is right; `distances` adds how far
+    a view is from training, with limits from tuning and validation views of usual scanners (100 at least).
+    """
+
+    scores: bool = True
+    distances: bool = True
+
+
+class HeldOut(Strict):
+    """Phantom exams that the model card reports on, in domain, and under shift with scanners spread further."""
+
+    exams: Annotated[int, Field(ge=2)]
+    scanner_spread: Spread = 1.8
+
+
+class MammographyRecipe(Recipe):
+    """A mass detector of the pipeline mammography."""
+
+    pipeline: Literal["mammography"]
+    network: Network = Network()
+    data: Data
+    augmentation: Augmentation = Augmentation()
+    fit: Fit
+    calibration: Calibration = Calibration()
+    held_out: HeldOut
