@@ -15,6 +15,7 @@ from service.domain.event import Event
 from service.domain.instance import Instance
 from service.domain.profile import DEFAULT_PROFILE, EncodingProfile
 from service.domain.result import PackageIdentity, PipelineResult, Priority
+from service.domain.screening import Performance
 from service.domain.study import Completeness, Refusal, Selection
 from service.ports.analyst import (
     AnalysisRequest,
@@ -185,6 +186,14 @@ class Package(Protocol):
     @property
     def triage_operating_point(self) -> str:
         """Name of the operating point that triage applies."""
+
+    @property
+    def performance(self) -> Mapping[str, Performance]:
+        """Sensitivity and specificity by operating point, where the manifest has both."""
+
+    @property
+    def prevalence(self) -> float | None:
+        """Share of disease among the site's studies of this pipeline; None where config.yaml does not say."""
 
     def run(self, graph: str, inputs: Tensors) -> dict[str, NDArray[np.float32]]:
         """Run one graph of the package, for example "zones", in this process's warm session.

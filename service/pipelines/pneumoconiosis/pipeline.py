@@ -12,11 +12,21 @@ from service.codes import dcm
 from service.dicom.pixels import read_image
 from service.domain.image import Box, Radiograph
 from service.domain.instance import Instance, sop_instance_uids
-from service.domain.result import AlgorithmRun, Outcome, PipelineResult, Reason, RunKind, RunStatus, Triage
+from service.domain.result import (
+    AlgorithmRun,
+    Outcome,
+    PackageStatus,
+    PipelineResult,
+    Reason,
+    RunKind,
+    RunStatus,
+    Triage,
+)
 from service.domain.study import Completeness, Refusal, Selection
 from service.imaging.masks import bounding_box
 from service.imaging.radiograph import as_chest_radiograph
 from service.pipelines.pneumoconiosis import selection as choice
+from service.pipelines.pneumoconiosis.contributions import as_values as contribution_values
 from service.pipelines.pneumoconiosis.explanation import energy_inside, evidence_map, heatmap
 from service.pipelines.pneumoconiosis.film_gates import (
     anatomy_flags,
@@ -25,9 +35,11 @@ from service.pipelines.pneumoconiosis.film_gates import (
     measure_pixels,
     pixel_reasons,
 )
-from service.pipelines.pneumoconiosis.findings import SUMMARY, findings, headline, result_lines
+from service.pipelines.pneumoconiosis.findings import findings, headline, result_lines, summary
+from service.pipelines.pneumoconiosis.heart import PLAUSIBLE, ratio_flags
 from service.pipelines.pneumoconiosis.lungs import (
     Film,
+    FloatImage,
     Lungs,
     ZoneCrop,
     lungs_from,
@@ -36,6 +48,12 @@ from service.pipelines.pneumoconiosis.lungs import (
     zone_crops,
 )
 from service.pipelines.pneumoconiosis.reading import FilmReading, as_values, read_film, read_zone
+from service.pipelines.pneumoconiosis.routing import prevalence_of, routing_lines
+from service.pipelines.pneumoconiosis.sheet import IloSheet
+from service.pipelines.pneumoconiosis.sheet import as_values as sheet_values
+from service.pipelines.pneumoconiosis.sheet_reading import read_sheet
+from service.pipelines.pneumoconiosis.sheet_rows import reading_sheet
+from service.pipelines.pneumoconiosis.view_check import check_view
 from service.ports import Package
 
 NAME = "pneumoconiosis"
@@ -89,7 +107,7 @@ class Analysis:
     film: Film
     lungs: Lungs
     crops: tuple[ZoneCrop, ...]
-    reading: FilmReading
+    sheet: IloSheet
     cams: np.ndarray[Any, np.dtype[np.float32]]
     flags: tuple[Reason, ...]
     values: dict[str, Any]
@@ -129,13 +147,16 @@ def _analyse(radiograph: Radiograph, package: Package) -> Analysis | Refused:
     if reasons or radiograph.pixel_spacing_mm is None:
         return Refused(reasons=reasons, values=values)
     pixel_mm = float(package.parameters["pixel_mm"])
+    values["pixel_spacing_mm"] = max(radiograph.pixel_spacing_mm)
     film = resample_film(radiograph, spacing_mm=radiograph.pixel_spacing_mm, pixel_mm=pixel_mm)
-    lungs, measured = _find_lungs(film, package)
-    values |= measured
+    lungs, probabilities = _find_lungs(film, package)
+    values |= measure_lungs(film, lungs, probabilities)
     reasons = anatomy_reasons(values, package.acceptance)
-    if reasons:
-        return Refused(reasons=reasons, values=values)
-    return _read(film, lungs, package, values=values)
+    view = check_view(film, probabilities, package, is_refused=bool(reasons))
+    values |= view.values
+    if reasons or view.reasons:
+        return Refused(reasons=(*view.reasons, *reasons), values=values)
+    return _read(film, lungs, package, values=values, flags=view.flags)
 
 
 def _geometry_reasons(radiograph: Radiograph) -> tuple[Reason, ...]:
@@ -150,14 +171,14 @@ def _geometry_reasons(radiograph: Radiograph) -> tuple[Reason, ...]:
     return tuple(reasons)
 
 
-def _find_lungs(film: Film, package: Package) -> tuple[Lungs, dict[str, float]]:
+def _find_lungs(film: Film, package: Package) -> tuple[Lungs, FloatImage]:
     boxed, to_film = segmentation_input(film.pixels)
     probabilities = package.run("lungseg", {"film": boxed})["masks"][0]
     lungs = lungs_from(probabilities, to_film, shape=(film.pixels.shape[0], film.pixels.shape[1]))
-    return lungs, measure_lungs(film, lungs, probabilities)
+    return lungs, probabilities
 
 
-def _read(film: Film, lungs: Lungs, package: Package, *, values: dict[str, Any]) -> Analysis:
+def _read(film: Film, lungs: Lungs, package: Package, *, values: dict[str, Any], flags: tuple[Reason, ...]) -> Analysis:
     crops = tuple(zone_crops(film, lungs, size=int(package.parameters["crop_size"])))
     outputs = package.run("zones", {"zones": np.stack([crop.tensor for crop in crops])})
     zone_cm2 = (film.pixel_mm / 10) ** 2
@@ -167,48 +188,55 @@ def _read(film: Film, lungs: Lungs, package: Package, *, values: dict[str, Any])
             for crop, profusion, shapes in zip(crops, outputs["profusion_logits"], outputs["shape_logits"], strict=True)
         ]
     )
+    sheet = read_sheet(film, lungs, crops, reading, outputs=outputs, values=values, package=package)
     return Analysis(
         film=film,
         lungs=lungs,
         crops=crops,
-        reading=reading,
+        sheet=sheet,
         cams=outputs["cam"],
-        flags=(*anatomy_flags(values, package.acceptance), *_reading_flags(reading)),
-        values={**values, **as_values(reading)},
+        flags=(*flags, *anatomy_flags(values, package.acceptance), *_reading_flags(sheet, package)),
+        values={**values, **as_values(reading), **sheet_values(sheet), **contribution_values(sheet.contributions)},
     )
 
 
-def _reading_flags(reading: FilmReading) -> tuple[Reason, ...]:
-    if not reading.abnormal or reading.bilateral:
-        return ()
+def _reading_flags(sheet: IloSheet, package: Package) -> tuple[Reason, ...]:
+    """Doubt the outlines where the chest has odd proportions, and disease of one lung."""
+    low, high = package.acceptance.get("cardiothoracic_ratio", PLAUSIBLE)
+    flags = ratio_flags(sheet.quality.cardiothoracic_ratio, (float(low), float(high)))
+    if not sheet.reading.abnormal or sheet.reading.bilateral:
+        return flags
     message = "small opacities were read in one lung alone, which is unusual for pneumoconiosis"
-    return (Reason(code="unilateral", message=message),)
+    return (*flags, Reason(code="unilateral", message=message))
 
 
 def _result(blank: PipelineResult, analysis: Analysis, *, radiograph: Radiograph, package: Package) -> PipelineResult:
-    reading, film = analysis.reading, analysis.film
-    triage = _triage(reading, package)
-    lines = result_lines(reading, threshold_name=triage.operating_point, threshold=triage.threshold)
+    sheet, film = analysis.sheet, analysis.film
+    triage = _triage(sheet.reading, package)
+    may_name_type = package.identity.status is not PackageStatus.DEMONSTRATION
+    lines = result_lines(sheet, threshold_name=triage.operating_point, threshold=triage.threshold)
     evidence = evidence_map(film, analysis.crops, analysis.cams, full_logit=float(package.parameters["cam_full_logit"]))
     energy = energy_inside(evidence, analysis.lungs)
     return replace(
         blank,
-        outcome=Outcome.FINDINGS if reading.abnormal else Outcome.NO_FINDINGS,
-        headline=headline(reading),
+        outcome=Outcome.FINDINGS if sheet.is_abnormal else Outcome.NO_FINDINGS,
+        headline=headline(sheet, name_type=may_name_type),
         findings=findings(
-            reading,
+            sheet,
+            name_type=may_name_type,
             lungs_box=_box(analysis.lungs.both),
             zone_boxes={crop.name: _as_floats(crop.box) for crop in analysis.crops},
             to_source=film.to_source,
             radiograph=radiograph,
         ),
         heatmaps=(
-            heatmap(radiograph, film, evidence=evidence, crops=analysis.crops, zones=reading.zones, lines=lines),
+            heatmap(radiograph, film, evidence=evidence, crops=analysis.crops, zones=sheet.reading.zones, lines=lines),
         ),
-        flags=(*blank.flags, *analysis.flags, *_energy_flags(reading, energy, package)),
+        flags=(*blank.flags, *analysis.flags, *_energy_flags(sheet.reading, energy, package)),
         triage=triage,
-        summary=SUMMARY,
-        values={**analysis.values, "energy_in_lungs": energy},
+        summary=(*routing_lines(triage, package), *summary(sheet)),
+        sheet=reading_sheet(sheet),
+        values={**analysis.values, "energy_in_lungs": energy, "prevalence": prevalence_of(package)},
     )
 
 
