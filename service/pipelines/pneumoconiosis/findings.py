@@ -52,10 +52,9 @@ def summary(sheet: IloSheet) -> tuple[str, ...]:
     parts = {"Large opacities": sheet.large, "pleura": sheet.pleural_sides, "symbols": None}
     unread = [name for name, read in parts.items() if read is None]
     said = " and ".join(filter(None, (", ".join(unread[:-1]), unread[-1])))
-    verb = "is" if unread == ["pleura"] else "are"
     return (
         "Overall profusion is the mean over zones read as 0/1 or more.",
-        f"{said[0].upper()}{said[1:]} {verb} not read.",
+        f"{said[0].upper()}{said[1:]} are not read.",
         NOTE,
     )
 
@@ -134,7 +133,7 @@ def _zone_finding(zone: ZoneReading, concept: Code, *, region: Region, share: fl
         site=private(f"ZONE-{zone.name}"),
         laterality=sct(_SIDES[zone.name[0]]),
         score=round(zone.score, 6),
-        measurements=(Measurement(name=private("SCORE-SHARE"), value=round(share, 6), unit=code("UCUM", "1")),),
+        measurements=(Measurement(name=private("SCORE-SHARE"), value=round(share, 4), unit=code("UCUM", "1")),),
         evaluations=(Evaluation(name=dcm("112151"), value=private(f"ILO-PROF-{zone.profusion}")),),
     )
 

@@ -74,8 +74,8 @@ class FilmReading:
 
     @property
     def bilateral(self) -> bool:
-        """Whether both lungs have an affected zone."""
-        return {zone.name[0] for zone in self.zones if zone.step >= AFFECTED} == {"R", "L"}
+        """Whether both lungs have a zone of 1/0 or more; 0/1 is category 0, that is, no opacities there."""
+        return {zone.name[0] for zone in self.zones if zone.abnormal} == {"R", "L"}
 
 
 def nearest_step(expected: float) -> int:

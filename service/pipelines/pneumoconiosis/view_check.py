@@ -52,8 +52,12 @@ SAID: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
 """The code and the message of each."""
 OF_ACCEPTED: Final = ("half_turn", "flipped", "inverted", "mirrored")
 """A film on its side never passes the gates as it is."""
-MIRROR_MARGIN: Final = 0.02
-"""How much surer the network must be of the mirrored film, of a sum that is 2 at most."""
+MIRROR_MARGIN: Final = 0.01
+"""How much surer the network must be of the mirrored film, of a sum that is 2 at most.
+
+With the heart's side this flagged 147 of 164 public films that pass mirrored, and 7 of 195 that lie as they should; the
+heart's side alone 34 and 4.
+"""
 NO_CHEST = Reason(
     code="no_frontal_chest",
     message="no way of turning or inverting the picture shows two lungs beside a heart: another body part or view, "
