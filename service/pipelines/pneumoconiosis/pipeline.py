@@ -53,7 +53,7 @@ from service.pipelines.pneumoconiosis.sheet import IloSheet
 from service.pipelines.pneumoconiosis.sheet import as_values as sheet_values
 from service.pipelines.pneumoconiosis.sheet_reading import read_sheet
 from service.pipelines.pneumoconiosis.sheet_rows import reading_sheet
-from service.pipelines.pneumoconiosis.view_check import check_view
+from service.pipelines.pneumoconiosis.view_check import check_view, refusal_reasons
 from service.ports import Package
 
 NAME = "pneumoconiosis"
@@ -155,7 +155,7 @@ def _analyse(radiograph: Radiograph, package: Package) -> Analysis | Refused:
     view = check_view(film, probabilities, package, is_refused=bool(reasons))
     values |= view.values
     if reasons or view.reasons:
-        return Refused(reasons=(*view.reasons, *reasons), values=values)
+        return Refused(reasons=refusal_reasons(view, reasons), values=values)
     return _read(film, lungs, package, values=values, flags=view.flags)
 
 

@@ -101,6 +101,13 @@ def check_view(film: Film, probabilities: FloatImage, package: Package, *, is_re
     return ViewCheck(reasons=(NO_CHEST,), values=values)
 
 
+def refusal_reasons(view: ViewCheck, measured: tuple[Reason, ...]) -> tuple[Reason, ...]:
+    """Return why a film is refused: how it lies where that is the reason of all others, else everything."""
+    if view.reasons and view.reasons != (NO_CHEST,):
+        return view.reasons
+    return (*view.reasons, *measured)
+
+
 def _reason(name: str) -> Reason:
     code, message = SAID[name]
     return Reason(code=code, message=message)
