@@ -26,6 +26,7 @@ from service.domain.study import Completeness, Refusal, Selection
 from service.imaging.masks import bounding_box
 from service.imaging.radiograph import as_chest_radiograph
 from service.pipelines.pneumoconiosis import selection as choice
+from service.pipelines.pneumoconiosis.comparison import with_prior
 from service.pipelines.pneumoconiosis.contributions import as_values as contribution_values
 from service.pipelines.pneumoconiosis.explanation import energy_inside, evidence_map, heatmap
 from service.pipelines.pneumoconiosis.film_gates import (
@@ -89,7 +90,8 @@ class PneumoconiosisPipeline:
         if isinstance(analysis, Refused):
             return replace(blank, headline=_refusal_line(analysis), refusals=analysis.reasons, values=analysis.values)
         read = replace(blank, runs=_runs(selection, RunStatus.SUCCEEDED))
-        return _result(read, analysis, radiograph=radiograph, package=package)
+        result = _result(read, analysis, radiograph=radiograph, package=package)
+        return result if selection.prior is None else with_prior(result, analysis.sheet.reading, selection.prior)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,9 +51,16 @@ def _small(sheet: IloSheet) -> Iterator[SheetRow]:
 
 
 def _zone(zone: ZoneReading, sheet: IloSheet) -> SheetRow:
-    name = f"{SIDES[zone.name[0]]} {LEVELS[zone.name[1]]}".capitalize()
     share = sheet.contributions.by_zone[zone.name]
-    return SheetRow(name=name, answer=f"{zone.profusion}, score {zone.score:.2f}, share of the film's {signed(share)}")
+    return SheetRow(
+        name=zone_title(zone.name),
+        answer=f"{zone.profusion}, score {zone.score:.2f}, share of the film's {signed(share)}",
+    )
+
+
+def zone_title(name: str) -> str:
+    """Return the name of a zone in words, for example "Right upper"."""
+    return f"{SIDES[name[0]]} {LEVELS[name[1]]}".capitalize()
 
 
 def signed(share: float) -> str:

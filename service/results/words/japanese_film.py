@@ -37,9 +37,12 @@ QUESTIONS = {
     "Obligatory symbols": "必須の付加記号",
     "Pneumoconiosis Act (Japan)": "じん肺法",
     "Type, candidate": "型の候補",
+    "Since the prior film": "前回の写真からの変化",
+    "Date": "前回の日付",
 }
 """The titles and questions of the reading sheet."""
 
+CHANGE = r"(?:(\S+) to (\S+), ([+-]\d+) steps?|(\S+), unchanged)"
 _NOT_EXCLUDED = "大陰影は読まれていないため、第4型は除外できません"
 _SIDES = {"right": "右", "left": "左", "Right": "右", "Left": "左"}
 _UNREAD = {"large opacities": "大陰影", "pleura": "胸膜", "symbols": "付加記号"}
@@ -60,6 +63,18 @@ def _routing(match: re.Match[str]) -> str:
     demonstration = "実演用のため振り分けは行われません。行う場合:" if match[1] else ""
     where = f"振り分け(緊急度ではありません):{_QUEUES[match[2]]}"
     return f"{demonstration}{where}(スコア{match[3]}、動作点 {match[4]} は{match[5]})"
+
+
+def _change(match: re.Match[str]) -> str:
+    if match[1]:
+        return f"{match[1]}から{match[2]}、{match[3]}段階"
+    return f"{match[4]}、変化なし"
+
+
+def _since(match: re.Match[str]) -> str:
+    changed = re.fullmatch(CHANGE, match[2])
+    said = _change(changed) if changed else match[2]
+    return f"{match[1]}からの変化:密度{said};肺野ごとの段階:右 {match[3]}、左 {match[4]}"
 
 
 def _candidate(match: re.Match[str]) -> str:
@@ -103,6 +118,12 @@ FILM_FORMS: tuple[tuple[str, Say], ...] = (
         r"Suggestive, not an ILO classification: .+",
         lambda _: "参考であり、ILO分類ではありません。分類は読影者がILO標準写真と並べて行うものです。",
     ),
+    (r"Since (\S+): profusion (.+?); zones, steps: R (.+), L (.+)", _since),
+    (
+        r"The result of (\S+) holds no profusion to compare with\.",
+        lambda m: f"{m[1]}の結果には比較できる密度がありません。",
+    ),
+    (CHANGE, _change),
     (r"Large opacity, (right|left), (\d+) mm", lambda m: f"大陰影、{_SIDES[m[1]]}、{m[2]} mm"),
     (r"not read", lambda _: "読まれていません"),
     (r"not read \(for a reader\)", lambda _: "読まれていません(読影者が判定します)"),
