@@ -77,6 +77,12 @@ def _since(match: re.Match[str]) -> str:
     return f"{match[1]}からの変化:密度{said};肺野ごとの段階:右 {match[3]}、左 {match[4]}"
 
 
+def _predictive(match: re.Match[str]) -> str:
+    positive, negative = ("不明" if share == "unknown" else f"{share} %" for share in (match[2], match[3]))
+    figures = f"感度{match[4]}、特異度{match[5]}、測定対象:{match[6]}"
+    return f"有病率{match[1]} %のとき陽性的中率{positive}、陰性的中率{negative}({figures})"
+
+
 def _candidate(match: re.Match[str]) -> str:
     limit = f"。{_NOT_EXCLUDED}" if match[3] else ""
     return f"{match[1]}:密度{match[2]}{limit}"
@@ -105,9 +111,7 @@ FILM_FORMS: tuple[tuple[str, Say], ...] = (
             r"At (\S+) % prevalence PPV (\S+)(?: %)?, NPV (\S+)(?: %)? "
             r"\(sensitivity (\S+), specificity (\S+), measured on (.+)\)"
         ),
-        lambda m: (
-            f"有病率{m[1]} %のとき陽性的中率{m[2]} %、陰性的中率{m[3]} %(感度{m[4]}、特異度{m[5]}、測定対象:{m[6]})"
-        ),
+        _predictive,
     ),
     (
         r"At (\S+) % prevalence PPV and NPV are unknown: the package gives no sensitivity and specificity",
