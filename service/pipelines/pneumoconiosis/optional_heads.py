@@ -5,7 +5,7 @@ Both are named by the package's parameters (docs/model-packages.md); without the
 that nothing was read.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any, Final
 
@@ -80,11 +80,16 @@ def longest_diameter_px(piece: Mask) -> float:
     return max((float(np.hypot(*(one - other))) for one, other in combinations(outer, 2)), default=0.0)
 
 
-def read_pleura(outputs: Mapping[str, NDArray[np.float32]], package: Package) -> tuple[str, ...] | None:
-    """Return the sides on which the zones graph sees pleural abnormality; None where the package has no such head."""
+def read_pleura(
+    outputs: Mapping[str, NDArray[np.float32]], package: Package, *, zones: Sequence[str] = ZONES
+) -> tuple[str, ...] | None:
+    """Return the sides on which the zones graph sees pleural abnormality; None where the package has no such head.
+
+    `zones` are the names of the crops that the graph was given, in their order.
+    """
     how: Any = package.parameters.get(PLEURA)
     if how is None:
         return None
     scores = 1 / (1 + np.exp(-outputs[str(how["output"])].astype(np.float64)))
     seen = scores.max(axis=1) >= float(how["threshold"])
-    return tuple(dict.fromkeys(name[0] for name, there in zip(ZONES, seen, strict=True) if there))
+    return tuple(dict.fromkeys(name[0] for name, there in zip(zones, seen, strict=True) if there))

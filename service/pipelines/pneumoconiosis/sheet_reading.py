@@ -43,7 +43,7 @@ def read_sheet(
         zone_contributions(crops, reading, package, pixel_mm=film.pixel_mm),
         quality=FilmQuality(cardiothoracic_ratio=cardiothoracic_ratio(lungs), **measured),
         large=read_large_opacities(film, lungs, package),
-        pleural_sides=read_pleura(outputs, package),
+        pleural_sides=read_pleura(outputs, package, zones=[crop.name for crop in crops]),
     )
 
 

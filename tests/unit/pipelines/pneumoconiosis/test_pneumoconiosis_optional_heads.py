@@ -96,3 +96,4 @@ def test_the_pleura_is_said_by_side():
     assert read_pleura({"pleura_logits": logits}, Pleural()) == ("L",)
     logits[0, 2] = logits[1, 0] = 2
     assert read_pleura({"pleura_logits": logits}, Pleural()) == ("R", "L")
+    assert read_pleura({"pleura_logits": logits[4:]}, Pleural(), zones=("RM", "RL")) == ("R",)
