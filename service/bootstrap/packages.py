@@ -48,6 +48,7 @@ class PackageChoice:
     policy: SignaturePolicy = UNSIGNED_ALLOWED
     gpu_memory_bytes: int = 0
     sha256: str = ""
+    prevalence: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,13 +75,18 @@ def signature_policy(settings: Settings) -> SignaturePolicy:
 
 def choose_packages(settings: Settings, *, cores: int) -> dict[str, PackageChoice]:
     """Return the active package of each configured pipeline, by pipeline name."""
-    return {name: _choice(settings, choice, cores=cores) for name, choice in settings.pipelines.items()}
+    return {
+        name: _choice(settings, choice, cores=cores, prevalence=choice.prevalence)
+        for name, choice in settings.pipelines.items()
+    }
 
 
 def choose_shadows(settings: Settings, *, cores: int) -> dict[str, PackageChoice]:
     """Return the shadow packages by "pipeline/package/version" (see `shadow_key`)."""
     return {
-        shadow_key(name, shadow.package, shadow.version): _choice(settings, shadow, cores=cores)
+        shadow_key(name, shadow.package, shadow.version): _choice(
+            settings, shadow, cores=cores, prevalence=choice.prevalence
+        )
         for name, choice in settings.pipelines.items()
         for shadow in choice.shadow
     }
@@ -91,7 +97,9 @@ def shadow_key(pipeline: str, package: str, version: str) -> str:
     return f"{pipeline}/{package}/{version}"
 
 
-def _choice(settings: Settings, package: PackageSettings, *, cores: int) -> PackageChoice:
+def _choice(
+    settings: Settings, package: PackageSettings, *, cores: int, prevalence: float | None = None
+) -> PackageChoice:
     inference = settings.inference
     return PackageChoice(
         folder=_folder_of(settings, package),
@@ -99,6 +107,7 @@ def _choice(settings: Settings, package: PackageSettings, *, cores: int) -> Pack
         threads=inference.threads or max(1, cores // inference.workers),
         policy=signature_policy(settings),
         gpu_memory_bytes=inference.gpu_memory_bytes,
+        prevalence=prevalence,
     )
 
 
@@ -182,6 +191,7 @@ def _load(choice: PackageChoice, observe: Observer) -> LoadedPackage:
         gpu_memory_bytes=choice.gpu_memory_bytes,
         observer=observe,
         policy=choice.policy,
+        prevalence=choice.prevalence,
     )
     if choice.sha256 and package.identity.sha256 != choice.sha256:
         raise PackageError(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from service.codes import Code
 from service.domain.image import SlicePlane
+from service.domain.sheet import ReadingSheet
 
 
 class Outcome(StrEnum):
@@ -349,7 +350,8 @@ class PipelineResult:
     `values` keeps every gate value and number of the run for the record; JSON types only.
     `candidates` are marks below the display threshold and at or above the package's floor: no findings of the result,
     but what a CAD workstation may offer on demand. `runs` say how each algorithm ended; where there are none, `outcome`
-    does. `mark_points` are the display threshold and, where the package has one, the floor, highest first.
+    does. `mark_points` are the display threshold and, where the package has one, the floor, highest first. `sheet` is
+    the reading as a form, where people know one.
     """
 
     pipeline: str
@@ -372,3 +374,4 @@ class PipelineResult:
     composites: tuple[CompositeFinding, ...] = ()
     runs: tuple[AlgorithmRun, ...] = ()
     mark_points: tuple[OperatingPoint, ...] = ()
+    sheet: ReadingSheet | None = None

@@ -16,6 +16,7 @@ from service.domain.errors import PackageError, ProviderError, WorkerUnavailable
 from service.domain.event import Event, InferenceFinished, ProviderPassedOver
 from service.domain.reliability import Reliability
 from service.domain.result import PackageIdentity
+from service.domain.screening import Performance
 from service.inference.golden import check_golden
 from service.inference.manifest import Manifest
 from service.inference.onnx_file import check_onnx
@@ -58,8 +59,17 @@ class Warm:
 class LoadedPackage:
     """A verified package with warm sessions (service.ports.Package)."""
 
-    def __init__(self, files: PackageFiles, warm: Warm, how: WarmUp, *, observer: Observer | None) -> None:
+    def __init__(
+        self,
+        files: PackageFiles,
+        warm: Warm,
+        how: WarmUp,
+        *,
+        observer: Observer | None,
+        prevalence: float | None = None,
+    ) -> None:
         self._identity, self._manifest = files.identity, files.manifest
+        self._prevalence = prevalence
         golden = {item.file: files.contents[item.file] for item in files.manifest.golden}
         self._golden = replace(files, contents=golden)  # the graphs are in their sessions: no second copy of them
         self._warm, self._how, self._observer = warm, how, observer
@@ -98,6 +108,22 @@ class LoadedPackage:
     def reliability(self) -> Reliability:
         """Calibration, sets and limits of distribution."""
         return self._manifest.reliability
+
+    @property
+    def performance(self) -> Mapping[str, Performance]:
+        """What the operating points did, where the manifest says both sensitivity and specificity."""
+        return {
+            name: Performance(
+                sensitivity=point.sensitivity, specificity=point.specificity, measured_on=point.measured_on
+            )
+            for name, point in self._manifest.operating_points.items()
+            if point.sensitivity is not None and point.specificity is not None
+        }
+
+    @property
+    def prevalence(self) -> float | None:
+        """Share of disease among the site's studies; None where nobody has said it."""
+        return self._prevalence
 
     @property
     def signers(self) -> tuple[str, ...]:
@@ -184,6 +210,7 @@ def load_package(
     gpu_memory_bytes: int = 0,
     observer: Observer | None = None,
     policy: SignaturePolicy = UNSIGNED_ALLOWED,
+    prevalence: float | None = None,
 ) -> LoadedPackage:
     """Load `<packages>/<name>/<version>/`, or a .cadpkg file, after every check that takes no pipeline.
 
@@ -197,6 +224,8 @@ def load_package(
         Threads of one session; 0 leaves the number to ONNX Runtime.
     policy
         Whose signatures the site asks for.
+    prevalence
+        Share of disease among the studies that the site sends to the pipeline, for predictive values.
 
     Raises
     ------
@@ -207,7 +236,7 @@ def load_package(
     """
     files = read_package(folder, policy=policy)
     how = WarmUp(order=provider_order(provider), threads=threads, gpu_memory_bytes=gpu_memory_bytes, policy=policy)
-    return LoadedPackage(files, warm_up(files, how), how, observer=observer)
+    return LoadedPackage(files, warm_up(files, how), how, observer=observer, prevalence=prevalence)
 
 
 def warm_up(files: PackageFiles, how: WarmUp) -> Warm:

@@ -16,6 +16,7 @@ from service.domain.instance import Instance
 from service.domain.profile import DEFAULT_PROFILE, EncodingProfile
 from service.domain.reliability import Reliability
 from service.domain.result import PackageIdentity, PipelineResult, Priority
+from service.domain.screening import Performance
 from service.domain.study import Completeness, Refusal, Selection
 from service.ports.analyst import (
     AnalysisRequest,
@@ -24,6 +25,7 @@ from service.ports.analyst import (
     EncodeRequest,
     InstalledPackage,
     ObjectSet,
+    PriorAnalysis,
     PriorObject,
     RejectRequest,
     ResultObject,
@@ -80,6 +82,7 @@ __all__ = [
     "OrderLedger",
     "Package",
     "Pipeline",
+    "PriorAnalysis",
     "PriorObject",
     "Receiver",
     "RejectRequest",
@@ -190,6 +193,14 @@ class Package(Protocol):
     @property
     def reliability(self) -> Reliability:
         """Calibration, sets and limits of distribution; empty where the manifest declares none."""
+
+    @property
+    def performance(self) -> Mapping[str, Performance]:
+        """Sensitivity and specificity by operating point, where the manifest has both."""
+
+    @property
+    def prevalence(self) -> float | None:
+        """Share of disease among the site's studies of this pipeline; None where config.yaml does not say."""
 
     def run(self, graph: str, inputs: Tensors) -> dict[str, NDArray[np.float32]]:
         """Run one graph of the package, for example "zones", in this process's warm session.

@@ -25,6 +25,8 @@ class PipelineSettings(PackageSettings):
 
     shadow: tuple[PackageSettings, ...] = Field(default=(), max_length=4)
     """Packages that are computed too and compared in the ledger: nothing of theirs is sent or raises a priority."""
+    prevalence: float | None = Field(default=None, gt=0, lt=1)
+    """Share of the site's studies of this pipeline with disease, for the predictive values that reports print."""
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:

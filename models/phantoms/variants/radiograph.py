@@ -7,8 +7,8 @@ from pydicom.uid import (
 )
 
 from models.phantoms.dicom import JAPANESE, JAPANESE_NAME, coded
+from models.phantoms.variants import other_parts, stored, syntaxes, turned
 from models.phantoms.variants import radiograph_edits as edits
-from models.phantoms.variants import stored, syntaxes, turned
 from models.phantoms.variants.stored import each, tags
 from models.phantoms.variants.variant import Expected, Variant
 
@@ -158,22 +158,51 @@ RADIOGRAPHS: tuple[Variant, ...] = (
         "lateral-as-pa",
         "a lateral film with the header of a PA film",
         REFUSED,
-        "lung_area",
+        "no_frontal_chest",
         edit=each(edits.lateral_pixels),
     ),
     _row("inverted-untold", "stored reversed, nothing says so", REFUSED, "polarity", edit=each(edits.inverted_untold)),
     _row(
+        "abdomen-as-chest",
+        "an abdomen under the header of a PA chest film",
+        REFUSED,
+        "no_frontal_chest",
+        edit=each(edits.other_part(other_parts.abdomen)),
+    ),
+    _row(
+        "hand-as-chest",
+        "two hands under the header of a PA chest film",
+        REFUSED,
+        "no_frontal_chest",
+        edit=each(edits.other_part(other_parts.hand)),
+    ),
+    _row(
+        "teeth-as-chest",
+        "a panoramic film of the jaws under the header of a PA chest film",
+        REFUSED,
+        "no_frontal_chest",
+        edit=each(edits.other_part(other_parts.teeth)),
+    ),
+    _row(
+        "bases-cut-off",
+        "the lowest part of both lungs is not on the film",
+        FLAGGED,
+        "lung_cut_off",
+        edit=each(edits.cut_at(bottom=0.38)),
+        is_loose=True,
+    ),
+    _row(
         "quarter-turn-untold",
         "turned by 90 degrees, nothing says so",
         REFUSED,
-        "lung_sides",
+        "on_its_side",
         edit=each(turned.untold(turned.quarter_turn)),
     ),
     _row(
         "half-turn-untold",
         "upside down, nothing says so",
         REFUSED,
-        "polarity",
+        "upside_down",
         edit=each(turned.untold(turned.half_turn)),
     ),
     _row(
@@ -183,7 +212,7 @@ RADIOGRAPHS: tuple[Variant, ...] = (
         "breast-as-chest",
         "a mammogram under the header of a PA chest film",
         REFUSED,
-        "lung_area",
+        "no_frontal_chest",
         edit=each(edits.breast_pixels),
     ),
     _row("flat", "nearly no contrast", REFUSED, "dynamic_range", edit=each(edits.flat)),

@@ -14,6 +14,7 @@ from models.phantoms.dicom import coded
 from models.phantoms.mammogram.breast import Breast
 from models.phantoms.mammogram.view import draw_view
 from models.phantoms.variants import stored
+from models.phantoms.variants.other_parts import Draw
 from models.phantoms.variants.stored import Datasets, copied, each, full, put, tags, values_of
 
 DX_ALONE = (
@@ -63,6 +64,27 @@ def breast_pixels(image: Dataset) -> None:
     rows, columns = (min(pair) for pair in zip(canvas.shape, picture.shape, strict=True))
     canvas[:rows, :columns] = picture[:rows, :columns]
     put(image, np.rint(canvas * full(image)))
+
+
+def other_part(draw: Draw) -> stored.Edit:
+    """Return the edit that shows another part of the body under the header of a PA chest film."""
+
+    def edit(image: Dataset) -> None:
+        shape = (int(image.Rows), int(image.Columns))
+        put(image, np.rint(draw(14, shape=shape, pitch_mm=float(image.ImagerPixelSpacing[0])) * full(image)))
+
+    return edit
+
+
+def cut_at(*, top: float = 0.0, bottom: float = 0.0) -> stored.Edit:
+    """Return the edit that cuts shares of the film's height off."""
+
+    def edit(image: Dataset) -> None:
+        values = values_of(image)
+        rows = values.shape[0]
+        put(image, values[round(top * rows) : rows - round(bottom * rows)])
+
+    return edit
 
 
 def half_film(image: Dataset) -> None:

@@ -67,6 +67,11 @@ def measure_lungs(film: Film, lungs: Lungs, probabilities: FloatImage) -> Values
     }
 
 
+def sureness(probabilities: FloatImage) -> float:
+    """Return how sure the network is of the lungs and of the heart, added up: 0 where it sees neither, 2 at most."""
+    return _certainty(probabilities[:2]) + _certainty(probabilities[2:])
+
+
 def _certainty(probabilities: FloatImage) -> float:
     """Return the mean probability inside the masks; near 0.5 the network does not know."""
     inside = probabilities[probabilities > 0.5]

@@ -15,6 +15,7 @@ from service.domain.instance import Instance, sop_instance_uids
 from service.domain.result import (
     AlgorithmRun,
     Outcome,
+    PackageStatus,
     PipelineResult,
     Reason,
     RunKind,
@@ -28,6 +29,8 @@ from service.pipelines import familiarity
 from service.pipelines.certainty import calibrate
 from service.pipelines.familiarity import Distance
 from service.pipelines.pneumoconiosis import selection as choice
+from service.pipelines.pneumoconiosis.comparison import with_prior
+from service.pipelines.pneumoconiosis.contributions import as_values as contribution_values
 from service.pipelines.pneumoconiosis.doubts import as_stated, doubts_of
 from service.pipelines.pneumoconiosis.explanation import energy_inside, evidence_map, heatmap
 from service.pipelines.pneumoconiosis.film_gates import (
@@ -37,9 +40,11 @@ from service.pipelines.pneumoconiosis.film_gates import (
     measure_pixels,
     pixel_reasons,
 )
-from service.pipelines.pneumoconiosis.findings import SUMMARY, findings, headline, result_lines
+from service.pipelines.pneumoconiosis.findings import findings, headline, result_lines, summary
+from service.pipelines.pneumoconiosis.heart import PLAUSIBLE, ratio_flags
 from service.pipelines.pneumoconiosis.lungs import (
     Film,
+    FloatImage,
     Lungs,
     ZoneCrop,
     lungs_from,
@@ -48,6 +53,12 @@ from service.pipelines.pneumoconiosis.lungs import (
     zone_crops,
 )
 from service.pipelines.pneumoconiosis.reading import FilmReading, as_values, read_film, read_zone
+from service.pipelines.pneumoconiosis.routing import prevalence_of, routing_lines
+from service.pipelines.pneumoconiosis.sheet import IloSheet
+from service.pipelines.pneumoconiosis.sheet import as_values as sheet_values
+from service.pipelines.pneumoconiosis.sheet_reading import read_sheet
+from service.pipelines.pneumoconiosis.sheet_rows import reading_sheet
+from service.pipelines.pneumoconiosis.view_check import check_view, refusal_reasons
 from service.ports import Package
 
 NAME = "pneumoconiosis"
@@ -85,7 +96,8 @@ class PneumoconiosisPipeline:
         if isinstance(analysis, Refused):
             return replace(blank, headline=_refusal_line(analysis), refusals=analysis.reasons, values=analysis.values)
         read = replace(blank, runs=_runs(selection, RunStatus.SUCCEEDED))
-        return _result(read, analysis, radiograph=radiograph, package=package)
+        result = _result(read, analysis, radiograph=radiograph, package=package)
+        return result if selection.prior is None else with_prior(result, analysis.sheet.reading, selection.prior)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +115,7 @@ class Analysis:
     film: Film
     lungs: Lungs
     crops: tuple[ZoneCrop, ...]
-    reading: FilmReading
+    sheet: IloSheet
     cams: np.ndarray[Any, np.dtype[np.float32]]
     flags: tuple[Reason, ...]
     values: dict[str, Any]
@@ -144,13 +156,17 @@ def _analyse(radiograph: Radiograph, package: Package) -> Analysis | Refused:
     if reasons or radiograph.pixel_spacing_mm is None:
         return Refused(reasons=reasons, values=values)
     pixel_mm = float(package.parameters["pixel_mm"])
+    values["pixel_spacing_mm"] = max(radiograph.pixel_spacing_mm)
     film = resample_film(radiograph, spacing_mm=radiograph.pixel_spacing_mm, pixel_mm=pixel_mm)
-    lungs, measured, distances = _find_lungs(film, package)
-    values |= {**measured, **familiarity.as_values(distances)}
-    reasons = (*anatomy_reasons(values, package.acceptance), *familiarity.refusals(distances, name="the film"))
-    if reasons:
-        return Refused(reasons=reasons, values=values)
-    return _read(film, lungs, package, values=values)
+    lungs, probabilities, distances = _find_lungs(film, package)
+    values |= {**measure_lungs(film, lungs, probabilities), **familiarity.as_values(distances)}
+    reasons = anatomy_reasons(values, package.acceptance)
+    view = check_view(film, probabilities, package, is_refused=bool(reasons))
+    values |= view.values
+    unlike = familiarity.refusals(distances, name="the film")
+    if reasons or view.reasons or unlike:
+        return Refused(reasons=(*refusal_reasons(view, reasons), *unlike), values=values)
+    return _read(film, lungs, package, values=values, flags=view.flags)
 
 
 def _geometry_reasons(radiograph: Radiograph) -> tuple[Reason, ...]:
@@ -165,16 +181,18 @@ def _geometry_reasons(radiograph: Radiograph) -> tuple[Reason, ...]:
     return tuple(reasons)
 
 
-def _find_lungs(film: Film, package: Package) -> tuple[Lungs, dict[str, float], tuple[Distance, ...]]:
+def _find_lungs(film: Film, package: Package) -> tuple[Lungs, FloatImage, tuple[Distance, ...]]:
     boxed, to_film = segmentation_input(film.pixels)
     outputs = package.run(LUNGS, {"film": boxed})
     probabilities = outputs["masks"][0]
     lungs = lungs_from(probabilities, to_film, shape=(film.pixels.shape[0], film.pixels.shape[1]))
     distances = familiarity.measure(package.reliability.out_of_distribution, LUNGS, outputs)
-    return lungs, measure_lungs(film, lungs, probabilities), distances
+    return lungs, probabilities, distances
 
 
-def _read(film: Film, lungs: Lungs, package: Package, *, values: dict[str, Any]) -> Analysis | Refused:
+def _read(
+    film: Film, lungs: Lungs, package: Package, *, values: dict[str, Any], flags: tuple[Reason, ...]
+) -> Analysis | Refused:
     """Read the zones, unless they are unlike any that the package has seen (gate G3)."""
     crops = tuple(zone_crops(film, lungs, size=int(package.parameters["crop_size"])))
     outputs = package.run(ZONES, {"zones": np.stack([crop.tensor for crop in crops])})
@@ -191,44 +209,61 @@ def _read(film: Film, lungs: Lungs, package: Package, *, values: dict[str, Any])
             for crop, profusion, shapes in zip(crops, outputs["profusion_logits"], outputs["shape_logits"], strict=True)
         ]
     )
+    sheet = read_sheet(film, lungs, crops, reading, outputs=outputs, values=values, package=package)
     doubts = doubts_of(reading, package, disagreement=familiarity.measure(limits.disagreement, ZONES, outputs))
     return Analysis(
         film=film,
         lungs=lungs,
         crops=crops,
-        reading=reading,
+        sheet=sheet,
         cams=outputs["cam"],
-        flags=(*anatomy_flags(values, package.acceptance), *_reading_flags(reading), *doubts.flags),
-        values={**values, **as_values(reading), **doubts.values},
+        flags=(
+            *flags,
+            *anatomy_flags(values, package.acceptance),
+            *_reading_flags(sheet, package),
+            *doubts.flags,
+        ),
+        values={
+            **values,
+            **as_values(reading),
+            **sheet_values(sheet),
+            **contribution_values(sheet.contributions),
+            **doubts.values,
+        },
         lines=doubts.lines,
     )
 
 
-def _reading_flags(reading: FilmReading) -> tuple[Reason, ...]:
-    if not reading.abnormal or reading.bilateral:
-        return ()
+def _reading_flags(sheet: IloSheet, package: Package) -> tuple[Reason, ...]:
+    """Doubt the outlines where the chest has odd proportions, and disease of one lung."""
+    low, high = package.acceptance.get("cardiothoracic_ratio", PLAUSIBLE)
+    flags = ratio_flags(sheet.quality.cardiothoracic_ratio, (float(low), float(high)))
+    if not sheet.reading.abnormal or sheet.reading.bilateral:
+        return flags
     message = "small opacities were read in one lung alone, which is unusual for pneumoconiosis"
-    return (Reason(code="unilateral", message=message),)
+    return (*flags, Reason(code="unilateral", message=message))
 
 
 def _result(blank: PipelineResult, analysis: Analysis, *, radiograph: Radiograph, package: Package) -> PipelineResult:
-    reading, film = analysis.reading, analysis.film
-    triage = _triage(reading, package)
-    calibrated = calibrate(package, "film", reading.score)
+    sheet, film = analysis.sheet, analysis.film
+    triage = _triage(sheet.reading, package)
+    calibrated = calibrate(package, "film", sheet.reading.score)
+    may_name_type = package.identity.status is not PackageStatus.DEMONSTRATION
     scores = result_lines(
-        reading, threshold_name=triage.operating_point, threshold=triage.threshold, calibrated=calibrated
+        sheet, threshold_name=triage.operating_point, threshold=triage.threshold, calibrated=calibrated
     )
     lines = (*scores, *analysis.lines)
     evidence = evidence_map(film, analysis.crops, analysis.cams, full_logit=float(package.parameters["cam_full_logit"]))
     energy = energy_inside(evidence, analysis.lungs)
     return replace(
         blank,
-        outcome=Outcome.FINDINGS if reading.abnormal else Outcome.NO_FINDINGS,
-        headline=headline(reading),
+        outcome=Outcome.FINDINGS if sheet.is_abnormal else Outcome.NO_FINDINGS,
+        headline=headline(sheet, name_type=may_name_type),
         findings=tuple(
             as_stated(finding, package)
             for finding in findings(
-                reading,
+                sheet,
+                name_type=may_name_type,
                 lungs_box=_box(analysis.lungs.both),
                 zone_boxes={crop.name: _as_floats(crop.box) for crop in analysis.crops},
                 to_source=film.to_source,
@@ -236,12 +271,13 @@ def _result(blank: PipelineResult, analysis: Analysis, *, radiograph: Radiograph
             )
         ),
         heatmaps=(
-            heatmap(radiograph, film, evidence=evidence, crops=analysis.crops, zones=reading.zones, lines=lines),
+            heatmap(radiograph, film, evidence=evidence, crops=analysis.crops, zones=sheet.reading.zones, lines=lines),
         ),
-        flags=(*blank.flags, *analysis.flags, *_energy_flags(reading, energy, package)),
+        flags=(*blank.flags, *analysis.flags, *_energy_flags(sheet.reading, energy, package)),
         triage=triage,
-        summary=(*SUMMARY, *analysis.lines),
-        values={**analysis.values, "energy_in_lungs": energy},
+        summary=(*routing_lines(triage, package), *summary(sheet), *analysis.lines),
+        sheet=reading_sheet(sheet),
+        values={**analysis.values, "energy_in_lungs": energy, "prevalence": prevalence_of(package)},
     )
 
 

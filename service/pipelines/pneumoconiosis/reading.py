@@ -83,8 +83,8 @@ class FilmReading:
 
     @property
     def bilateral(self) -> bool:
-        """Whether both lungs have an affected zone."""
-        return {zone.name[0] for zone in self.zones if zone.step >= AFFECTED} == {"R", "L"}
+        """Whether both lungs have a zone of 1/0 or more; 0/1 is category 0, that is, no opacities there."""
+        return {zone.name[0] for zone in self.zones if zone.abnormal} == {"R", "L"}
 
 
 def nearest_step(expected: float) -> int:
@@ -108,17 +108,13 @@ def read_zone(
 
 
 def read_film(zones: Sequence[ZoneReading]) -> FilmReading:
-    """Read the film: overall profusion is the mean over affected zones (0/1 or more), over all if none is affected.
-
-    The score is the mean of the two highest zone scores: disease of one zone pair must not be averaged away.
-    """
+    """Read the film: overall profusion is the mean over affected zones (0/1 or more), over all if none is affected."""
     counted = counted_zones(zones)
     primary, secondary = _shapes(counted)
-    highest = sorted((zone.score for zone in zones), reverse=True)[:2]
     return FilmReading(
         zones=tuple(zones),
         expected_step=float(np.mean([zone.expected_step for zone in counted])),
-        score=float(np.mean(highest)),
+        score=film_score([zone.score for zone in zones]),
         primary=primary,
         secondary=secondary,
     )
@@ -129,6 +125,11 @@ def counted_zones(zones: Sequence[ZoneReading]) -> Sequence[ZoneReading]:
     return [zone for zone in zones if zone.step >= AFFECTED] or zones
 
 
+def film_score(scores: Sequence[float] | NDArray[np.float64]) -> float:
+    """Return the film's score: the mean of the two highest zone scores, so that no pair of zones is averaged away."""
+    return float(np.mean(sorted(scores, reverse=True)[:2]))
+
+
 def _shapes(zones: Sequence[ZoneReading]) -> tuple[str, str]:
     """Return the leading shape and the second; the first letter twice when the second has less than half of it."""
     weights = np.array([zone.area_cm2 * zone.expected_step for zone in zones])
@@ -137,9 +138,9 @@ def _shapes(zones: Sequence[ZoneReading]) -> tuple[str, str]:
     return SHAPES[first], SHAPES[second if mass[second] >= 0.5 * mass[first] else first]
 
 
-def japanese_type(reading: FilmReading) -> int:
-    """Return the candidate type (PR) of small opacities after the Pneumoconiosis Act, 0 to 3; 4 needs large ones."""
-    return reading.category
+def zone_scores(profusion_logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the scores of zones (Z,) from their cumulative logits (Z, 11)."""
+    return _sigmoid(profusion_logits)[:, ABNORMAL - 1]
 
 
 def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -155,7 +156,6 @@ def as_values(reading: FilmReading) -> Mapping[str, float | str]:
         "overall_score": round(reading.score, 6),
         "primary_shape": reading.primary,
         "secondary_shape": reading.secondary,
-        "jpn_pr_candidate": japanese_type(reading),
         **zones,
         **scores,
     }

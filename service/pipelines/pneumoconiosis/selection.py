@@ -42,7 +42,10 @@ def _preference(instance: Instance) -> tuple[bool, int, str, str]:
 def _several(accepted: Sequence[Instance]) -> tuple[Reason, ...]:
     if len(accepted) == 1:
         return ()
-    message = f"{len(accepted)} films of the study are acceptable; the one of the largest matrix was analysed"
+    message = (
+        f"{len(accepted)} films of the study are acceptable; analysed was one that says PA, of these the largest "
+        "matrix, of equals the latest"
+    )
     return (Reason(code="several_films", message=message),)
 
 

@@ -16,6 +16,8 @@ SR_ROLE = "sr"
 HEATMAP_SERIES_ROLE = "series:heatmap"
 PAGE_KEY = "page"
 """Key of the text page that stands in where a result has no heatmap."""
+SHEET_KEY = "sheet"
+"""Key of the page that shows the reading as a form."""
 
 
 def derived_uid(*parts: object) -> str:

@@ -124,6 +124,18 @@ def pairs(rows: tuple[tuple[str, str], ...]) -> Table:
     return table
 
 
+def triples(rows: list[tuple[str, str, str]]) -> LongTable:
+    """Return section, question and answer in three columns, small; it may go on on the next page."""
+    cells = [
+        [paragraph(section, size=7.5, bold=True), paragraph(name, size=7.5, colour=GREY), paragraph(answer, size=7.5)]
+        for section, name, answer in rows
+    ]
+    table = LongTable(cells, colWidths=[share * TEXT_WIDTH for share in (0.2, 0.25, 0.55)])
+    padding = [(side, *EVERYWHERE, 0.6) for side in ("TOPPADDING", "BOTTOMPADDING")]
+    table.setStyle(TableStyle([TYPEFACE, *padding, ("VALIGN", *EVERYWHERE, "TOP"), ("LEFTPADDING", *EVERYWHERE, 4)]))
+    return table
+
+
 def pictures(images: list[Pillow.Image], captions: list[str], beside: list[Flowable], *, height: float) -> Table:
     """Return pictures side by side, each with its caption below, none higher than `height` points; then the rest."""
     count = len(images) + bool(beside)

@@ -63,6 +63,7 @@ def _story(result: PipelineResult, sources: Sources, words: Words) -> list[Flowa
         _state(result, words),
         *_left_out(result, words),
         *_findings(result, words),
+        *_sheet(result, words),
         *_pictures(result, sources, words),
         paper.heading(words.term("How it was made")),
         paper.pairs((*provenance(result, words), _images(sources, words))),
@@ -109,6 +110,27 @@ def _findings(result: PipelineResult, words: Words) -> list[Flowable]:
         title,
         table,
         *_more(len(result.findings) - MAX_ROWS, "more findings; the structured report has all", words),
+    ]
+
+
+def _sheet(result: PipelineResult, words: Words) -> list[Flowable]:
+    """Return the reading sheet as a table, what it is not above it."""
+    sheet = result.sheet
+    if sheet is None:
+        return []
+    rows = [
+        (
+            words.question(section.title) if row is section.rows[0] else "",
+            words.question(row.name),
+            words.line(row.answer),
+        )
+        for section in sheet.sections
+        for row in section.rows
+    ]
+    return [
+        paper.heading(words.question(sheet.title)),
+        paper.paragraph(words.line(sheet.note), size=9),
+        paper.triples(rows),
     ]
 
 

@@ -20,6 +20,13 @@ def captured(result: PipelineResult, profile: EncodingProfile) -> tuple[Heatmap,
     return result.heatmaps[: max(profile.max_secondary_captures - has_page(result), 0)]
 
 
+def has_sheet_page(result: PipelineResult, profile: EncodingProfile) -> bool:
+    """Say whether the reading sheet follows the heatmaps as a page: where there is one, and room for it."""
+    if result.sheet is None or has_page(result):
+        return False
+    return len(captured(result, profile)) < profile.max_secondary_captures
+
+
 def as_sent(result: PipelineResult, profile: EncodingProfile) -> PipelineResult:
     """Return the result with those heatmaps alone that a destination is sent, so that nothing refers to another."""
     return replace(result, heatmaps=captured(result, profile))

@@ -15,10 +15,16 @@ from service.domain.provenance import HEATMAP_IMAGE_TYPE
 from service.domain.result import Heatmap, PipelineResult
 from service.ports import EncodedObject, ResultContext, ResultKind
 from service.results.object.equipment import code_item, reference_item, series_references, stamp
-from service.results.object.identifiers import PAGE_KEY, heatmap_series_instance_uid, heatmap_sop_instance_uid
+from service.results.object.identifiers import (
+    PAGE_KEY,
+    SHEET_KEY,
+    heatmap_series_instance_uid,
+    heatmap_sop_instance_uid,
+)
 from service.results.object.part10 import write_object
-from service.results.picture.captures import captured, has_page
+from service.results.picture.captures import captured, has_page, has_sheet_page
 from service.results.picture.painting import Page, Painted, paint_heatmap, paint_page
+from service.results.picture.sheet_page import paint_sheet
 from service.results.source.bad_values import BAD_VALUE_ERRORS
 from service.results.source.inherited import anatomy, compression
 from service.results.source.sources import Sources, text
@@ -34,25 +40,39 @@ DEFAULT_EXPLANATION = dcm("130401")
 def encode_heatmaps(result: PipelineResult, context: ResultContext, folder: Path) -> tuple[EncodedObject, ...]:
     """Write one picture per heatmap, in one series; a page of text where there is none or nothing was analysed.
 
-    A destination may take fewer pictures than there are heatmaps; those that it gets say how many are missing.
+    The reading sheet, where the result has one, is the last picture. A destination may take fewer pictures than there
+    are heatmaps; those that it gets say how many are missing.
     """
     sources = Sources.of(context)
     heatmaps, first = captured(result, context.profile), 1 + has_page(result)
-    count = len(heatmaps) + first - 1
+    has_sheet = has_sheet_page(result, context.profile)
+    count = len(heatmaps) + first - 1 + has_sheet
     page = Page(number=1, count=count, left_out=len(result.heatmaps) - len(heatmaps), words=WORDS[sources.language])
-    objects = [_encode_page(result, context, sources, folder=folder, page=page)] if has_page(result) else []
+    objects = []
+    if has_page(result):
+        objects.append(_encode_page(paint_page(result, page), result, context, sources, folder=folder, page=page))
     for number, heatmap in enumerate(heatmaps, start=first):
         place = replace(page, number=number)
         objects.append(_encode_heatmap(heatmap, result, context, sources, folder=folder, page=place))
+    if has_sheet:
+        place = replace(page, number=count)
+        painted = paint_sheet(result, place)
+        objects.append(_encode_page(painted, result, context, sources, folder=folder, page=place, key=SHEET_KEY))
     return tuple(objects)
 
 
 def _encode_page(
-    result: PipelineResult, context: ResultContext, sources: Sources, *, folder: Path, page: Page
+    painted: Painted,
+    result: PipelineResult,
+    context: ResultContext,
+    sources: Sources,
+    *,
+    folder: Path,
+    page: Page,
+    key: str = PAGE_KEY,
 ) -> EncodedObject:
-    painted = paint_page(result, page)
-    dataset = _picture(painted, result, context, source=sources.header(sources.first.sop_instance_uid), key=PAGE_KEY)
-    dataset.InstanceNumber = 1
+    dataset = _picture(painted, result, context, source=sources.header(sources.first.sop_instance_uid), key=key)
+    dataset.InstanceNumber = page.number
     dataset.DerivationDescription = "Result page of a computer-aided analysis"
     dataset.SourceImageSequence = Sequence([_source_item(source) for source in sources.instances])
     dataset.ReferencedSeriesSequence = series_references(sources.instances)

@@ -88,9 +88,9 @@ def paint_page(result: PipelineResult, page: Page) -> Painted:
     """Return a page of text, for a result without a picture, above all "NOT ANALYSED"."""
     words = page.words
     image = Image.new("RGB", (1280, 1024), BACKGROUND)
-    column = _opened(image, result, words, size=30)
+    column = opened(image, result, words, size=30)
     is_refusal = result.outcome is Outcome.NOT_ANALYSED
-    column.write(_name(result, words), size=30, fill=GREY)
+    column.write(pipeline_title(result, words), size=30, fill=GREY)
     column.write(words.outcomes[result.outcome], size=92, fill=RED if is_refusal else WHITE)
     if is_refusal:  # before the reasons, which may be more than the page can hold
         column.write(words.not_negative_sentence, size=34, fill=AMBER, gap=1)
@@ -99,11 +99,12 @@ def paint_page(result: PipelineResult, page: Page) -> Painted:
     for reason in result.refusals:
         column.write(words.reason(reason), size=38)
     _write_details(column, result, words, size=28)
-    _write_footer(image, result, page, size=22, margin=30)
+    write_footer(image, result, page, size=22, margin=30)
     return Painted(np.asarray(image), (1.0, 1.0))
 
 
-def _name(result: PipelineResult, words: Words) -> str:
+def pipeline_title(result: PipelineResult, words: Words) -> str:
+    """Return what the picture is the result of."""
     return f"Dokuei - {words.pipeline(result.pipeline)}"
 
 
@@ -166,8 +167,8 @@ def _draw_orientation(
 def _panel(result: PipelineResult, page: Page, *, rows: int, heatmap: Heatmap) -> Image.Image:
     image = Image.new("RGB", (round(rows * 0.56), rows), BACKGROUND)
     unit, words = rows // 44, page.words
-    column = _opened(image, result, words, size=unit)
-    column.write(" - ".join(filter(None, (_name(result, words), page.subject))), size=unit, fill=GREY)
+    column = opened(image, result, words, size=unit)
+    column.write(" - ".join(filter(None, (pipeline_title(result, words), page.subject))), size=unit, fill=GREY)
     column.write(headline(result, words), size=round(unit * 1.55), gap=0.6)
     if result.outcome is Outcome.PARTLY_ANALYSED:
         column.write(reason_line(result, words), size=unit, fill=RED)
@@ -176,11 +177,11 @@ def _panel(result: PipelineResult, page: Page, *, rows: int, heatmap: Heatmap) -
     column.top += unit
     _draw_legend(image, column, words.line(heatmap.legend), unit=unit)
     _write_details(column, result, words, size=round(unit * 0.82))
-    _write_footer(image, result, page, size=round(unit * 0.74), margin=unit)
+    write_footer(image, result, page, size=round(unit * 0.74), margin=unit)
     return image
 
 
-def _opened(image: Image.Image, result: PipelineResult, words: Words, *, size: int) -> Column:
+def opened(image: Image.Image, result: PipelineResult, words: Words, *, size: int) -> Column:
     """Paint the warning strip at the top and return the column below it, the footer's room left free."""
     draw = ImageDraw.Draw(image)
     demonstration = [words.demonstration_banner] if is_demonstration(result) else []
@@ -213,7 +214,8 @@ def _write_details(column: Column, result: PipelineResult, words: Words, *, size
         column.write(f"{words.term('Note')}: {words.reason(flag)}", size=size, fill=AMBER, gap=0.15)
 
 
-def _write_footer(image: Image.Image, result: PipelineResult, page: Page, *, size: int, margin: int) -> None:
+def write_footer(image: Image.Image, result: PipelineResult, page: Page, *, size: int, margin: int) -> None:
+    """Write what made the picture, and that nobody has verified it, above the lower edge."""
     say = page.words.term
     lines = (
         f"{say('Model package')}: {package_line(result, page.words)}",

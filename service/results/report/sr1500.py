@@ -24,7 +24,7 @@ from service.results.report.sr_library import image_library
 from service.results.report.sr_tree import Coded, Container, Item, Link, Relationship, Text, by_value, contains
 from service.results.source.sources import Sources, text
 from service.results.words.statements import is_raised, label, latin, reason_line, series_description
-from service.results.words.wording import WORDS, comments
+from service.results.words.wording import WORDS, comments, sheet_lines
 
 SERIES_NUMBER = 9001
 PROCEDURES = {"MG": sct("71651007"), "CT": sct("169069000")}
@@ -119,7 +119,8 @@ def _anchor_images(findings: tuple[Finding, ...], result: PipelineResult, source
 
 
 def _comments(result: PipelineResult, sources: Sources) -> tuple[Link, ...]:
-    lines = comments(result, WORDS[sources.language], notes=sources.notes)
+    words = WORDS[sources.language]
+    lines = (*comments(result, words, notes=sources.notes), *sheet_lines(result, words))
     return contains(*(Item(dcm("121106"), Text(line)) for line in lines))
 
 

@@ -21,7 +21,7 @@ from service.results.source.sources import Sources
 from service.results.source.verbatim import patient_and_study
 from service.results.words.rows import row_of
 from service.results.words.statements import is_demonstration, series_description
-from service.results.words.wording import WORDS, Words, headline, provenance, reasons
+from service.results.words.wording import WORDS, Words, headline, provenance, reasons, sheet_lines
 
 SERIES_NUMBER = 9601
 TEXT_ROLE = "text"
@@ -63,7 +63,7 @@ def _root(result: PipelineResult, sources: Sources, words: Words) -> Item:
     sections = (
         _section("121076", "121077", _conclusion(result, words)),
         _section("121070", "121071", _findings(result, words)),
-        _section("121111", "121106", _summary(result, sources, words)),
+        _section("121111", "121106", (*_summary(result, sources, words), *sheet_lines(result, words))),
         _procedure(result, sources, words),
     )
     observer = device_observer(result)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from service.codes import Code, table
 from service.domain.result import Finding, Outcome, Presence, Reason
+from service.results.words.japanese_film import FILM_FORMS, QUESTIONS
 
 RESEARCH_BANNER = "研究用 - 診断に使用しないこと"
 DEMONSTRATION_BANNER = "デモンストレーション - 臨床使用禁止"
@@ -109,6 +110,7 @@ REASONS = {
     "body_part_unknown": "撮影部位が記録されていません",
     "breast_area": "乳房の面積が範囲外です",
     "breast_exceeds_field": "乳房が撮影範囲を超えています",
+    "cardiothoracic_ratio": "心胸郭比が範囲外です",
     "burned_in": "画像に文字が焼き込まれています",
     "contrast_agent": "造影剤が使われています",
     "derivation": "加工された画像です",
@@ -135,12 +137,15 @@ REASONS = {
     "lung_ratio": "左右の肺野の面積が違いすぎます",
     "lung_sides": "左右の肺野の位置が合いません",
     "magnification": "拡大撮影です",
+    "mirrored": "画像が左右反転しているか、心臓が右側にあります",
     "mixed_geometry": "スライスの形状が揃っていません",
     "multi_frame": "複数フレームの画像です",
+    "no_frontal_chest": "胸部正面像と認められません",
     "no_mammogram": "マンモグラムがありません",
     "no_radiograph": "単純X線写真がありません",
     "not_a_mammogram": "マンモグラムではありません",
     "not_axial": "横断像ではありません",
+    "on_its_side": "画像が横向きです",
     "orientation": "画像の向きが対象外です",
     "orientation_disagrees": "画像の向きの記録が画像と合いません",
     "orientation_unknown": "画像の向きが記録されていません",
@@ -148,6 +153,7 @@ REASONS = {
     "partial_view": "乳房の一部だけの撮影です",
     "patient_orientation": "患者の向きの記録が使えません",
     "patient_sex": "パッケージが対象としない性別です",
+    "polarity": "白黒が逆です",
     "pixel_spacing": "画素間隔が範囲外または不明です",
     "pixel_spacing_coarse": "画素間隔が粗すぎます",
     "pixel_spacing_missing": "画素間隔が記録されていません",
@@ -158,6 +164,8 @@ REASONS = {
     "portable": "ポータブル撮影です",
     "position_unknown": "スライスの位置が記録されていません",
     "presentation_intent": "表示用の画像ではありません",
+    "prior_of_other_package": "過去の検査は別のモデルパッケージで解析されています",
+    "prior_unreadable": "過去の検査の結果を読み取れません",
     "prone_position": "腹臥位で撮影されています",
     "rescale_type_not_hu": "CT値に変換できません",
     "saturation": "白飛びまたは黒つぶれがあります",
@@ -188,6 +196,7 @@ REASONS = {
     "input_unusable": "画像が使えません",
     "package_unusable": "モデルパッケージが使えません",
     "unilateral": "片側の肺野だけです",
+    "upside_down": "画像が上下逆です",
     "view": "撮影方向が対象外です",
     "view_modifier": "撮影方向の修飾が対象外です",
     "view_unknown": "撮影方向が記録されていません",
@@ -259,10 +268,6 @@ FORMS: tuple[tuple[str, Say], ...] = (
         lambda _: "全体の密度は0/1以上と読まれた肺野の平均です。",
     ),
     (
-        r"Large opacities, pleura and symbols are not read\.",
-        lambda _: "大陰影、胸膜、付加記号は読まれていません。",
-    ),
-    (
         r"Mammography: (no|\d+) marks?(?: \((left|right) (\S+)\))?, exam score ([\d.]+)(, not all views)?",
         _marks,
     ),
@@ -314,7 +319,7 @@ FORMS: tuple[tuple[str, Say], ...] = (
     (r"([A-Z][A-Za-z +]+): (\d+ \(R .+\))", lambda m: f"{title(m[1])}:{m[2]}"),
 )
 """The lines that the pipelines write, and the same in Japanese."""
-COMPILED = tuple((re.compile(form), say) for form, say in FORMS)
+COMPILED = tuple((re.compile(form), say) for form, say in (*FILM_FORMS, *FORMS))
 
 
 def line(words: str) -> str:
@@ -345,6 +350,11 @@ def label(finding: Finding, words: str) -> str:
         return said
     place = code(finding.site) if finding.site else ""
     return " ".join(filter(None, (place, code(finding.finding), PRESENCES[finding.presence])))
+
+
+def question(words: str) -> str:
+    """Return a title or a question of a reading sheet; as it is when it is not known."""
+    return QUESTIONS.get(words, words)
 
 
 def pipeline(name: str) -> str:

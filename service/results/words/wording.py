@@ -32,6 +32,7 @@ class Words:
     code: Callable[[Code], str]
     label: Callable[[Finding], str]
     pipeline: Callable[[str], str]
+    question: Callable[[str], str]
 
 
 ENGLISH = Words(
@@ -50,6 +51,7 @@ ENGLISH = Words(
     code=lambda entry: latin(entry.meaning),
     label=lambda finding: statements.label(finding.label) or "Finding",
     pipeline=lambda name: name.replace("_", " "),
+    question=latin,
 )
 JAPANESE = Words(
     language=Language.JAPANESE,
@@ -67,6 +69,7 @@ JAPANESE = Words(
     code=japanese.code,
     label=lambda finding: japanese.label(finding, statements.label(finding.label))[:MAX_LABEL],
     pipeline=japanese.pipeline,
+    question=lambda words: japanese.question(latin(words)),
 )
 WORDS: Mapping[Language, Words] = MappingProxyType({words.language: words for words in (ENGLISH, JAPANESE)})
 
@@ -120,6 +123,19 @@ def comments(result: PipelineResult, words: Words = ENGLISH, *, notes: tuple[str
     lines += [f"{words.term('Note')}: {note}" for note in notes]
     lines += [words.demonstration_sentence] if is_demonstration(result) else []
     return tuple(line for line in (*lines, words.research_sentence) if line)
+
+
+def sheet_lines(result: PipelineResult, words: Words) -> tuple[str, ...]:
+    """Return the reading sheet as lines of text, what it is not before all; nothing where there is none."""
+    sheet = result.sheet
+    if sheet is None:
+        return ()
+    rows = (
+        f"{words.question(section.title)} - {words.question(row.name)}: {words.line(row.answer)}"
+        for section in sheet.sections
+        for row in section.rows
+    )
+    return (f"{words.question(sheet.title)}: {words.line(sheet.note)}", *rows)
 
 
 def provenance(result: PipelineResult, words: Words) -> tuple[tuple[str, str], ...]:

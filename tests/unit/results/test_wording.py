@@ -17,10 +17,10 @@ from service.domain.result import Outcome, Presence, Reason
 from service.pipelines.certainty import INDETERMINATE
 from service.pipelines.familiarity import OUT_OF_DISTRIBUTION
 from service.results.page import paper, printed
-from service.results.words import japanese, wording
+from service.results.words import japanese, japanese_film, wording
 from service.results.words.wording import JAPANESE, WORDS, Words, comments
 
-SOURCE = inspect.getsource(japanese)
+SOURCE = inspect.getsource(japanese) + inspect.getsource(japanese_film)
 REFUSAL_CODE = re.compile(r"code=\"([a-z_]+)\"|\b(?:reason|_reason|_refused)\(\s*(?:\w+,\s*)?\"([a-z_]+)\",")
 languages = pytest.mark.parametrize("words", WORDS.values(), ids=lambda words: words.language.value)
 
@@ -49,7 +49,7 @@ def test_typefaces_hold_every_character_that_is_said() -> None:
 def test_every_reason_of_a_pipeline_is_said_in_japanese() -> None:
     folder = Path(inspect.getfile(japanese)).parents[2]
     found = set()
-    for room in ("pipelines", "workflow"):
+    for room in ("bootstrap", "domain", "pipelines", "workflow"):
         for path in folder.joinpath(room).rglob("*.py"):
             found |= {first or second for first, second in REFUSAL_CODE.findall(path.read_text(encoding="utf-8"))}
     assert len(found) > 50
@@ -71,6 +71,19 @@ LINES = (
     "Lung patches without a settled pattern: 12 %",
     "Overall profusion is the mean over zones read as 0/1 or more.",
     "Large opacities, pleura and symbols are not read.",
+    "Pleura and symbols are not read.",
+    "Symbols are not read.",
+    "Large opacity B (ILO rule), small opacities 3/2, PR4 candidate",
+    "No small opacities of profusion 1/0 or more (0/0), PR0 candidate",
+    "Small opacities, profusion 3/2, shape r/q, PR3 candidate",
+    "Right, share of the score: +0.28 -0.01 +0.00",
+    "Routing, not urgency: expert readers' queue (score 0.95, review first at 0.55)",
+    "Demonstration, routes nothing; it would say: Routing, not urgency: ordinary queue (score 0.35, screening at 0.55)",
+    "At 2 % prevalence PPV 34 %, NPV 99.8 % (sensitivity 0.90, specificity 0.96, measured on 48 films; not patients)",
+    "At 0.5 % prevalence PPV unknown, NPV 98 % (sensitivity 0.00, specificity 1.00, measured on 10 films)",
+    "At 2 % prevalence PPV and NPV are unknown: the package gives no sensitivity and specificity",
+    "Suggestive, not an ILO classification: that takes a reader and the ILO standard images beside the film.",
+    "Large opacity, right, 34 mm",
     "Mammography: 2 marks (left MLO), exam score 1.00",
     "Mammography: 1 mark (right breast), exam score 0.80, not all views",
     "Mammography: no marks, exam score 0.03",
