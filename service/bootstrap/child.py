@@ -18,13 +18,13 @@ from service.bootstrap.messages import (
 )
 from service.bootstrap.observation import to_json
 from service.bootstrap.packages import PackageChoice, golden_reports, load_choices
+from service.bootstrap.prior import selection_of
 from service.bootstrap.refusal import refusal_of
 from service.domain.errors import PackageError
 from service.domain.event import Event, ObjectHeld, SourceItemsLeftOut
 from service.domain.profile import DEFAULT_PROFILE
 from service.domain.record import load_result, save_result
 from service.domain.result import PipelineResult
-from service.domain.study import Selection
 from service.inference.package import LoadedPackage
 from service.pipelines import PIPELINES
 from service.ports import AnalysisRequest, AnalysisSummary, ResultContext, ResultObject
@@ -76,9 +76,8 @@ class Child:
 
     def _analyse(self, task: dict[str, Any]) -> Reply:
         request = REQUEST.validate_python(task["request"])
-        selection = Selection(instances=request.instances, flags=request.flags)
         package = self._package(task.get("package", request.pipeline))
-        result = PIPELINES[request.pipeline].run(selection, package, analysed_at=request.analysed_at)
+        result = PIPELINES[request.pipeline].run(selection_of(request), package, analysed_at=request.analysed_at)
         return self._keep(result, request)
 
     def _package(self, key: str) -> LoadedPackage:

@@ -176,6 +176,16 @@ class JobRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PriorJob:
+    """The analysis of an older study of the same patient by the same pipeline; `study_date` is YYYYMMDD."""
+
+    key: str
+    study_instance_uid: str
+    study_date: str
+    package: PackageIdentity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryRecord:
     """One result object on its way to one destination; `permanent_refusals` counts answers that a retry cannot mend."""
 

@@ -15,7 +15,8 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import numpy as np
 
 from service.domain.errors import StorageError
-from service.domain.result import PipelineResult
+from service.domain.prior import Prior
+from service.domain.result import Outcome, PackageIdentity, PipelineResult
 
 RESULT_FILE = "result.json"
 ARRAYS_FILE = "arrays.npz"
@@ -52,16 +53,41 @@ def load_result(folder: Path) -> PipelineResult:
     StorageError
         The record is of an unknown format.
     """
-    document = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
+    document = _document(folder)
+    with np.load(folder / ARRAYS_FILE, allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    result: PipelineResult = _typed(document["result"], PipelineResult, arrays=arrays)
+    return result
+
+
+def load_prior(folder: Path, *, study_instance_uid: str, study_date: str, package: PackageIdentity) -> Prior:
+    """Read what later studies are compared with: outcome and numbers, and none of the arrays.
+
+    Raises
+    ------
+    StorageError
+        The record is not there, cannot be read, or is of an unknown format or of another study.
+    """
+    try:
+        result = _document(folder)["result"]
+        of_study, outcome, values = result["study_instance_uid"], Outcome(result["outcome"]), dict(result["values"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StorageError(f"{RESULT_FILE} of the prior study cannot be read: {type(error).__name__}") from error
+    if of_study != study_instance_uid:
+        raise StorageError(f"{RESULT_FILE} of the prior study is that of another study")
+    return Prior(
+        study_instance_uid=study_instance_uid, study_date=study_date, package=package, outcome=outcome, values=values
+    )
+
+
+def _document(folder: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
     if document.get("format") != FORMAT:
         raise StorageError(
             f"{RESULT_FILE}: 'format' value {document.get('format')!r} is not supported, this version reads {FORMAT}; "
             "analyse the study again"
         )
-    with np.load(folder / ARRAYS_FILE, allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in stored.files}
-    result: PipelineResult = _typed(document["result"], PipelineResult, arrays=arrays)
-    return result
+    return document
 
 
 def _replace(path: Path, content: bytes) -> None:

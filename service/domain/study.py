@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from service.domain.instance import Instance
+from service.domain.prior import Prior
 from service.domain.result import Reason
 
 
@@ -25,10 +26,14 @@ class Completeness(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """The instances that a pipeline will analyse, in the order that it wants them."""
+    """The instances that a pipeline will analyse, in the order that it wants them.
+
+    `prior` is not the pipeline's choice: the node adds it before `Pipeline.run`, where it has one.
+    """
 
     instances: tuple[Instance, ...]
     flags: tuple[Reason, ...] = ()
+    prior: Prior | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

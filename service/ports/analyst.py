@@ -21,11 +21,21 @@ class InstalledPackage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PriorAnalysis:
+    """An older study of the same patient that the pipeline analysed, and the folder with its neutral result."""
+
+    study_instance_uid: str
+    study_date: str
+    package: PackageIdentity
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AnalysisRequest:
     """What is to be analysed: `instances` in the order of the pipeline's selection.
 
     `folder` is the job's own: the neutral result and every result object go there. `analysed_at` is fixed per job, so
-    that doing it again gives the same bytes.
+    that doing it again gives the same bytes. `prior` is the latest older study that the result is compared with.
     """
 
     job_key: str
@@ -37,6 +47,7 @@ class AnalysisRequest:
     folder: Path
     analysed_at: datetime
     priority: Priority
+    prior: PriorAnalysis | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

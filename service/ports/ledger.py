@@ -17,6 +17,7 @@ from service.domain.entry import (
     NewJob,
     NotificationRecord,
     NotificationState,
+    PriorJob,
     Proof,
     RevisionRecord,
     Stranded,
@@ -151,6 +152,13 @@ class JobLedger(Protocol):
 
     def earlier(self, job_id: int) -> tuple[EarlierDelivery, ...]:
         """Return the deliveries of all earlier jobs of the same study and pipeline, the latest job first."""
+
+    def prior(self, job_id: int) -> PriorJob | None:
+        """Return the latest analysis of an older study of the same patient by the same pipeline.
+
+        The package has the same name; its version may be another. Of each study its last analysis counts, and only one
+        that says something of the images does. None for a job without Patient ID, study date or package.
+        """
 
     def end(self, job_id: int, state: JobState, *, at: float) -> None:
         """Note the job's final state."""

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Jobs and their result objects in the ledger."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from service.domain.entry import DeliveryState, EarlierDelivery, HeldObject, JobRecord, JobState, NewJob
+from service.domain.entry import DeliveryState, EarlierDelivery, HeldObject, JobRecord, JobState, NewJob, PriorJob
 from service.domain.instance import Instance
-from service.domain.result import PackageIdentity, PackageStatus, Priority, Reason
+from service.domain.prior import patient_key, study_date
+from service.domain.result import Outcome, PackageIdentity, PackageStatus, Priority, Reason
 from service.ports.analyst import AnalysisSummary, ResultObject
 from service.ports.ledger import Wanted
 from service.storage import schema
@@ -18,14 +19,18 @@ from service.storage.studies import inserted_id, load_instances
 
 UNPRODUCED = (JobState.QUEUED, JobState.ANALYSED)
 """States in which a job has made nothing that anybody could have seen."""
-
-
+PRODUCED = (JobState.ANALYSED, JobState.ENCODED, JobState.FINISHED)
+"""States in which a job's neutral result lies in its folder."""
+TELLING = frozenset({Outcome.FINDINGS, Outcome.NO_FINDINGS, Outcome.PARTLY_ANALYSED})
+"""Outcomes that say something of the images."""
 EARLIER_COLUMNS = ("kind", "sop_class_uid", "sop_instance_uid", "path", "slot", "rank")
 HELD_COLUMNS = tuple(field.name for field in fields(HeldObject))
 REPEATED = (
     "study_id",
     "revision_id",
     "pipeline",
+    "patient_key",
+    "study_date",
     "package_name",
     "package_version",
     "package_sha256",
@@ -198,6 +203,21 @@ class SqlJobs:
         )
         return tuple(_earlier(row, root=self._root) for row in self._connection.execute(query).mappings())
 
+    def prior(self, job_id: int) -> PriorJob | None:
+        """Return the latest analysis of an older study of the same patient by the same pipeline."""
+        job, own = schema.job.c, self._connection.execute(sa.select(schema.job).where(schema.job.c.id == job_id)).one()
+        if not (own.patient_key and own.study_date and own.package_name):
+            return None
+        query = (
+            sa.select(schema.job, schema.study.c.study_instance_uid)
+            .join(schema.study)
+            .where(job.patient_key == own.patient_key, job.pipeline == own.pipeline)
+            .where(job.study_date != "", job.study_date < own.study_date, job.study_id != own.study_id)
+            .where(job.package_name == own.package_name, job.state.in_(PRODUCED))
+            .order_by(job.study_date.desc(), job.id.desc())
+        )
+        return _latest_telling(self._connection.execute(query).mappings())
+
     def end(self, job_id: int, state: JobState, *, at: float) -> None:
         """Note the job's final state."""
         self._update(job_id, state=state, ended_at=at, task_id="")
@@ -223,6 +243,7 @@ class SqlJobs:
             "revision_id": job.revision_id,
             "result_revision": count.scalar_one() + 1,
             "pipeline": job.pipeline,
+            **self._whose(job),
             **_package_values(job.package),
             "priority": job.priority.value,
             "state": JobState.QUEUED,
@@ -232,6 +253,13 @@ class SqlJobs:
             "received_at": self._received_at(job),
             "created_at": at,
         }
+
+    def _whose(self, job: NewJob) -> dict[str, str]:
+        """Return whose the first input is, and of which date: all of a study are of one patient."""
+        first = schema.instance.c.sop_instance_uid == next(iter(job.input_sop_instance_uids), "")
+        for image in load_instances(self._connection, [first], root=self._root):
+            return {"patient_key": patient_key(image), "study_date": study_date(image)}
+        return {}
 
     def _received_at(self, job: NewJob) -> float:
         uids = list(job.input_sop_instance_uids)
@@ -269,6 +297,23 @@ def _earlier(row: Mapping[Any, Any], *, root: Path) -> EarlierDelivery:
 def _held(row: Mapping[Any, Any], *, root: Path) -> HeldObject:
     changed = {"path": root / row["path"], **{name: tuple(row[name]) for name in ("destinations", "problems")}}
     return HeldObject(**{**{name: row[name] for name in HELD_COLUMNS}, **changed})
+
+
+def _latest_telling(rows: Iterable[Mapping[Any, Any]]) -> PriorJob | None:
+    """Return the first study whose last analysis says something; rows come latest study first, then latest job."""
+    last: dict[int, Mapping[Any, Any]] = {}
+    for row in rows:
+        last.setdefault(row["study_id"], row)
+    for row in last.values():
+        package = _package(row)
+        if package is not None and row["outcome"] in TELLING:
+            return PriorJob(
+                key=row["key"],
+                study_instance_uid=row["study_instance_uid"],
+                study_date=row["study_date"],
+                package=package,
+            )
+    return None
 
 
 def new_delivery(job_id: int, object_id: int, destination: str, *, at: float) -> dict[str, Any]:

@@ -131,6 +131,9 @@ job = sa.Table(
     _reference("revision_id", "revision.id"),
     sa.Column("result_revision", sa.Integer, nullable=False),
     _text("pipeline"),
+    # Who and when, of the first input: prior studies are found by them. "" where the header does not say.
+    _text("patient_key"),
+    _text("study_date"),
     _text("package_name"),
     _text("package_version"),
     _text("package_sha256"),
@@ -154,6 +157,7 @@ job = sa.Table(
     _time("ended_at", nullable=True),
     _count("attempt"),
     _text("task_id"),
+    sa.Index("ix_job_prior", "patient_key", "pipeline", "study_date"),
 )
 
 result_object = sa.Table(

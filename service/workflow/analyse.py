@@ -2,9 +2,10 @@
 """Runs a job's analysis; whatever happens, the job ends with a result that says so."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from service.domain.entry import JobRecord, JobState
+from service.domain.entry import JobRecord, JobState, PriorJob
 from service.domain.errors import (
     DicomStructureError,
     InputError,
@@ -17,7 +18,7 @@ from service.domain.event import AnalysisRefused, PriorityRaised, StageFailed, S
 from service.domain.instance import Instance
 from service.domain.result import Priority, Reason
 from service.domain.study import Refusal
-from service.ports.analyst import AnalysisRequest, AnalysisSummary
+from service.ports.analyst import AnalysisRequest, AnalysisSummary, PriorAnalysis
 from service.ports.ledger import LedgerTransaction
 from service.workflow.context import FlowParts
 from service.workflow.quarantine import MAX_CRASHES, Quarantine
@@ -73,7 +74,9 @@ class AnalyseJob:
             job = self._with_a_package(transaction, job)
             transaction.jobs.count_start(job_id)
             instances = transaction.jobs.instances(job_id)
-        summary = self._summary(job, analysis_request(self._parts, job, instances))
+            prior = transaction.jobs.prior(job_id)
+        request = replace(analysis_request(self._parts, job, instances), prior=self._where(prior))
+        summary = self._summary(job, request)
         priority = raised_priority(job.priority, summary, job.package, settings=self._parts.settings)
         with self._parts.ledger.transaction() as transaction:
             if not _is_ours(transaction.jobs.get(job_id), own_task_id):
@@ -93,6 +96,17 @@ class AnalyseJob:
         """Take back the start of a try that the machine's state prevented."""
         with self._parts.ledger.transaction() as transaction:
             transaction.jobs.discount_start(job_id)
+
+    def _where(self, prior: PriorJob | None) -> PriorAnalysis | None:
+        """Add the folder in which the prior's result lies."""
+        if prior is None:
+            return None
+        return PriorAnalysis(
+            study_instance_uid=prior.study_instance_uid,
+            study_date=prior.study_date,
+            package=prior.package,
+            folder=self._parts.store.result_folder(prior.key),
+        )
 
     def _with_a_package(self, transaction: LedgerTransaction, job: JobRecord) -> JobRecord:
         """Give a job whose package is no longer here (config.yaml changed while the node was down) to the present one.

@@ -156,6 +156,8 @@ REASONS = {
     "portable": "ポータブル撮影です",
     "position_unknown": "スライスの位置が記録されていません",
     "presentation_intent": "表示用の画像ではありません",
+    "prior_of_other_package": "過去の検査は別のモデルパッケージで解析されています",
+    "prior_unreadable": "過去の検査の結果を読み取れません",
     "prone_position": "腹臥位で撮影されています",
     "rescale_type_not_hu": "CT値に変換できません",
     "saturation": "白飛びまたは黒つぶれがあります",

@@ -47,7 +47,7 @@ def test_typefaces_hold_every_character_that_is_said() -> None:
 def test_every_reason_of_a_pipeline_is_said_in_japanese() -> None:
     folder = Path(inspect.getfile(japanese)).parents[2]
     found = set()
-    for room in ("pipelines", "workflow"):
+    for room in ("bootstrap", "domain", "pipelines", "workflow"):
         for path in folder.joinpath(room).rglob("*.py"):
             found |= {first or second for first, second in REFUSAL_CODE.findall(path.read_text(encoding="utf-8"))}
     assert len(found) > 50
