@@ -13,7 +13,7 @@ from service.pipelines.diffuse_lung.packed import PackedMap
 
 SUBPLEURAL_SHELL, CENTRAL_SHELL = 0, 1
 SHELLS: Final = ("subpleural", "central")
-_ENCLOSED_PX: Final = 2
+_RING_PX: Final = 2
 
 
 def subpleural_masks(
@@ -74,7 +74,19 @@ class _Flat:
 def _inside(sides: NDArray[np.uint8], airway: Mask) -> Mask:
     """Return both lungs with the airways that they enclose, without the line where the lungs touch."""
     lung = sides > 0
-    inside = lung | (airway & ndimage.binary_dilation(lung, iterations=_ENCLOSED_PX))
+    inside = lung | _enclosed(airway, lung)
     touching = (sides[:, :-1] != sides[:, 1:]) & lung[:, :-1] & lung[:, 1:]
     inside[:, :-1][touching] = False
     return np.asarray(inside)
+
+
+def _enclosed(airway: Mask, lung: Mask) -> Mask:
+    """Return the pieces of airway that have more lung around them than anything else."""
+    labels, count = ndimage.label(airway)
+    enclosed = np.zeros_like(lung)
+    for piece in range(1, count + 1):
+        own = labels == piece
+        ring = ndimage.binary_dilation(own, iterations=_RING_PX) & ~own
+        if 2 * np.count_nonzero(lung & ring) > np.count_nonzero(ring):
+            enclosed |= own
+    return enclosed
