@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finds the right and the left lung on one axial slice, without the airways, and tells lung from other air.
 
-Threshold and morphology only: dense lung (consolidation) at the pleura wider than the closing is missed. What one slice
-cannot know (is this air the trachea's?) is settled over all slices, see `volume`.
+Threshold and morphology only: lung without any air (consolidation) at the pleura, wider than the closing, is missed.
+What one slice cannot know (is this air the trachea's?) is settled over all slices, see `volume`.
 """
 
 from collections.abc import Iterator
@@ -31,6 +31,12 @@ _AIRWAY_HU: Final = -935.0
 _LUMEN_REACH_MM: Final = 70.0
 _LUMEN_HU: Final = -900.0
 _GAS_HU: Final = -965.0
+_DENSE_HU: Final = -190.0
+_DENSE_BLUR_MM: Final = 2.0
+_SKIN_MM: Final = 6.0
+_RIM_MM: Final = 2.4
+_SMALLEST_DENSE_CM2: Final = 0.5
+_DENSE_REACH_MM: Final = 12.0
 _GROUPING_MM: Final = 3.0
 _CLOSING_MM: Final = 6.0
 _CUT_MM: Final = 10.0
@@ -69,7 +75,9 @@ def survey(hounsfield: NDArray[np.float32], *, pixel_mm: float) -> Survey:
     body = _body(small)
     air = (small < _BODY_HU) & body
     airways = _airways(small, air, body, coarse_mm)
-    sides = _sides(_lung_air(small, air & ~airways, body, coarse_mm), body, closing_px=round(_CLOSING_MM / coarse_mm))
+    lung_air = _lung_air(small, air & ~airways, body, coarse_mm)
+    lung = lung_air | _dense_lung(small, lung_air, body & ~airways, coarse_mm)
+    sides = _sides(lung, body, closing_px=round(_CLOSING_MM / coarse_mm))
     codes = sides | np.where(airways & body, AIRWAY, 0) | np.where(_lumen(small, air, body, coarse_mm), LUMEN, 0)
     return Survey(codes=codes.astype(np.uint8), step=step, middle_column=_middle_column(body) if body.any() else 0)
 
@@ -120,6 +128,41 @@ def _lung_air(hounsfield: NDArray[np.float32], air: Mask, body: Mask, pixel_mm: 
         return air
     keep = (_areas_cm2(labels, count, pixel_mm) >= _SMALLEST_CM2) & (_medians(hounsfield, labels, count) > _GAS_HU)
     return _kept(labels, keep)
+
+
+def _dense_lung(hounsfield: NDArray[np.float32], air: Mask, within: Mask, pixel_mm: float) -> Mask:
+    """Return lung that holds less air than `air` does and lies near it: ground glass, fine consolidation.
+
+    Smoothed over 2 mm it is still less dense than fat. The lung's own rim, blurred into the chest wall, is none, nor is
+    that of gas.
+    """
+    inner = ndimage.binary_erosion(within, iterations=max(1, round(_SKIN_MM / pixel_mm)))
+    inner &= ~_gas(hounsfield, (hounsfield < _BODY_HU) & within & ~air, pixel_mm)
+    dense = (ndimage.gaussian_filter(hounsfield, _DENSE_BLUR_MM / pixel_mm) < _DENSE_HU) & inner
+    rim = max(1, round(_RIM_MM / pixel_mm))
+    labels, count = ndimage.label(dense & ~ndimage.binary_dilation(air, iterations=rim))
+    blobs = _kept(labels, _areas_cm2(labels, count, pixel_mm) >= _SMALLEST_DENSE_CM2)
+    grown = ndimage.binary_dilation(blobs, iterations=rim + 1) & dense
+    labels, count = ndimage.label(grown)
+    near = np.bincount(labels[_within(air, _DENSE_REACH_MM / pixel_mm)], minlength=count + 1)
+    return _kept(labels, near[1:] > 0)
+
+
+def _gas(hounsfield: NDArray[np.float32], air: Mask, pixel_mm: float) -> Mask:
+    """Return pieces of pure gas with what the blur makes of their rim."""
+    labels, count = ndimage.label(air)
+    is_gas = (_areas_cm2(labels, count, pixel_mm) >= _SMALLEST_DENSE_CM2) & (
+        _medians(hounsfield, labels, count) < _GAS_HU
+    )
+    return _within(_kept(labels, is_gas), 2 * _DENSE_BLUR_MM / pixel_mm)
+
+
+def _within(mask: Mask, distance_px: float) -> Mask:
+    """Return what is at most so far from a mask."""
+    if not mask.any():
+        return np.zeros_like(mask)
+    near: Mask = ndimage.distance_transform_edt(~mask) <= distance_px
+    return near
 
 
 def _airways(hounsfield: NDArray[np.float32], air: Mask, body: Mask, pixel_mm: float) -> Mask:

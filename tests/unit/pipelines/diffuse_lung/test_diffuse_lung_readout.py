@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,7 +67,7 @@ def tiles(*abnormal: int) -> list[list[int]]:
 
 
 def graded() -> LungExtent:
-    """Right: reticulation 0, 5, 25 %, honeycombing 50 % below; left: nothing, but reticulation of 50 % in the middle."""
+    """Right: reticulation 0, 5, 25 %, honeycombing 50 % below; left: reticulation of 50 % in the middle alone."""
     return extent_of(
         [
             section(1, tiles(0, 0), tiles(0, 0), height_mm=20),
@@ -252,11 +253,10 @@ def test_the_summary_says_what_the_shares_are_of() -> None:
 def test_depth_and_height_are_compared() -> None:
     near = [[True] * 5 + [False] * 35]
     rows = [[2] * 5 + [0] * 15], [[0] * 20]
-    import numpy as np
 
     extent = extent_of([section(n, rows[0], rows[1], height_mm=-10.0 * n, subpleural=np.array(near)) for n in range(3)])
     assert extent.percent(2, shell=0) == 100
-    assert extent.percent(2, shell=1) == 0
+    assert extent.percent(2, shell=1) == 0  # noqa: S604
     assert "Honeycombing: 100 % of subpleural and 0 % of central lung, upper to lower 1.0" in table(
         extent, PATTERNS, spacing_mm=1.0
     )
