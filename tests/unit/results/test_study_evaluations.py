@@ -9,6 +9,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from harness.studies import context_of, result_of, source_dataset, stored
+from harness.validators import PIXELMED, pixelmed
 from service.codes import code, private, sct
 from service.domain.record import load_result, save_result
 from service.domain.result import Measurement, Outcome, PipelineResult, SiteEvaluation
@@ -17,6 +18,7 @@ from service.results import ENCODERS
 from service.results.gate import check_object
 from service.results.lint.report import concept, content_items
 
+EXTENSIBLE = "is not defined in a template (though template is extensible)"
 SHEET = (
     SiteEvaluation(
         name=private("ICO-HC"), value=private("ICO-G2"), site=private("ZONE-RL"), laterality=sct("24028007")
@@ -78,3 +80,9 @@ def test_own_rules_hold(graded: tuple[PipelineResult, Dataset, Path]) -> None:
 @pytest.mark.peers
 def test_validators_find_no_error(graded: tuple[PipelineResult, Dataset, Path]) -> None:
     assert check_object(graded[2]) == ()
+
+
+@pytest.mark.peers
+@pytest.mark.skipif(not PIXELMED.exists(), reason="PixelMed's validator is not installed (Debian: libpixelmed-java)")
+def test_pixelmed_finds_no_error(graded: tuple[PipelineResult, Dataset, Path]) -> None:
+    assert [error for error in pixelmed(graded[2]) if not error.endswith(EXTENSIBLE)] == []
