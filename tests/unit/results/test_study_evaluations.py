@@ -18,7 +18,8 @@ from service.results import ENCODERS
 from service.results.gate import check_object
 from service.results.lint.report import concept, content_items
 
-EXTENSIBLE = "is not defined in a template (though template is extensible)"
+EXTENSIBLE = "not found in context group 100"
+"""As in test_air_profile: PixelMed of 2022 takes the group of procedures for not extensible."""
 SHEET = (
     SiteEvaluation(
         name=private("ICO-HC"), value=private("ICO-G2"), site=private("ZONE-RL"), laterality=sct("24028007")

@@ -99,6 +99,15 @@ def test_no_rule_fires_on_what_was_not_read(number: str) -> None:
             assert number not in fired({**firing, name: None})
 
 
+@pytest.mark.parametrize(
+    ("group", "percent"), [("honeycombing", 30), ("irregular", 30), ("rounded", 30), ("fibrosis", 30)]
+)
+def test_what_lies_in_the_middle_alone_predominates_nowhere(group: str, percent: float) -> None:
+    """Nothing above and nothing below is no predominance, though 0 is one and a half times 0."""
+    found = fired(measured(**{group: {"percent": percent, "middle_percent": 90.0}}))
+    assert not found & {"R11", "R12", "R13", "R14", "R15", "R16", "R21", "R22", "R23"}
+
+
 def test_the_order_of_rules_changes_nothing_that_follows() -> None:
     rules = list(default_rules())
     everything = CASES["R21"][0]
@@ -114,6 +123,7 @@ def test_the_trace_names_facts_features_and_values() -> None:
     assert trace["R01"]["because"] == ["honeycombing.percent 2.0 >= 2"]
     assert trace["R11"]["because"] == [
         "honeycombing",
+        "honeycombing.subpleural_percent 15.0 >= 2",
         "honeycombing.subpleural_percent 15.0 >= 1.5 x honeycombing.central_percent 10.0",
     ]
     assert trace["R21"] == {
