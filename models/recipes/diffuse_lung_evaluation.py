@@ -15,7 +15,8 @@ from models.recipes.diffuse_lung_data import PAINTED, RECIPE, DrawScanner
 from models.recipes.diffuse_lung_recipe import HeldOut
 from service.domain.image import Affine, SlicePlane
 from service.domain.instance import Instance
-from service.pipelines.diffuse_lung.extent import LungExtent, in_batches, measure_slices
+from service.pipelines.diffuse_lung.extent import in_batches
+from service.pipelines.diffuse_lung.lung_extent import LungExtent, measure_slices
 from service.pipelines.diffuse_lung.slices import AxialSlice
 
 
@@ -75,7 +76,7 @@ def _extent(network: nn.Module, sections: Sequence[AxialSlice]) -> LungExtent:
         probabilities: NDArray[np.float32] = network(torch.from_numpy(patches))[0].numpy()
         return probabilities
 
-    return measure_slices(sections, RECIPE, classify=in_batches(classify, 256), patterns=len(PATTERNS))
+    return measure_slices(lambda: sections, RECIPE, classify=in_batches(classify, 256), patterns=len(PATTERNS))
 
 
 def _upright(section: Slice) -> AxialSlice:

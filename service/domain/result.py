@@ -156,6 +156,16 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SiteEvaluation:
+    """A coded answer to a coded question about the study, or about one place in it, that no outline stands for."""
+
+    name: Code
+    value: Code
+    site: Code | None = None
+    laterality: Code | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One finding, anchored to an outline on one source image (results.md, rule 5 of section 0.1).
 
@@ -351,7 +361,8 @@ class PipelineResult:
     `candidates` are marks below the display threshold and at or above the package's floor: no findings of the result,
     but what a CAD workstation may offer on demand. `runs` say how each algorithm ended; where there are none, `outcome`
     does. `mark_points` are the display threshold and, where the package has one, the floor, highest first. `sheet` is
-    the reading as a form, where people know one.
+    the reading as a form, where people know one. `evaluations` and `measurements` are of the study as a whole or of
+    places in it: grades of a sheet, its sums.
     """
 
     pipeline: str
@@ -375,3 +386,5 @@ class PipelineResult:
     runs: tuple[AlgorithmRun, ...] = ()
     mark_points: tuple[OperatingPoint, ...] = ()
     sheet: ReadingSheet | None = None
+    evaluations: tuple[SiteEvaluation, ...] = ()
+    measurements: tuple[Measurement, ...] = ()

@@ -118,9 +118,9 @@ def _of_film(result: PipelineResult) -> dict[str, float]:
 
 
 def _of_lungs(result: PipelineResult) -> dict[str, float]:
-    """Percent of lung by pattern, and the volume of the lungs."""
+    """Percent of lung by pattern, and the area of the lungs over all slices in units of 100 cm2."""
     shares = {f"percent {name}": float(value) for name, value in result.values["percent"].items()}
-    return {**shares, "decilitres": 10 * float(result.values["lung_litres"])}
+    return {**shares, "lung_cm2 / 100": float(result.values["lung_cm2"]) / 100}
 
 
 def _of_breasts(result: PipelineResult) -> dict[str, float]:

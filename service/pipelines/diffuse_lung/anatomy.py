@@ -8,13 +8,12 @@ import numpy as np
 
 from service.domain.result import Reason
 from service.pipelines.diffuse_lung.acceptance import Acceptance
-from service.pipelines.diffuse_lung.extent import LungExtent
 from service.pipelines.diffuse_lung.gates import reason
+from service.pipelines.diffuse_lung.lung_extent import LungExtent
 from service.pipelines.diffuse_lung.patterns import Pattern
 
 _SMALLER_LUNG_SHARE: Final = 0.05
 _LEAST_CLASSIFIED_PERCENT: Final = 50.0
-_LOW_ATTENUATION_MARGIN: Final = 10.0
 
 
 def lung_litres(extent: LungExtent) -> float:
@@ -65,8 +64,13 @@ def anatomy_refusals(extent: LungExtent, acceptance: Acceptance) -> Iterator[Rea
         )
 
 
-def anatomy_flags(extent: LungExtent, patterns: Sequence[Pattern], acceptance: Acceptance) -> Iterator[Reason]:
-    """Yield what a reader should know of this pair of lungs."""
+def anatomy_flags(
+    extent: LungExtent, patterns: Sequence[Pattern], acceptance: Acceptance, *, margin: float
+) -> Iterator[Reason]:
+    """Yield what a reader should know of this pair of lungs.
+
+    `margin` is by how many percentage points emphysema by pattern and by density may differ.
+    """
     largest = max(section.area_px for section in extent.slices)
     for name, section in (("highest", extent.slices[0]), ("lowest", extent.slices[-1])):
         if section.area_px > acceptance.open_end_share * largest:
@@ -75,18 +79,24 @@ def anatomy_flags(extent: LungExtent, patterns: Sequence[Pattern], acceptance: A
                 f"the {name} slice holds {100 * section.area_px / largest:.0f} % of the largest lung area, at most "
                 f"{100 * acceptance.open_end_share:g} % is expected; the series may not cover the lungs",
             )
-    yield from _emphysema_flag(extent, patterns)
+    if extent.lungs.jumps:
+        yield reason(
+            "lungs_inconsistent",
+            f"between {extent.lungs.jumps} pairs of neighbouring slices a lung hardly overlaps itself; its outline may "
+            "be wrong there; look at the segmentation",
+        )
+    yield from _emphysema_flag(extent, patterns, margin)
 
 
-def _emphysema_flag(extent: LungExtent, patterns: Sequence[Pattern]) -> Iterator[Reason]:
-    """Check emphysema against density: both are shares of lung with little tissue."""
+def _emphysema_flag(extent: LungExtent, patterns: Sequence[Pattern], margin: float) -> Iterator[Reason]:
+    """Check emphysema against density, in both directions: both are shares of lung with little tissue."""
     names = [pattern.name for pattern in patterns]
     if "emphysema" not in names:
         return
     by_pattern, by_density = extent.percent(names.index("emphysema")), extent.low_attenuation_percent
-    if by_pattern > by_density + _LOW_ATTENUATION_MARGIN:
+    if abs(by_pattern - by_density) > margin:
         yield reason(
             "emphysema_not_confirmed",
-            f"emphysema pattern is {by_pattern:.0f} % of lung but only {by_density:.0f} % lies below -950 HU; a "
-            f"difference of up to {_LOW_ATTENUATION_MARGIN:g} is expected",
+            f"emphysema pattern is {by_pattern:.0f} % of lung and {by_density:.0f} % lies below -950 HU; a difference "
+            f"of up to {margin:g} points is expected; noise, air trapping and cysts lower density too",
         )

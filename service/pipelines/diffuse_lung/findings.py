@@ -11,9 +11,11 @@ from scipy import ndimage
 from service.codes import Code, code, private, sct
 from service.domain.image import Box
 from service.domain.result import Finding, Measurement, Presence, Region
-from service.pipelines.diffuse_lung.extent import SIDES, ZONES, LungExtent, SliceExtent
+from service.pipelines.diffuse_lung.extent import SIDES, SliceExtent
+from service.pipelines.diffuse_lung.lung_extent import LungExtent
 from service.pipelines.diffuse_lung.patches import PatchRecipe
 from service.pipelines.diffuse_lung.patterns import Pattern
+from service.pipelines.diffuse_lung.zones import ZONES
 
 _LUNG: Final = sct("39607008")
 _LATERALITY: Final = (sct("24028007"), sct("7771000"))
@@ -112,7 +114,7 @@ def _by_zone(extent: LungExtent, index: int, pattern: Pattern, *, recipe: PatchR
                 continue
             yield Finding(
                 key=f"{pattern_key(pattern)}-{side_letter}{zone_letter}",
-                label=f"{pattern.title}: {percent:.0f} % of {_SIDE_NAMES[side]} {_ZONE_NAMES[zone]} third",
+                label=f"{pattern.title}: {percent:.0f} % of {_SIDE_NAMES[side]} {_ZONE_NAMES[zone]} zone",
                 finding=pattern.code,
                 presence=Presence.PRESENT,
                 region=_region(section, _grid_box(_largest(section, index, side), recipe)),

@@ -7,7 +7,7 @@ from typing import Final
 
 from service.domain.result import Reason
 from service.pipelines.diffuse_lung.acceptance import Acceptance
-from service.pipelines.diffuse_lung.series import Series, evenness
+from service.pipelines.diffuse_lung.series import Series, evenness, in_slice_mode
 
 _SHARED: Final = "SharedFunctionalGroupsSequence"
 _HOUNSFIELD: Final = ("", "HU")
@@ -163,7 +163,7 @@ def spacing_flags(series: Series, acceptance: Acceptance) -> Iterator[Reason]:
             f"{series.name}: distances between slices vary by {100 * stack.uniformity:.0f} % of {stack.spacing_mm:g} "
             "mm; shares speak of the sampled slices",
         )
-    if thickness and stack.spacing_mm > 2 * thickness[0]:
+    if in_slice_mode(series):
         yield reason(
             "slices_with_gaps",
             f"{series.name}: slices of {thickness[0]:g} mm lie {stack.spacing_mm:g} mm apart; shares speak of the "

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finds the right and the left lung on one axial slice, without the airways, and tells lung from other air.
 
-Threshold and morphology only: dense lung (consolidation) at the pleura wider than the closing is missed.
+Threshold and morphology only: lung without any air (consolidation) at the pleura, wider than the closing, is missed.
+What one slice cannot know (is this air the trachea's?) is settled over all slices, see `volume`.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -17,6 +19,8 @@ RIGHT: Final = 1
 LEFT: Final = 2
 Sides = NDArray[np.uint8]
 """Per pixel 0 (no lung), RIGHT or LEFT: of the patient, on a slice whose columns grow to the patient's left."""
+AIRWAY: Final = 4
+LUMEN: Final = 8
 
 _GRID_MM: Final = 1.2
 _BODY_HU: Final = -400.0
@@ -24,22 +28,68 @@ _SMALLEST_CM2: Final = 1.5
 _AIRWAY_LARGEST_CM2: Final = 8.0
 _AIRWAY_REACH_MM: Final = 45.0
 _AIRWAY_HU: Final = -935.0
+_LUMEN_REACH_MM: Final = 70.0
+_LUMEN_HU: Final = -900.0
 _GAS_HU: Final = -965.0
+_DENSE_HU: Final = -190.0
+_DENSE_BLUR_MM: Final = 2.0
+_SKIN_MM: Final = 6.0
+_RIM_MM: Final = 2.4
+_SMALLEST_DENSE_CM2: Final = 0.5
+_DENSE_REACH_MM: Final = 12.0
 _GROUPING_MM: Final = 3.0
 _CLOSING_MM: Final = 6.0
 _CUT_MM: Final = 10.0
 _EDGE_AIR_HU: Final = -950.0
 
 
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Survey:
+    """What one slice shows on a grid `step` times coarser than its own.
+
+    `codes` is uint8 (rows, columns): bits RIGHT and LEFT of the lungs, AIRWAY for what was left out of them as trachea
+    or main bronchus, LUMEN for every piece of air that may belong to the airways, wherever it lies.
+    """
+
+    codes: NDArray[np.uint8]
+    step: int
+    middle_column: int
+
+    @property
+    def sides(self) -> Sides:
+        """The lungs as this slice alone shows them."""
+        return np.asarray(self.codes & (RIGHT | LEFT))
+
+
 def find_lungs(hounsfield: NDArray[np.float32], *, pixel_mm: float) -> Sides:
     """Return the sides of the lungs on a slice of square pixels; all 0 where there is none."""
-    step = max(1, round(_GRID_MM / pixel_mm))
+    found = survey(hounsfield, pixel_mm=pixel_mm)
+    return refine(found.sides, found.step, shape=(hounsfield.shape[0], hounsfield.shape[1]))
+
+
+def survey(hounsfield: NDArray[np.float32], *, pixel_mm: float) -> Survey:
+    """Find lungs and airways on a slice of square pixels, on a grid of about 1.2 mm."""
+    step = grid_step(pixel_mm)
     coarse_mm = step * pixel_mm
     small = ndimage.uniform_filter(hounsfield, step)[::step, ::step] if step > 1 else hounsfield
     body = _body(small)
-    sides = _sides(_lung_air(small, body, coarse_mm), body, closing_px=round(_CLOSING_MM / coarse_mm))
-    fine = np.repeat(np.repeat(sides, step, axis=0), step, axis=1)
-    return fine[: hounsfield.shape[0], : hounsfield.shape[1]]
+    air = (small < _BODY_HU) & body
+    airways = _airways(small, air, body, coarse_mm)
+    lung_air = _lung_air(small, air & ~airways, body, coarse_mm)
+    lung = lung_air | _dense_lung(small, lung_air, body & ~airways, coarse_mm)
+    sides = _sides(lung, body, closing_px=round(_CLOSING_MM / coarse_mm))
+    codes = sides | np.where(airways & body, AIRWAY, 0) | np.where(_lumen(small, air, body, coarse_mm), LUMEN, 0)
+    return Survey(codes=codes.astype(np.uint8), step=step, middle_column=_middle_column(body) if body.any() else 0)
+
+
+def grid_step(pixel_mm: float) -> int:
+    """Return how many pixels one of the coarse grid is wide."""
+    return max(1, round(_GRID_MM / pixel_mm))
+
+
+def refine(coarse: NDArray[np.uint8], step: int, *, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """Bring a map of the coarse grid back to the slice's own."""
+    return np.repeat(np.repeat(coarse, step, axis=0), step, axis=1)[: shape[0], : shape[1]]
 
 
 def cut_mm(hounsfield: NDArray[np.float32], *, pixel_mm: float) -> float:
@@ -48,7 +98,7 @@ def cut_mm(hounsfield: NDArray[np.float32], *, pixel_mm: float) -> float:
     On an edge, lung is a run of at least 10 mm with tissue above and below that is denser than air. It is open to the
     outside, so that `find_lungs` does not take it for lung.
     """
-    step = max(1, round(_GRID_MM / pixel_mm))
+    step = grid_step(pixel_mm)
     small = ndimage.uniform_filter(hounsfield, step)[::step, ::step] if step > 1 else hounsfield
     coarse_mm = step * pixel_mm
     return sum(length for edge in (small[:, 0], small[:, -1]) for length in _lung_runs_mm(edge, coarse_mm))
@@ -67,19 +117,52 @@ def _body(hounsfield: NDArray[np.float32]) -> Mask:
     return fill_holes(largest_components(ndimage.binary_opening(hounsfield > _BODY_HU, iterations=2)))
 
 
-def _lung_air(hounsfield: NDArray[np.float32], body: Mask, pixel_mm: float) -> Mask:
-    """Return air inside the body without airways, bowel gas and specks.
+def _lung_air(hounsfield: NDArray[np.float32], air: Mask, body: Mask, pixel_mm: float) -> Mask:
+    """Return air inside the body without bowel gas and specks.
 
     Small pieces that lie close together count as one: honeycomb cells are air between dense walls.
     """
-    air = (hounsfield < _BODY_HU) & body
-    air &= ~_airways(hounsfield, air, body, pixel_mm)
     groups, count = ndimage.label(close_gaps(air, round(_GROUPING_MM / pixel_mm)) & body)
     labels = groups * air
     if count == 0:
         return air
     keep = (_areas_cm2(labels, count, pixel_mm) >= _SMALLEST_CM2) & (_medians(hounsfield, labels, count) > _GAS_HU)
     return _kept(labels, keep)
+
+
+def _dense_lung(hounsfield: NDArray[np.float32], air: Mask, within: Mask, pixel_mm: float) -> Mask:
+    """Return lung that holds less air than `air` does and lies near it: ground glass, fine consolidation.
+
+    Smoothed over 2 mm it is still less dense than fat. The lung's own rim, blurred into the chest wall, is none, nor is
+    that of gas.
+    """
+    inner = ndimage.binary_erosion(within, iterations=max(1, round(_SKIN_MM / pixel_mm)))
+    inner &= ~_gas(hounsfield, (hounsfield < _BODY_HU) & within & ~air, pixel_mm)
+    dense = (ndimage.gaussian_filter(hounsfield, _DENSE_BLUR_MM / pixel_mm) < _DENSE_HU) & inner
+    rim = max(1, round(_RIM_MM / pixel_mm))
+    labels, count = ndimage.label(dense & ~ndimage.binary_dilation(air, iterations=rim))
+    blobs = _kept(labels, _areas_cm2(labels, count, pixel_mm) >= _SMALLEST_DENSE_CM2)
+    grown = ndimage.binary_dilation(blobs, iterations=rim + 1) & dense
+    labels, count = ndimage.label(grown)
+    near = np.bincount(labels[_within(air, _DENSE_REACH_MM / pixel_mm)], minlength=count + 1)
+    return _kept(labels, near[1:] > 0)
+
+
+def _gas(hounsfield: NDArray[np.float32], air: Mask, pixel_mm: float) -> Mask:
+    """Return pieces of pure gas with what the blur makes of their rim."""
+    labels, count = ndimage.label(air)
+    is_gas = (_areas_cm2(labels, count, pixel_mm) >= _SMALLEST_DENSE_CM2) & (
+        _medians(hounsfield, labels, count) < _GAS_HU
+    )
+    return _within(_kept(labels, is_gas), 2 * _DENSE_BLUR_MM / pixel_mm)
+
+
+def _within(mask: Mask, distance_px: float) -> Mask:
+    """Return what is at most so far from a mask."""
+    if not mask.any():
+        return np.zeros_like(mask)
+    near: Mask = ndimage.distance_transform_edt(~mask) <= distance_px
+    return near
 
 
 def _airways(hounsfield: NDArray[np.float32], air: Mask, body: Mask, pixel_mm: float) -> Mask:
@@ -94,6 +177,15 @@ def _airways(hounsfield: NDArray[np.float32], air: Mask, body: Mask, pixel_mm: f
     is_airway = central & (areas < _AIRWAY_LARGEST_CM2) & (_medians(hounsfield, labels, count) < _AIRWAY_HU)
     grown: Mask = ndimage.binary_dilation(_kept(labels, is_airway), iterations=2)
     return grown
+
+
+def _lumen(hounsfield: NDArray[np.float32], air: Mask, body: Mask, pixel_mm: float) -> Mask:
+    """Return pieces of air that airways may consist of: small, nearly pure, and not far from the middle of the body."""
+    labels, count = ndimage.label(ndimage.binary_opening(air & (hounsfield < _LUMEN_HU)))
+    if count == 0:
+        return np.zeros_like(air)
+    columns = np.abs(np.arange(air.shape[1]) - _middle_column(body)) * pixel_mm < _LUMEN_REACH_MM
+    return _kept(labels, _areas_cm2(labels, count, pixel_mm) < _AIRWAY_LARGEST_CM2) & columns
 
 
 def _areas_cm2(labels: NDArray[np.int32], count: int, pixel_mm: float) -> NDArray[np.float64]:

@@ -11,8 +11,9 @@ from service.codes import code, private, sct
 from service.domain.image import SlicePlane
 from service.domain.result import LabelMap, Segment, SourceSlice, ValueMap
 from service.imaging.resample import nearest_on
-from service.pipelines.diffuse_lung.extent import LungExtent, SliceExtent
+from service.pipelines.diffuse_lung.extent import SliceExtent
 from service.pipelines.diffuse_lung.findings import pattern_key
+from service.pipelines.diffuse_lung.lung_extent import LungExtent
 from service.pipelines.diffuse_lung.lungs import LEFT, RIGHT
 from service.pipelines.diffuse_lung.patches import PatchRecipe
 from service.pipelines.diffuse_lung.patterns import Pattern

@@ -43,8 +43,8 @@ class Tiling:
 
 def tile(sides: Sides, recipe: PatchRecipe) -> Tiling:
     """Lay tiles over a slice and choose those whose patch has enough lung and whose middle is lung."""
-    right = _count(sides == RIGHT, recipe.stride_px)
-    left = _count(sides == LEFT, recipe.stride_px)
+    right = count_pixels(sides == RIGHT, recipe.stride_px)
+    left = count_pixels(sides == LEFT, recipe.stride_px)
     share = _patch_share(sides > 0, recipe)
     enough = (share >= recipe.least_lung) & (right + left > recipe.stride_px**2 // 2)
     return Tiling(right=right, left=left, chosen=np.argwhere(enough))
@@ -59,7 +59,8 @@ def cut_patches(hounsfield: NDArray[np.float32], tiling: Tiling, recipe: PatchRe
     return np.ascontiguousarray(views[corners[:, 0], corners[:, 1]][:, None])
 
 
-def _count(mask: NDArray[np.bool_], stride: int) -> NDArray[np.int32]:
+def count_pixels(mask: NDArray[np.bool_], stride: int) -> NDArray[np.int32]:
+    """Return how many pixels of each tile the mask has; tiles at the edge may reach beyond it."""
     rows, columns = (-size % stride for size in mask.shape)
     whole = np.pad(mask, ((0, rows), (0, columns)))
     blocks = whole.reshape(whole.shape[0] // stride, stride, -1, stride)

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from service.domain.result import Heatmap, Mark
 from service.imaging.normalise import window_ct
-from service.imaging.resample import back_to, resample_box
-from service.pipelines.diffuse_lung.extent import SIDES, ZONES, LungExtent, SliceExtent
+from service.imaging.resample import back_to, nearest_on, resample_box
+from service.pipelines.diffuse_lung.extent import SliceExtent
 from service.pipelines.diffuse_lung.findings import key_slice, pattern_box, pattern_tiles
-from service.pipelines.diffuse_lung.lungs import find_lungs
+from service.pipelines.diffuse_lung.lung_extent import LungExtent
 from service.pipelines.diffuse_lung.patches import PatchRecipe
 from service.pipelines.diffuse_lung.patterns import Pattern
 from service.pipelines.diffuse_lung.slices import AxialSlice, read_slice
@@ -35,22 +35,6 @@ def make_heatmaps(
         _heatmap(section, patterns, reported=reported, recipe=recipe, key=f"slice-{number}")
         for number, section in enumerate(different, start=1)
     )
-
-
-def table(extent: LungExtent, patterns: Sequence[Pattern]) -> tuple[str, ...]:
-    """Return the shares as text: a line of what the numbers are, then a line for each pattern that is there."""
-    head = "% of lung; R and L by upper/middle/lower third of volume"
-    indices = sorted(range(1, len(patterns)), key=lambda index: (-extent.percent(index), index))
-    rows = [_row(extent, index, patterns[index].title) for index in indices if extent.percent(index) >= 0.5]
-    return (head, *rows, _row(extent, 0, patterns[0].title), f"LAA-950: {extent.low_attenuation_percent:.0f}")
-
-
-def _row(extent: LungExtent, index: int, title: str) -> str:
-    sides = (
-        f"{letter} " + "/".join(f"{extent.percent(index, zone=zone, side=side):.0f}" for zone in range(len(ZONES)))
-        for side, letter in enumerate(SIDES)
-    )
-    return f"{title}: {extent.percent(index):.0f} ({', '.join(sides)})"
 
 
 def _heatmap(
@@ -94,16 +78,10 @@ def _overlay(section: SliceExtent, upright: AxialSlice, recipe: PatchRecipe) -> 
     abnormal = np.where(section.classes > 0, section.abnormality, 0).astype(np.float32)
     rows, columns = (size * recipe.stride_px for size in abnormal.shape)
     smooth, _ = resample_box(abnormal, (0, 0, abnormal.shape[1], abnormal.shape[0]), shape=(rows, columns))
-    stored = back_to(smooth, section.to_upright, shape=upright.hounsfield.shape)
-    return np.asarray(np.clip(stored * _lungs(upright, recipe), 0, 1), dtype=np.float32)
-
-
-def _lungs(upright: AxialSlice, recipe: PatchRecipe) -> NDArray[np.float32]:
-    """Return the lungs on the upright slice, where pixels are square; all of it where they are not."""
-    row_mm, column_mm = upright.spacing_mm
-    if abs(row_mm - column_mm) > 0.01 * recipe.pixel_mm:
-        return np.ones(upright.hounsfield.shape, dtype=np.float32)
-    return (find_lungs(np.ascontiguousarray(upright.hounsfield), pixel_mm=row_mm) > 0).astype(np.float32)
+    shape = (upright.hounsfield.shape[0], upright.hounsfield.shape[1])
+    stored = back_to(smooth, section.to_upright, shape=shape)
+    lungs = nearest_on(section.sides, section.to_upright, shape=shape) > 0
+    return np.asarray(np.clip(stored * lungs, 0, 1), dtype=np.float32)
 
 
 def _mark(section: SliceExtent, index: int, title: str, recipe: PatchRecipe) -> Mark:

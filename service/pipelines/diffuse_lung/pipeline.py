@@ -1,66 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
 """The diffuse lung pipeline: gates, slices one at a time, shares by pattern, findings and pictures."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.errors import PackageError
 from service.domain.instance import Instance, sop_instance_uids
 from service.domain.result import AlgorithmRun, Outcome, PipelineResult, Reason, RunKind, RunStatus, Triage
 from service.domain.study import Completeness, Refusal, Selection
 from service.pipelines.certainty import calibrate, shown_lines
 from service.pipelines.diffuse_lung import selection as headers
 from service.pipelines.diffuse_lung.acceptance import Acceptance
-from service.pipelines.diffuse_lung.anatomy import anatomy_flags, anatomy_refusals, lung_litres
+from service.pipelines.diffuse_lung.anatomy import anatomy_flags, anatomy_refusals
 from service.pipelines.diffuse_lung.doubts import PatchTally
-from service.pipelines.diffuse_lung.extent import ZONES, Classify, LungExtent, in_batches, measure_slices
+from service.pipelines.diffuse_lung.extent import Classify, in_batches
 from service.pipelines.diffuse_lung.findings import absent, make_findings, reported
 from service.pipelines.diffuse_lung.gates import reason, spacing_flags, stack_reasons
+from service.pipelines.diffuse_lung.lung_extent import LungExtent, measure_slices
 from service.pipelines.diffuse_lung.maps import make_abnormality_map, make_label_map
-from service.pipelines.diffuse_lung.patches import PatchRecipe
-from service.pipelines.diffuse_lung.patterns import NORMAL, Pattern, parse_patterns
-from service.pipelines.diffuse_lung.pictures import make_heatmaps, table
-from service.pipelines.diffuse_lung.series import Series, group_series
+from service.pipelines.diffuse_lung.patterns import NORMAL
+from service.pipelines.diffuse_lung.pictures import make_heatmaps
+from service.pipelines.diffuse_lung.plan import NAME, Plan
+from service.pipelines.diffuse_lung.readout import Readout
+from service.pipelines.diffuse_lung.series import group_series, in_slice_mode
 from service.pipelines.diffuse_lung.slices import iterate, with_frames
+from service.pipelines.diffuse_lung.summary import headline
 from service.ports import Package
 
-NAME = "diffuse_lung"
 _GRAPH = "patterns"
 _HEADLINE = 64
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What the package's manifest says of how to analyse."""
-
-    recipe: PatchRecipe
-    patterns: tuple[Pattern, ...]
-    slice_step_mm: float
-    batch: int
-
-    @classmethod
-    def of(cls, parameters: Mapping[str, Any]) -> "Plan":
-        """Read the manifest's parameters; PackageError when one is missing or of another kind."""
-        try:
-            low, high = parameters["window_hu"]
-            recipe = PatchRecipe(
-                pixel_mm=float(parameters["pixel_mm"]),
-                window_hu=(float(low), float(high)),
-                patch_px=int(parameters["patch_px"]),
-                stride_px=int(parameters["stride_px"]),
-                least_lung=float(parameters["least_lung"]),
-            )
-            step, batch = float(parameters["slice_step_mm"]), int(parameters["batch"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise PackageError(
-                f"parameters: {error!r}; the pipeline {NAME} needs it as its package recipe says"
-            ) from error
-        return cls(recipe=recipe, patterns=parse_patterns(parameters), slice_step_mm=step, batch=batch)
 
 
 class DiffuseLung:
@@ -102,11 +73,11 @@ class _Analysis:
         if refusals:
             return self._refused(refusals, values={})
         extent = self._measure()
-        values = {**_values(extent, self._plan.patterns, self._series), **self._tally.as_values()}
+        readout = Readout.of(extent, self._plan, self._series, prior=self._selection.prior)
         refusals = (*anatomy_refusals(extent, self._acceptance), *self._tally.refusals(self._acceptance))
         if refusals:
-            return self._refused(refusals, values=values)
-        return self._analysed(extent, values)
+            return self._refused(refusals, values={**readout.values(), **self._tally.as_values()})
+        return self._analysed(readout)
 
     def _geometry_refusals(self) -> tuple[Reason, ...]:
         """Judge the frames of an enhanced image, which the ledger does not know."""
@@ -119,10 +90,12 @@ class _Analysis:
 
     def _measure(self) -> LungExtent:
         return measure_slices(
-            iterate(self._series, step_mm=self._plan.slice_step_mm),
+            lambda: iterate(self._series, step_mm=self._plan.slice_step_mm),
             self._plan.recipe,
             classify=in_batches(self._classify(), self._plan.batch),
             patterns=len(self._plan.patterns),
+            reading=self._plan.reading,
+            has_volumes=not in_slice_mode(self._series),
         )
 
     def _classify(self) -> Classify:
@@ -135,29 +108,38 @@ class _Analysis:
 
         return classify
 
-    def _analysed(self, extent: LungExtent, values: dict[str, Any]) -> PipelineResult:
-        plan, recipe = self._plan, self._plan.recipe
+    def _analysed(self, readout: Readout) -> PipelineResult:
+        plan, recipe, extent = self._plan, self._plan.recipe, readout.extent
         shown = reported(extent, plan.patterns)
         findings = make_findings(extent, plan.patterns, recipe=recipe) or (absent(extent, recipe=recipe),)
-        enhanced_flags = tuple(spacing_flags(self._series, self._acceptance)) if self._series.enhanced else ()
-        doubts = (*anatomy_flags(extent, plan.patterns, self._acceptance), *self._tally.flags(self._acceptance))
-        flags = (*self._selection.flags, *enhanced_flags, *doubts)
         triage = self._triage(extent)
         calibrated = calibrate(self._package, "study", triage.score)
-        values |= calibrated.as_values("abnormal_share") if calibrated else {}
+        values = calibrated.as_values("abnormal_share") if calibrated else {}
         return PipelineResult(
-            **self._common(values),
+            **self._common({**readout.values(), **self._tally.as_values(), **values}),
             outcome=Outcome.FINDINGS if shown else Outcome.NO_FINDINGS,
             headline=headline(extent, plan.patterns, shown),
             findings=findings,
             heatmaps=make_heatmaps(extent, plan.patterns, reported=shown, recipe=recipe),
             label_map=make_label_map(extent, plan.patterns, reported=shown, recipe=recipe),
             value_maps=(make_abnormality_map(extent, recipe),),
-            flags=flags,
+            flags=tuple(self._flags(readout)),
             triage=triage,
-            summary=(*table(extent, plan.patterns), *self._tally.lines(), *shown_lines(calibrated)),
+            summary=(*readout.lines(), *self._tally.lines(), *shown_lines(calibrated)),
             runs=self._runs(RunStatus.SUCCEEDED),
+            evaluations=readout.evaluations,
+            measurements=readout.measurements,
         )
+
+    def _flags(self, readout: Readout) -> Iterator[Reason]:
+        """Yield the flags of the headers, of the frames that only the file knows, of the pixels and of the change."""
+        yield from self._selection.flags
+        if self._series.enhanced:
+            yield from spacing_flags(self._series, self._acceptance)
+        margin = self._plan.reading.low_attenuation_margin
+        yield from anatomy_flags(readout.extent, self._plan.patterns, self._acceptance, margin=margin)
+        yield from self._tally.flags(self._acceptance)
+        yield from readout.flags(self._package.identity)
 
     def _refused(self, reasons: tuple[Reason, ...], *, values: dict[str, Any]) -> PipelineResult:
         return PipelineResult(
@@ -193,41 +175,3 @@ class _Analysis:
         threshold = self._package.operating_points[name]
         score = round(extent.abnormal_share, 4)
         return Triage(score=score, operating_point=name, threshold=threshold, above_operating_point=score >= threshold)
-
-
-def headline(extent: LungExtent, patterns: Sequence[Pattern], shown: Sequence[int]) -> str:
-    """Return the result line: the largest patterns, as many as fit into 64 characters."""
-    if not shown:
-        return f"Diffuse lung: no pattern above cut-off; without any {extent.percent(0):.0f} %"
-    line = "Diffuse lung:"
-    for index in shown:
-        part = f" {patterns[index].title.lower()} {extent.percent(index):.0f} %"
-        if len(line) + len(part) + 1 > _HEADLINE:
-            break
-        line += part if line.endswith(":") else f",{part}"
-    return line
-
-
-def _values(extent: LungExtent, patterns: Sequence[Pattern], series: Series) -> dict[str, Any]:
-    """Return every number of the run for the record."""
-    stack = series.stack
-    return {
-        "series_instance_uid": series.first.series_instance_uid,
-        "slices_received": series.slices,
-        "slices_analysed": len(extent.slices),
-        "spacing_mm": stack.spacing_mm if stack else None,
-        "lung_litres": round(lung_litres(extent), 3),
-        "classified_percent": round(extent.classified_percent, 2),
-        "abnormal_share": round(extent.abnormal_share, 4),
-        "laa950_percent": round(extent.low_attenuation_percent, 2),
-        "zones": "equal thirds of lung volume, from the head",
-        "percent": {pattern.name: round(extent.percent(index), 2) for index, pattern in enumerate(patterns)},
-        "percent_by_zone": {
-            f"{side_letter}{zone_letter}": {
-                pattern.name: round(extent.percent(index, zone=zone, side=side), 2)
-                for index, pattern in enumerate(patterns)
-            }
-            for side, side_letter in enumerate("RL")
-            for zone, zone_letter in enumerate(ZONES)
-        },
-    }

@@ -103,6 +103,12 @@ def _series(instances: list[Instance]) -> Series:
     return Series(instances=tuple(named[index] for index in reversed(stack.order)), stack=stack)
 
 
+def in_slice_mode(series: Series) -> bool:
+    """Say whether the slices lie too far apart to stand for a volume: more than two slice thicknesses."""
+    thickness, stack = series.pair("SliceThickness"), series.stack
+    return bool(thickness and stack and stack.spacing_mm is not None and stack.spacing_mm > 2 * thickness[0])
+
+
 def is_gap_free(series: Series, *, minimum_slices: int, uniformity: float = 0.01) -> bool:
     """Whether the slices lie evenly, none missing and none twice, and are enough to be a chest."""
     if series.enhanced:

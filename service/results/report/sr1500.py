@@ -8,7 +8,7 @@ from pydicom.uid import ComprehensiveSRStorage
 
 from service.codes import Code, code, dcm, private, sct
 from service.domain.instance import Instance
-from service.domain.result import Finding, Outcome, PipelineResult, Presence, Region
+from service.domain.result import Finding, Measurement, Outcome, PipelineResult, Presence, Region, SiteEvaluation
 from service.ports import ResultContext
 from service.results.object.equipment import stamp
 from service.results.object.identifiers import (
@@ -21,7 +21,7 @@ from service.results.picture.captures import as_sent
 from service.results.report.sr_document import Identity, Reference, device_observer, document, language
 from service.results.report.sr_group import SECONDARY_CAPTURE, GroupContext, image_size, measurement_group
 from service.results.report.sr_library import image_library
-from service.results.report.sr_tree import Coded, Container, Item, Link, Relationship, Text, by_value, contains
+from service.results.report.sr_tree import Coded, Container, Item, Link, Number, Relationship, Text, by_value, contains
 from service.results.source.sources import Sources, text
 from service.results.words.statements import is_raised, label, latin, reason_line, series_description
 from service.results.words.wording import WORDS, comments, sheet_lines
@@ -125,7 +125,25 @@ def _comments(result: PipelineResult, sources: Sources) -> tuple[Link, ...]:
 
 
 def _qualitative(result: PipelineResult, context: ResultContext) -> tuple[Link, ...]:
-    """Return the Qualitative Evaluations container with the triage code; none without a triage score."""
+    """Return the Qualitative Evaluations container: the triage code, and the answers that no outline stands for."""
+    items = (*_triage(result, context), *map(_evaluation, result.evaluations), *map(_sum, result.measurements))
+    return contains(Item(code("UMLS", "C0034375"), Container(), contains(*items))) if items else ()
+
+
+def _evaluation(entry: SiteEvaluation) -> Item:
+    """Return a coded answer, with the place that it is about and its side."""
+    if entry.site is None:
+        return Item(entry.name, Coded(entry.value))
+    side = () if entry.laterality is None else (Item(sct("272741003"), Coded(entry.laterality)),)
+    site = Item(sct("363698007"), Coded(entry.site), by_value(Relationship.HAS_CONCEPT_MOD, *side))
+    return Item(entry.name, Coded(entry.value), by_value(Relationship.HAS_CONCEPT_MOD, site))
+
+
+def _sum(entry: Measurement) -> Item:
+    return Item(entry.name, Number(round(float(entry.value), 6), entry.unit))
+
+
+def _triage(result: PipelineResult, context: ResultContext) -> tuple[Item, ...]:
     triage = result.triage
     if triage is None:
         return ()
@@ -134,8 +152,7 @@ def _qualitative(result: PipelineResult, context: ResultContext) -> tuple[Link, 
         f"Triage score {triage.score:.3f}, operating point {triage.operating_point} at {triage.threshold:.3f}; "
         "not for diagnosis, never a reason to leave a study unread"
     )
-    items = (Item(private("TRIAGE"), Coded(value)), Item(dcm("121106"), Text(latin(words))))
-    return contains(Item(code("UMLS", "C0034375"), Container(), contains(*items)))
+    return (Item(private("TRIAGE"), Coded(value)), Item(dcm("121106"), Text(latin(words))))
 
 
 def _evidence(result: PipelineResult, context: ResultContext, sources: Sources) -> list[Instance | Reference]:

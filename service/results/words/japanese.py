@@ -164,6 +164,8 @@ REASONS = {
     "portable": "ポータブル撮影です",
     "position_unknown": "スライスの位置が記録されていません",
     "presentation_intent": "表示用の画像ではありません",
+    "lungs_inconsistent": "肺の輪郭がスライス間で合いません",
+    "prior_of_other_mode": "過去の検査とは標本の取り方が違います",
     "prior_of_other_package": "過去の検査は別のモデルパッケージで解析されています",
     "prior_unreadable": "過去の検査の結果を読み取れません",
     "prone_position": "腹臥位で撮影されています",
@@ -219,7 +221,50 @@ PATTERNS = {
 }
 ZONES = {"RU": "右上", "RM": "右中", "RL": "右下", "LU": "左上", "LM": "左中", "LL": "左下"}
 SIDES = {"right": "右", "left": "左", "R": "右", "L": "左"}
-THIRDS = {"upper": "上部", "middle": "中部", "lower": "下部"}
+LEVELS = {"upper": "上肺野", "middle": "中肺野", "lower": "下肺野"}
+SHEET = {
+    "rounded": "円形陰影",
+    "irregular or linear": "不整形・線状陰影",
+    "inhomogeneous attenuation": "不均一な濃度",
+    "honeycombing": "蜂巣肺",
+    "emphysema": "肺気腫",
+    "large opacities": "大陰影",
+    "pleura": "胸膜",
+    "symbols": "付加記号",
+}
+FEATURES = {
+    "honeycombing": "蜂巣肺",
+    "reticular or linear opacities": "網状影または線状影",
+    "ground-glass opacity": "すりガラス影",
+    "rounded or micronodular opacities": "円形または微小結節状の陰影",
+    "emphysema": "肺気腫",
+    "consolidation": "浸潤影",
+    "cysts": "嚢胞",
+    "no honeycombing (below 2 %)": "蜂巣肺なし(2 %未満)",
+    "honeycombing with subpleural predominance": "胸膜下優位の蜂巣肺",
+    "honeycombing with basal predominance": "肺底部優位の蜂巣肺",
+    "reticular or linear opacities with subpleural predominance": "胸膜下優位の網状影または線状影",
+    "reticular or linear opacities with basal predominance": "肺底部優位の網状影または線状影",
+    "reticular opacities or honeycombing with upper predominance": "上肺優位の網状影または蜂巣肺",
+    "rounded or micronodular opacities with upper predominance": "上肺優位の円形または微小結節状の陰影",
+    "more ground-glass opacity than reticular opacities and honeycombing": "網状影と蜂巣肺より多いすりガラス影",
+    "honeycombing, subpleural and basal (listed for UIP, 2018/2022)": (
+        "胸膜下かつ肺底部の蜂巣肺(UIPの項に挙げられた特徴、2018/2022)"
+    ),
+    "reticular opacities, subpleural and basal, no honeycombing (listed for probable UIP, 2018/2022)": (
+        "胸膜下かつ肺底部の網状影、蜂巣肺なし(probable UIPの項に挙げられた特徴、2018/2022)"
+    ),
+    "upper predominance of fibrosis (listed for another cause, 2018/2022)": (
+        "上肺優位の線維化(他の原因の項に挙げられた特徴、2018/2022)"
+    ),
+    "predominant ground-glass opacity (listed for another cause, 2018/2022)": (
+        "優位なすりガラス影(他の原因の項に挙げられた特徴、2018/2022)"
+    ),
+    "emphysema in upper, reticular opacities or honeycombing in lower zones": (
+        "上肺野の肺気腫と下肺野の網状影または蜂巣肺"
+    ),
+}
+"""What the rules that come with the node say; those of a package stay English."""
 
 Say = Callable[[re.Match[str]], str]
 
@@ -232,6 +277,24 @@ def title(words: str) -> str:
 def _shares(match: re.Match[str]) -> str:
     parts = re.findall(r"([A-Za-z][A-Za-z +]*?) (\d+) %", match[1])
     return "びまん性肺疾患:" + "、".join(f"{title(name)} {share} %" for name, share in parts)
+
+
+def _unread(match: re.Match[str]) -> str:
+    return "ICOERDで読まれていないもの:" + "、".join(SHEET.get(word, word) for word in match[1].split(", "))
+
+
+def _cut(match: re.Match[str]) -> str:
+    return f"肺野の区分:{'肺体積' if match[1] == 'volume' else 'スライスの肺面積'}の3等分(気管分岐部は見つかりません)"
+
+
+def _graded(match: re.Match[str]) -> str:
+    name, right, left, total, most = match.groups()
+    said = f"合計は読まれていません(最大{most})" if total == "not read" else f"合計{total}(最大{most})"
+    return f"ICOERD {SHEET[name]}:右 {right}、左 {left}、{said}"
+
+
+def _ratio(words: str) -> str:
+    return "定義されません" if words == "not defined" else words
 
 
 def _marks(match: re.Match[str]) -> str:
@@ -304,16 +367,48 @@ FORMS: tuple[tuple[str, Say], ...] = (
     (r"(Pneumoconiosis|Diffuse lung|Mammography): NOT ANALYSED", lambda _: "解析されていません"),
     (r"Diffuse lung:( .+ \d+ %)", _shares),
     (
-        r"% of lung; R and L by upper/middle/lower third of volume",
-        lambda _: "肺に占める割合(%);R(右)とL(左)は体積の上部/中部/下部の3分の1ごと",
+        r"% of lung; R and L by upper/middle/lower zone",
+        lambda _: "肺に占める割合(%);R(右)とL(左)は上/中/下肺野ごと",
+    ),
+    (
+        r"% of lung area on (\d+) slices(?:, (\S+) mm apart)?, no volumes; R and L by upper/middle/lower zone",
+        lambda m: (
+            f"{m[1]}スライス{f'({m[2]} mm間隔)' if m[2] else ''}の肺面積に占める割合(%)、体積はありません;"
+            "R(右)とL(左)は上/中/下肺野ごと"
+        ),
+    ),
+    (
+        r"(.+): (\d+) % of subpleural and (\d+) % of central lung, upper to lower (\S+|not defined)",
+        lambda m: f"{title(m[1])}:胸膜下の肺の{m[2]} %、中心部の肺の{m[3]} %、上肺野の下肺野に対する比 {_ratio(m[4])}",
+    ),
+    (
+        r"Zones: cut at the carina and at (\d+) % of the way from it to the lung base, which stands for .+",
+        lambda m: f"肺野の区分:気管分岐部と、そこから肺底部までの{m[1]} %の高さ(下肺静脈の代わり)",
+    ),
+    (r"Zones: equal thirds of lung (volume|area of the slices); the carina was not found", _cut),
+    (
+        r"ICOERD grades, R and L by upper/middle/lower zone; 1, 2, 3 from (.+) % of a zone",
+        lambda m: f"ICOERD評点、R(右)とL(左)は上/中/下肺野ごと;肺野の{m[1]} %から評点1, 2, 3",
+    ),
+    (r"ICOERD not read: (.+)", _unread),
+    (r"ICOERD (.+): R (\S+), L (\S+); sum (\d+|not read) of (\d+)", _graded),
+    (r"Features present: (.+) \[(\S+)\]", lambda m: f"認められる特徴:{FEATURES.get(m[1], m[1])} [{m[2]}]"),
+    (
+        r"Change since the study of (\S+) \((.+) (\S+)\)",
+        lambda m: f"{m[1]}の検査からの変化({m[2]} {m[3]}による解析)",
+    ),
+    (r"No share of the prior study can be compared", lambda _: "過去の検査に比べられる割合はありません"),
+    (
+        r"(.+), before and now: (\S+) and (\S+) %, (\S+) points(?: \((\S+) %\))?",
+        lambda m: f"{title(m[1])}、前回と今回:{m[2]} %と{m[3]} %、{m[4]}ポイント{f'({m[5]} %)' if m[5] else ''}",
     ),
     (r"LAA-950: (\d+)", lambda m: f"低吸収域(LAA-950):{m[1]}"),
     (r"Key slice at (\S+) mm", lambda m: f"代表スライス {m[1]} mm"),
     (r"No diffuse lung pattern above its cut-off", lambda _: "基準値以上のびまん性肺疾患パターンの指摘なし"),
     (r"(.+): (\d+) % of lung", lambda m: f"{title(m[1])}:肺の{m[2]} %"),
     (
-        r"(.+): (\d+) % of (right|left) (upper|middle|lower) third",
-        lambda m: f"{title(m[1])}:{SIDES[m[3]]}{THIRDS[m[4]]}3分の1の{m[2]} %",
+        r"(.+): (\d+) % of (right|left) (upper|middle|lower) zone",
+        lambda m: f"{title(m[1])}:{SIDES[m[3]]}{LEVELS[m[4]]}の{m[2]} %",
     ),
     (r"(.+): (\d+) % of this slice", lambda m: f"{title(m[1])}:このスライスの{m[2]} %"),
     (r"([A-Z][A-Za-z +]+): (\d+ \(R .+\))", lambda m: f"{title(m[1])}:{m[2]}"),

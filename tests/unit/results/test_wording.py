@@ -15,6 +15,8 @@ from service.codes import table
 from service.domain.instance import Instance
 from service.domain.result import Outcome, Presence, Reason
 from service.pipelines.certainty import INDETERMINATE
+from service.pipelines.diffuse_lung.icoerd import FINDINGS
+from service.pipelines.diffuse_lung.rules import default_rules
 from service.pipelines.familiarity import OUT_OF_DISTRIBUTION
 from service.results.page import paper, printed
 from service.results.words import japanese, japanese_film, wording
@@ -98,7 +100,18 @@ LINES = (
     "Diffuse lung: no pattern above cut-off; without any 98 %",
     "Diffuse lung: honeycombing 35 %, ground glass + nodules 11 %",
     "Honeycombing: 35 % of lung",
-    "Reticulation: 12 % of right upper third",
+    "Reticulation: 12 % of right upper zone",
+    "% of lung area on 12 slices, 10 mm apart, no volumes; R and L by upper/middle/lower zone",
+    "Honeycombing: 35 % of subpleural and 7 % of central lung, upper to lower 0.4",
+    "Honeycombing: 35 % of subpleural and 7 % of central lung, upper to lower not defined",
+    "Zones: cut at the carina and at 40 % of the way from it to the lung base, which stands for the inferior veins",
+    "ICOERD grades, R and L by upper/middle/lower zone; 1, 2, 3 from 5, 25, 50 % of a zone",
+    "ICOERD irregular or linear: R 0/1/2, L -/0/3; sum 6 of 18",
+    "ICOERD honeycombing: R 0/1/2, L -/0/3; sum not read of 18",
+    "Features present: no honeycombing (below 2 %) [R08]",
+    "Change since the study of 2024-03-01 (diffuse-lung-demo 0.1.0)",
+    "Honeycombing, before and now: 10.0 and 15.0 %, +5.0 points (+50 %)",
+    "Honeycombing, before and now: 0.0 and 5.0 %, +5.0 points",
     "Ground glass: 4 % of this slice",
     "Honeycombing: 35 (R 0/37/74, L 0/37/75)",
     "Key slice at -61.5 mm",
@@ -115,7 +128,6 @@ def test_lines_of_the_pipelines_are_said_in_japanese_with_every_number(line: str
     assert said != line
     assert not said.isascii()
     if "not analysed" not in line.lower():
-        said = said.replace("3分の1", "")  # a third
         assert sorted(re.findall(r"\d+(?:[./]\d+)*", said)) == sorted(re.findall(r"\d+(?:[./]\d+)*", line))
 
 
@@ -167,3 +179,17 @@ def test_modules_have_words_in_both_languages_for_all_that_they_say() -> None:
         said |= set(re.findall(r"(?:term|_more|heading)\((?:[^()\"]*, )?\"([^\"]+)\"", inspect.getsource(module)))
     assert len(said) > 8
     assert said - japanese.TERMS.keys() == set()
+
+
+def test_what_the_rules_of_the_node_say_is_said_in_japanese() -> None:
+    for rule in default_rules():
+        assert rule.says in japanese.FEATURES
+        assert not JAPANESE.line(f"Features present: {rule.says} [{rule.id}]").startswith("Features")
+
+
+def test_the_sheet_is_said_in_japanese() -> None:
+    assert JAPANESE.line("ICOERD not read: large opacities, pleura") == "ICOERDで読まれていないもの:大陰影、胸膜"
+    assert {finding.title.lower() for finding in FINDINGS} <= japanese.SHEET.keys()
+    for words in ("volume", "area of the slices"):
+        said = JAPANESE.line(f"Zones: equal thirds of lung {words}; the carina was not found")
+        assert not said.isascii()

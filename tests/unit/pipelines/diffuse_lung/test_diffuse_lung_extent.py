@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import tracemalloc
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -16,22 +15,19 @@ from models.phantoms.computed_tomography import ChestPhantom
 from service.domain.errors import PackageError
 from service.domain.image import Affine, SlicePlane, StoredImage
 from service.pipelines.diffuse_lung.acceptance import Acceptance
+from service.pipelines.diffuse_lung.airways import Airways
 from service.pipelines.diffuse_lung.anatomy import anatomy_flags, anatomy_refusals, lung_litres
-from service.pipelines.diffuse_lung.extent import (
-    LungExtent,
-    SliceExtent,
-    gather,
-    in_batches,
-    measure_slice,
-    measure_slices,
-    volume_thirds,
-)
+from service.pipelines.diffuse_lung.extent import SliceExtent, count_classes, in_batches
 from service.pipelines.diffuse_lung.findings import absent, make_findings, reported
+from service.pipelines.diffuse_lung.lung_extent import LungExtent, gather, measure_slices
 from service.pipelines.diffuse_lung.lungs import cut_mm
 from service.pipelines.diffuse_lung.patches import PatchRecipe, cut_patches, tile
 from service.pipelines.diffuse_lung.patterns import parse_patterns
-from service.pipelines.diffuse_lung.pipeline import headline
+from service.pipelines.diffuse_lung.reading import Reading
 from service.pipelines.diffuse_lung.slices import AxialSlice, upright
+from service.pipelines.diffuse_lung.summary import headline
+from service.pipelines.diffuse_lung.volume import LungLevel, Lungs
+from service.pipelines.diffuse_lung.zones import volume_thirds
 
 RECIPE = PatchRecipe()
 PATTERNS = parse_patterns(
@@ -48,45 +44,66 @@ PATTERNS = parse_patterns(
 )
 
 
-def section(number: int, right: list[list[int]], left: list[list[int]], *, height_mm: float) -> SliceExtent:
-    """A slice whose left half of tiles is the right lung; every tile is a full one."""
+UNSMOOTHED = Reading(smoothing_reach_mm=0)
+
+
+def section(
+    number: int,
+    right: list[list[int]],
+    left: list[list[int]],
+    *,
+    height_mm: float,
+    low_px: int = 0,
+    subpleural: NDArray[np.bool_] | None = None,
+) -> SliceExtent:
+    """A slice whose left half of tiles is the right lung; every tile is a full one, central unless said otherwise."""
     classes = np.array([[*one, *other] for one, other in zip(right, left, strict=True)], dtype=np.int16)
     half = len(right[0])
-    counts = np.stack(
-        [np.bincount(part[part >= 0], minlength=3) * 144.0 for part in (classes[:, :half], classes[:, half:])]
+    near = np.zeros(classes.shape, dtype=bool) if subpleural is None else subpleural
+    on_right = np.arange(classes.shape[1])[None] < np.full((len(right), 1), half)
+    tile_px = np.array(
+        [[144 * ((classes >= 0) & on_side & shell) for shell in (near, ~near)] for on_side in (on_right, ~on_right)],
+        dtype=np.uint16,
     )
-    sides = np.kron((classes >= 0) * np.where(np.arange(classes.shape[1]) < half, 1, 2), np.ones((12, 12))).astype("u1")
+    fine = [np.kron(each, np.ones((12, 12))).astype("u1") for each in ((classes >= 0) * np.where(on_right, 1, 2), near)]
     return SliceExtent(
         instance=ct_slice(number, z_mm=height_mm),
         frame_number=None,
         height_mm=height_mm,
         pixel_mm=0.6,
-        counts=counts,
-        lung_px=(int(counts[0].sum()), int(counts[1].sum())),
-        low_px=0,
+        tile_px=tile_px,
+        by_shell=count_classes(classes, tile_px, patterns=3),
+        low_px=low_px,
         classes=classes,
-        on_left=np.arange(classes.shape[1])[None] >= np.full((len(right), 1), half),
         abnormality=(classes > 0).astype(np.float32),
         to_upright=Affine(),
         to_stored=Affine(),
         size=(512, 512),
-        packed_sides=zlib.compress(sides.tobytes()),
-        sides_shape=sides.shape,
+        level=LungLevel.of(fine[0], fine[1] > 0, 1),
+        grid=(fine[0].shape[0], fine[0].shape[1]),
         plane=SlicePlane(position_mm=(0, 0, height_mm), orientation=(1, 0, 0, 0, 1, 0)),
         spacing_mm=(0.6, 0.6),
     )
 
 
+def extent_of(
+    sections: Sequence[SliceExtent], *, carina_mm: float | None = None, jumps: int = 0, has_volumes: bool = True
+) -> LungExtent:
+    """Add slices up without smoothing, as if their lungs had been settled so."""
+    airways = Airways(masks=(), traced=0, carina_mm=carina_mm, leaks=0)
+    settled = Lungs(levels=tuple(each.level for each in sections), airways=airways, jumps=jumps)
+    return gather(sections, lungs=settled, patterns=3, reading=UNSMOOTHED, has_volumes=has_volumes)
+
+
 def lungs() -> LungExtent:
     """Upper third normal; middle with a little reticulation; lower with honeycombing on the right alone."""
     normal = [[0, 0], [0, 0]]
-    return gather(
+    return extent_of(
         [
             section(3, [[2, 2], [0, 0]], normal, height_mm=0),
             section(1, normal, normal, height_mm=20),
             section(2, [[1, 0], [0, 0]], normal, height_mm=10),
-        ],
-        patterns=3,
+        ]
     )
 
 
@@ -103,7 +120,7 @@ def test_shares_go_to_the_right_zone_and_side() -> None:
 @given(st.lists(st.lists(st.integers(-1, 2), min_size=4, max_size=4), min_size=1, max_size=12))
 def test_percents_of_all_patterns_sum_to_100_wherever_lung_is_classified(rows: list[list[int]]) -> None:
     sections = [section(n, [row[:2]], [row[2:]], height_mm=-n) for n, row in enumerate(rows)]
-    extent = gather(sections, patterns=3)
+    extent = extent_of(sections)
     for zone in (None, 0, 1, 2):
         for side in (None, 0, 1):
             total = sum(extent.percent(pattern, zone=zone, side=side) for pattern in range(3))
@@ -137,13 +154,13 @@ def test_findings_are_coded_and_lie_on_the_slice_that_has_most() -> None:
     assert zone.region.sop_instance_uid == "1.2.3"
     assert zone.region.points[0] == (0, 0)
     assert zone.region.points[2] == (24, 12)
-    assert zone.label == "Honeycombing: 50 % of right lower third"
+    assert zone.label == "Honeycombing: 50 % of right lower zone"
 
 
 def test_a_pattern_below_its_cut_off_is_no_finding() -> None:
     normal = [[0] * 10] * 10
     little = [[1, *[0] * 9], *[[0] * 10] * 9]
-    extent = gather([section(1, little, normal, height_mm=0)], patterns=3)
+    extent = extent_of([section(1, little, normal, height_mm=0)])
     assert 0 < extent.percent(1) < 2
     assert reported(extent, PATTERNS) == ()
     finding = absent(extent, recipe=RECIPE)
@@ -162,7 +179,7 @@ def test_headline_names_the_largest_patterns_and_fits() -> None:
 
 def chest(tiles: int = 10, *, count: int = 9, left: int = 0) -> LungExtent:
     full, other = [[0] * tiles] * tiles, [[left] * tiles] * tiles
-    return gather([section(n, full, other, height_mm=-30.0 * n) for n in range(count)], patterns=3)
+    return extent_of([section(n, full, other, height_mm=-30.0 * n) for n in range(count)])
 
 
 @pytest.mark.parametrize(
@@ -173,7 +190,7 @@ def chest(tiles: int = 10, *, count: int = 9, left: int = 0) -> LungExtent:
         (chest(14, left=-1), ["one_lung"]),
         (chest(12, count=2), ["lung_volume_implausible"]),
         (chest(12, count=1), ["lung_volume_implausible"]),
-        (gather([], patterns=3), ["no_lungs"]),
+        (extent_of([]), ["no_lungs"]),
     ],
 )
 def test_anatomy_is_refused_for_what_is_no_pair_of_lungs(extent: LungExtent, codes: list[str]) -> None:
@@ -181,7 +198,7 @@ def test_anatomy_is_refused_for_what_is_no_pair_of_lungs(extent: LungExtent, cod
 
 
 def test_open_ends_are_flagged() -> None:
-    assert [flag.code for flag in anatomy_flags(chest(12), PATTERNS, Acceptance())] == ["lungs_cut_off"] * 2
+    assert [flag.code for flag in anatomy_flags(chest(12), PATTERNS, Acceptance(), margin=10)] == ["lungs_cut_off"] * 2
     assert lung_litres(chest(12)) == pytest.approx(9 * 288 * 144 * 0.36 * 30 / 1e6)
 
 
@@ -226,9 +243,9 @@ def test_a_slice_without_lung_has_no_share() -> None:
         plane=SlicePlane(position_mm=(0, 0, 0), orientation=(1, 0, 0, 0, 1, 0)),
         to_stored=Affine(),
     )
-    measured = measure_slice(empty, RECIPE, classify=_must_not_run, patterns=3)
-    assert measured.area_px == 0
-    assert measured.counts.sum() == 0
+    extent = measure_slices(lambda: [empty], RECIPE, classify=_must_not_run, patterns=3)
+    assert extent.slices[0].area_px == 0
+    assert extent.by_shell.sum() == 0
 
 
 def _must_not_run(_: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -307,7 +324,7 @@ def _peak_bytes(count: int) -> int:
             )
 
     tracemalloc.start()
-    extent = measure_slices(slices(), coarse, classify=in_batches(_all_normal, 64), patterns=3)
+    extent = measure_slices(slices, coarse, classify=in_batches(_all_normal, 64), patterns=3)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert len(extent.slices) == count

@@ -11,8 +11,8 @@ from models.phantoms.computed_tomography import ChestPhantom
 from models.phantoms.computed_tomography.chest import NOT_LUNG, Slice
 from service.domain.image import SlicePlane, StoredImage
 from service.domain.result import LabelMap
-from service.pipelines.diffuse_lung.extent import LungExtent, gather, measure_slice
 from service.pipelines.diffuse_lung.findings import make_findings, reported
+from service.pipelines.diffuse_lung.lung_extent import LungExtent, measure_slices
 from service.pipelines.diffuse_lung.maps import make_abnormality_map, make_label_map
 from service.pipelines.diffuse_lung.slices import upright
 
@@ -106,8 +106,8 @@ def extent_of(phantom: Slice, orientation: tuple[float, float, float, float, flo
         spacing_mm=(phantom.pixel_mm, phantom.pixel_mm),
         plane=SlicePlane(position_mm=(0.0, 0.0, 0.0), orientation=orientation),
     )
-    section = measure_slice(upright(stored, ct_slice(1, z_mm=0)), RECIPE, classify=_normal, patterns=3)
-    return gather([section], patterns=3)
+    section = upright(stored, ct_slice(1, z_mm=0))
+    return measure_slices(lambda: [section], RECIPE, classify=_normal, patterns=3)
 
 
 def _normal(patches: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 """The demonstration package through the whole pipeline: phantom files in, results with known truth out."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -19,11 +20,15 @@ from models.phantoms.computed_tomography.dicom import write_ct_series
 from models.phantoms.dicom import PhantomStudy
 from service.dicom.header import read_attributes
 from service.domain.instance import Instance
+from service.domain.prior import Prior
 from service.domain.result import Outcome, PipelineResult, Presence, Priority
-from service.domain.study import Completeness, Refusal
+from service.domain.study import Completeness, Refusal, Selection
+from service.imaging.resample import resample_mm
 from service.inference.package import LoadedPackage, load_package
 from service.pipelines import PIPELINES
 from service.pipelines.diffuse_lung.acceptance import Acceptance
+from service.pipelines.diffuse_lung.lungs import LEFT, RIGHT, find_lungs
+from service.pipelines.diffuse_lung.slices import read_slice
 from service.ports import ResultKind
 from service.results import ENCODERS
 from service.results.gate import check_object
@@ -147,6 +152,69 @@ def test_pictures_stand_where_their_slices_are(basal: list[Instance], basal_resu
         assert heatmap.overlay[heatmap.base > 250].mean() < heatmap.overlay[heatmap.base < 150].mean()
 
 
+def test_wide_gaps_make_shares_of_area_and_no_volume(basal_result: PipelineResult) -> None:
+    values = basal_result.values
+    assert basal_result.summary[0].startswith("% of lung area on 12 slices, 20 mm apart, no volumes")
+    assert (values["mode"], values["lung_litres"], values["zones"]["rule"]) == ("slices", None, "equal_area_thirds")
+    assert "slices_with_gaps" in {flag.code for flag in basal_result.flags}
+    assert values["lungs"]["airway_slices"] == 0, "slices 20 mm apart cannot be traced"
+
+
+def test_the_sheet_and_the_rules_say_what_was_drawn(basal_result: PipelineResult) -> None:
+    grades = basal_result.values["icoerd"]["grades"]
+    assert grades["honeycombing"]["RU"] == grades["honeycombing"]["LU"] == 0
+    assert grades["honeycombing"]["RL"] >= 1
+    assert grades["honeycombing"]["LL"] >= 1
+    assert grades["large_opacities"] is None
+    assert len(basal_result.evaluations) == 5 * 6
+    assert {each.name.value for each in basal_result.measurements} == {
+        f"ICO-{name}-SUM" for name in ("RO", "IR", "GGO", "HC", "EM")
+    }
+    fired = {entry["rule"] for entry in basal_result.values["rules"]}
+    assert {"R01", "R11", "R12", "R21"} <= fired, "honeycombing, subpleural and basal, was drawn"
+    assert "R08" not in fired
+    assert any(line.endswith("[R21]") for line in basal_result.summary)
+    assert "ICOERD not read: large opacities, pleura, symbols" in basal_result.summary
+
+
+def test_areas_of_all_places_add_up(basal_result: PipelineResult) -> None:
+    places = basal_result.values["cm2"]
+    assert set(places) == {"RU", "RM", "RL", "LU", "LM", "LL"}
+    total = sum(area for shells in places.values() for shares in shells.values() for area in shares.values())
+    classified = basal_result.values["classified_percent"] / 100 * basal_result.values["lung_cm2"]
+    assert total == pytest.approx(classified, rel=0.01)
+    honeycombing = sum(shares["honeycombing"] for shells in places.values() for shares in shells.values())
+    assert 100 * honeycombing / total == pytest.approx(basal_result.values["percent"]["honeycombing"], abs=0.1)
+    shells = basal_result.values["percent_by_shell"]
+    assert shells["subpleural"]["honeycombing"] > shells["central"]["honeycombing"], "it was drawn under the pleura"
+
+
+@pytest.mark.parametrize("digest", [None, "c" * 64])
+def test_a_prior_study_is_compared_and_named(
+    basal: list[Instance], basal_result: PipelineResult, digest: str | None
+) -> None:
+    identity = package().identity
+    before = {**basal_result.values["percent"], "honeycombing": 5.0}
+    prior = Prior(
+        study_instance_uid="1.2.9",
+        study_date="20240301",
+        package=identity if digest is None else replace(identity, sha256=digest, version="0.0.9"),
+        outcome=Outcome.FINDINGS,
+        values={**basal_result.values, "percent": before},
+    )
+    selection = PIPELINE.select(basal, package().acceptance)
+    assert isinstance(selection, Selection)
+    result = PIPELINE.run(replace(selection, prior=prior), package(), analysed_at=ANALYSED_AT)
+    now = basal_result.values["percent"]["honeycombing"]
+    assert result.values["change"]["study_instance_uid"] == "1.2.9"
+    assert result.values["change"]["points"]["honeycombing"] == pytest.approx(now - 5.0, abs=0.02)
+    assert result.values["change"]["points"]["normal"] == pytest.approx(0, abs=0.02)
+    assert any(line.startswith("Change since the study of 2024-03-01") for line in result.summary)
+    assert result.findings == basal_result.findings, "a prior changes nothing of what is seen"
+    flags = {flag.code for flag in result.flags} - {flag.code for flag in basal_result.flags}
+    assert flags == (set() if digest is None else {"prior_of_other_package"})
+
+
 def test_maps_hold_the_shares_that_are_reported(basal: list[Instance], basal_result: PipelineResult) -> None:
     drawn = basal_result.label_map
     assert drawn is not None
@@ -235,6 +303,50 @@ def test_every_single_slice_ends_in_a_reasoned_refusal(real_data_folder: Path) -
         assert isinstance(refusal, Refusal)
         codes = {reason.code for reason in refusal.reasons}
         assert codes & {"no_original_axial_image", "too_few_slices"}
+
+
+LUNGS_CM2 = {
+    "19001231-076": (110, 53),
+    "19010112-135": (102, 44),
+    "19001111-045": (73, 36),
+    "19010101-23": (51, 34),
+    "19001231-30": (90, 93),
+    "19010410-30": (91, 100),
+    "19001229-053": (94, 55),
+    "19010107-111": (128, 89),
+}
+"""Right and left lung on the chest slices, as measured when their outlines were looked at and found right."""
+
+
+@pytest.mark.real_data
+def test_lungs_are_found_on_every_real_chest_slice_and_not_in_the_abdomen(real_data_folder: Path) -> None:
+    files = sorted((real_data_folder / "ct_covid_nysbu_slices").rglob("axial/*.dcm"))
+    found = {path.stem: _lungs_cm2(path) for path in files}
+    assert set(LUNGS_CM2) < set(found)
+    for name, areas in found.items():
+        assert areas == pytest.approx(LUNGS_CM2.get(name, (0, 0)), rel=0.1, abs=1), name
+
+
+def _lungs_cm2(path: Path) -> tuple[float, float]:
+    section = read_slice(instance(path))
+    hounsfield, _ = resample_mm(section.hounsfield, section.spacing_mm, target_mm=0.6)
+    sides = find_lungs(hounsfield, pixel_mm=0.6)
+    right, left = (float(np.count_nonzero(sides == side)) * 0.6**2 / 100 for side in (RIGHT, LEFT))
+    return right, left
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("plane", ["sagittal", "coronal"])
+def test_real_sagittal_and_coronal_series_are_refused_for_their_plane(real_data_folder: Path, plane: str) -> None:
+    files = sorted((real_data_folder / "ct_covid_nysbu_slices").rglob(f"{plane}/*.dcm"))
+    assert len(files) == 10
+    wide = Relaxed({"minimum_slices": 1, "largest_thickness_mm": 10.0, "smallest_pixel_mm": 0.1, "largest_pixel_mm": 2})
+    for path in files:
+        original = instance(path, ImageType=("ORIGINAL", "PRIMARY", "AXIAL"))
+        for image, codes in ((instance(path), {"no_original_axial_image", "not_axial"}), (original, {"not_axial"})):
+            refusal = analyse([image], using=wide)
+            assert isinstance(refusal, Refusal)
+            assert {reason.code for reason in refusal.reasons} & codes
 
 
 @pytest.mark.real_data
