@@ -398,3 +398,12 @@ def test_children_may_be_told_to_take_idle_time_only(pool: WorkerPool) -> None:
         idle.wait_ready(30)
         assert idle.call({"do": "scheduler"}) == {"policy": os.SCHED_IDLE}
     assert pool.call({"do": "scheduler"}) == {"policy": os.SCHED_OTHER}
+
+
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="a kernel without autogroups")
+def test_such_children_give_way_to_other_sessions_too(pool: WorkerPool) -> None:
+    """Between autogroups the policy of one process does not count: beside another session it got half of a core."""
+    with _pool(idle=True) as idle:
+        idle.wait_ready(30)
+        assert idle.call({"do": "autogroup"})["said"].endswith("nice 19")
+    assert pool.call({"do": "autogroup"})["said"].endswith("nice 0")
