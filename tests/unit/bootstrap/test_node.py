@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,15 +25,17 @@ from service.settings import Settings
 from service.workflow import Flow
 
 
-def settings(folder: Path, **changes: object) -> Settings:
-    sections = {
+def settings(folder: Path, **changes: Any) -> Settings:
+    sections: dict[str, Any] = {
         "node": {"host": "127.0.0.1", "port": free_port()},
         "storage": {"folder": folder},
         "destinations": [{"name": "pacs", "ae_title": "P", "host": "127.0.0.1", "port": 1}],
         "site": {"allow_demonstration": True},
         "http": {"port": free_port()},
     }
-    return Settings.model_validate({**sections, **changes})
+    chosen = {**sections, **changes}
+    inference = {"self_test_studies": False, **chosen.get("inference", {})}  # held by test_study_tests
+    return Settings.model_validate({**chosen, "inference": inference})
 
 
 def test_a_node_starts_and_leaves_nothing_behind_when_it_stops(tmp_path: Path) -> None:

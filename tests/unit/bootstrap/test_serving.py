@@ -74,8 +74,7 @@ class Site:
                 memory_bytes=None,
                 initial={"packages": initial, "start_seconds": start_seconds},
                 on_start=heard,
-                idle=idle,
-            )
+            )  # not idle: no busy machine lets them wait
 
         crew = self.serving.open(packages, role=role, start_pool=start_pool)
         if warm:
