@@ -285,6 +285,7 @@ def test_a_stop_ends_the_test_and_says_nothing_of_it(site: Site, monkeypatch: py
     site.tests.start()
     wait_until(lambda: site.run.asked == ["1.0"], seconds=20, what="no test began")
     site.tests.stop()
+    assert site.run.killed.is_set()
     time.sleep(0.3)
     assert (site.run.asked, site.told()) == (["1.0"], [])
 

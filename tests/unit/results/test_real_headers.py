@@ -83,7 +83,7 @@ def problems_of(
 @pytest.mark.timeout(900)  # every kind of object of every header, each judged by programs of its own
 @pytest.mark.parametrize("share", range(SHARES))
 def test_real_headers_make_valid_results(share: int, real_data_folder: Path, tmp_path: Path) -> None:
-    """The header is written by the same code whatever the outcome: programs judge that with the most kinds of object."""
+    """One code writes the header whatever the outcome: programs judge the one with the most kinds of object."""
     checked, problems = problems_of(
         real_data_folder,
         tmp_path,
