@@ -13,6 +13,7 @@ import pytest
 from harness.dcmtk import StoreScpProgram
 from harness.markers import check
 from harness.node import NodeProgram
+from harness.order import in_turns, is_long
 from harness.orthanc import Orthanc
 from harness.phantom import PhantomStudy
 from harness.postgres import PostgresServer, postgres_program
@@ -35,8 +36,11 @@ PROGRAMS = (
 StartOrthanc = Callable[..., Orthanc]
 
 
+@pytest.hookimpl(trylast=True)  # of what was not deselected
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip tests of real peers, naming what is missing."""
+    """Let the long tests begin first; skip tests of real peers, naming what is missing."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    items[:] = in_turns(items, is_long, workers=workers)
     missing = [program for program in PROGRAMS if shutil.which(program) is None]
     if not missing:
         return
