@@ -144,6 +144,7 @@ def test_a_key_file_that_is_not_there_keeps_the_node_from_starting(tmp_path: Pat
     chosen = settings(tmp_path / "data", inference={"signatures": {"keys": [tmp_path / "site.pem"]}})
     (problem,) = start_problems(chosen)
     assert problem.startswith(f"inference.signatures.keys: {tmp_path / 'site.pem'}: the key cannot be read")
+    assert problem.endswith("put a PEM file there that this user may read, or correct the path")
 
 
 def child_of_this_process() -> int:
