@@ -3,10 +3,11 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+LONG := attack_long or full_size or phantoms_full or viewers_long or full_matrix
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test peers demo test check lint types imports models chaos bench soak attack viewers fuzz conformance clean
+.PHONY: help setup setup-test peers demo test test-full check lint types imports models chaos bench soak attack viewers fuzz conformance clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -35,7 +36,10 @@ demo: setup ## send phantom studies through the node into a small archive; pictu
 	$(BIN)/dokuei demo build/demo
 
 test: setup-test peers check ## everything that CI runs: style, types, import rules, unit, contract, integration
-	$(BIN)/python -m pytest -n 4 --reruns 1 -raR
+	$(BIN)/python -m pytest -n 4 --dist worksteal --reruns 1 -raR
+
+test-full: setup-test peers ## the tests with every combination that `make test` covers in pairs alone
+	$(BIN)/python -m pytest -n 4 --dist worksteal --reruns 1 -raR -m "full_matrix or not ($(LONG))"
 
 check: lint types imports
 

@@ -69,21 +69,24 @@ def audit_package(
     Raises
     ------
     ValueError
-        Its pipeline is unknown to the audit, or its graph lacks a tensor.
+        Its pipeline is unknown to the audit, its graph lacks a tensor, or another package has the very same graph.
     """
     pipeline = package.manifest.pipeline
     subject = SUBJECTS.get(pipeline)
     if subject is None:
         raise ValueError(f"pipeline {pipeline!r} has no map to audit; known are {', '.join(SUBJECTS)}")
     samples = golden_samples(package, subject) if golden else phantom_samples(pipeline, subject, count=count)
-    others = [read_package(path.resolve()) for path in against]
     model = _model(package, subject)
+    others = {_name(other): _model(other, subject) for other in (read_package(path.resolve()) for path in against)}
+    for name, other in others.items():
+        if other == model:
+            raise ValueError(f"--against {name}: is the graph that is audited; name another member or seed")
     return Audit(
         package=f"{package.identity.name} {package.identity.version}",
         graph_sha256=hashlib.sha256(model).hexdigest(),
         subject=subject,
         samples=samples.origin,
-        checks=_checks(model, subject, samples, others={_name(other): _model(other, subject) for other in others}),
+        checks=_checks(model, subject, samples, others=others),
     )
 
 

@@ -30,6 +30,9 @@ WARM_SECONDS = 600.0
 SETTLE_SECONDS = 60.0
 """A study that was routed with the old package before a change has its job in the ledger by then."""
 LOOK_SECONDS = 5.0
+START_SECONDS = 300.0
+IDLE_PATIENCE = 10
+"""Times as long may a child take that gets the time which nobody else wants."""
 CHILD = "service.bootstrap.child:start"
 TAKEN_OVER = ("pipelines", "inference")
 """The sections that a reload takes over."""
@@ -45,10 +48,12 @@ def start_pool(
 ) -> WorkerPool:
     """Start children for the chosen packages; shadow packages get one, which takes what processor time is left over."""
     inference = settings.inference
+    patience = IDLE_PATIENCE if idle else 1
     return WorkerPool(
         CHILD,
         size=1 if idle else inference.workers,
-        deadline_seconds=inference.deadline_seconds * (10 if idle else 1),
+        deadline_seconds=inference.deadline_seconds * patience,
+        start_seconds=START_SECONDS * patience,
         memory_bytes=None if uses_gpu(inference.provider) else inference.memory_bytes,
         initial={"packages": CHOICES.dump_python(dict(choices), mode="json")},
         observer=observe,
@@ -115,7 +120,9 @@ class Crews:
         def start(packages: Packages, heard: Callable[[dict[str, Any]], None], *, idle: bool) -> WorkerPool:
             return start_pool(settings, pinned(choices, packages), heard, idle=idle, observe=self._observe)
 
-        return self._serving.open(installed, role=role, start_pool=start)
+        crew = self._serving.open(installed, role=role, start_pool=start)
+        crew.choices = pinned(choices, installed)
+        return crew
 
 
 class Reloader:

@@ -21,6 +21,7 @@ from service.bootstrap.golden_tests import GoldenTests
 from service.bootstrap.observation import WorkObserver
 from service.bootstrap.packages import start_problems
 from service.bootstrap.serving import Crew, Serving
+from service.bootstrap.study_tests import StudyTests
 from service.dicom.pixels import SUPPORTED_TRANSFER_SYNTAXES
 from service.domain.errors import ConfigurationError, DokueiError, StorageError
 from service.domain.event import NodeStarted, NodeStopping, StageFailed, StorageAudited
@@ -218,6 +219,9 @@ class Node:
         tests = GoldenTests(self.serving, hours=self.settings.inference.self_test_hours, observe=self._observe)
         tests.start()
         self._parts.callback(tests.stop)
+        studies = StudyTests(self.serving, lambda: crews.settings.inference, observe=self._observe)
+        studies.start()
+        self._parts.callback(studies.stop)
         self._reloader = Reloader(crews, self.serving, read=self._read_again, ledger=ledger, observe=self._observe)
         self._reloader.start()
         self._parts.callback(self._reloader.stop)

@@ -4,7 +4,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from pydantic import TypeAdapter
 
@@ -15,6 +15,7 @@ from service.inference.package import load_package
 from service.inference.package_files import read_package
 from service.inference.signature import UNSIGNED_ALLOWED, SignaturePolicy
 from service.inference.worker_process import WorkerOrder, WorkerProcess
+from service.settings import Provider
 
 CHILD: Final = "service.bootstrap.package_check:start"
 CHECK_SECONDS: Final = 600.0
@@ -23,11 +24,11 @@ MEMORY_BYTES: Final = 12_000_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckOrder:
-    """Which package is checked and how; `provider` and `threads` as in config.yaml."""
+    """Which package is checked and how: on one provider, with `threads` as in config.yaml."""
 
     place: Path
     policy: SignaturePolicy = UNSIGNED_ALLOWED
-    provider: Literal["auto", "cpu", "cuda"] = "cpu"
+    provider: Provider = "cpu"
     threads: int = 1
     seconds: float = CHECK_SECONDS
     memory_bytes: int | None = MEMORY_BYTES

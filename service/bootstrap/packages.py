@@ -175,7 +175,7 @@ def load_choices(
     for key, choice in choices.items():
         started = time.monotonic()
         try:
-            loaded[key] = _load(choice, observe)
+            loaded[key] = load_choice(choice, observe)
         except (PackageError, ConfigurationError) as error:
             reports[key] = PackageReport(error=str(error))
             continue
@@ -183,7 +183,16 @@ def load_choices(
     return loaded, reports
 
 
-def _load(choice: PackageChoice, observe: Observer) -> LoadedPackage:
+def load_choice(choice: PackageChoice, observe: Observer) -> LoadedPackage:
+    """Load the package of a choice with every check of loading.
+
+    Raises
+    ------
+    PackageError
+        It fails a check, or the folder holds another package than the node read.
+    ConfigurationError
+        No provider of the order exists on this machine, or a key file cannot be used.
+    """
     package = load_package(
         choice.folder,
         provider=choice.provider,

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from service.bootstrap.messages import REPORTS
-from service.bootstrap.packages import ACTIVE, SHADOW, PackageReport, report_events, retired_event
+from service.bootstrap.packages import ACTIVE, SHADOW, PackageChoice, PackageReport, report_events, retired_event
 from service.domain.errors import PackageError, WorkerUnavailableError
 from service.domain.event import GoldenTested, ProviderPassedOver
 from service.domain.result import PackageIdentity
@@ -31,12 +31,16 @@ class StartPool(Protocol):
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class Crew:
-    """A pool of children with the packages that they were started with, by pipeline (or key of a shadow)."""
+    """A pool of children with the packages that they were started with, by pipeline (or key of a shadow).
+
+    `choices` say how these packages are loaded, under the same keys.
+    """
 
     packages: Packages
     role: str
     pool: WorkerPool = field(init=False)
     reports: dict[str, PackageReport] = field(default_factory=dict)
+    choices: Mapping[str, PackageChoice] = field(default_factory=dict)
 
     @property
     def digests(self) -> frozenset[str]:
@@ -182,6 +186,11 @@ class Serving:
         """Return all crews."""
         with self._lock:
             return tuple(self._crews)
+
+    def at_work(self) -> tuple[Crew, ...]:
+        """Return the crews that serve pipelines, and that of the shadows."""
+        with self._lock:
+            return (*self._at_work(), *([self._shadows] if self._shadows else ()))
 
     def problem(self) -> str:
         """Return "" while each pipeline has a warm child, else why not."""

@@ -124,6 +124,13 @@ def models_check(
         list[Path] | None, typer.Argument(metavar="[PACKAGE...]", help="Folders or .cadpkg files; all if absent.")
     ] = None,
     config: ConfigOption = None,
+    provider: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Check on this one; may be given several times. Those of inference.provider that are here if absent.",
+        ),
+    ] = None,
     seconds: Annotated[float, typer.Option(min=1, max=86_400, help="Longest that one package may take.")] = 600,
     memory: Annotated[
         int, typer.Option(min=500_000_000, help="Address space, in bytes, of the process that checks a package.")
@@ -136,11 +143,13 @@ def models_check(
 ) -> None:
     """Make every check of packages, each in its own process: files, signatures, graphs, golden results and studies.
 
-    Golden studies run through the real pipeline, and must come to what they came to at the maker's. Exit status 1 when
-    a package would be refused. Good for a timer, once a day: a new library or processor may change what a model says.
+    Golden studies run through the real pipeline, and must come to what they came to at the maker's, on each provider.
+    Exit status 1 when a package would be refused. Good for a timer, once a day: a new library or processor may change
+    what a model says.
     """
     limits = {"seconds": seconds, "memory_bytes": memory, "quick": quick}
-    raise typer.Exit(_command("models").check(folders or [], config, limits=limits, as_json=as_json))
+    code = _command("models").check(folders or [], config, providers=provider or (), limits=limits, as_json=as_json)
+    raise typer.Exit(code)
 
 
 @app.command()

@@ -400,6 +400,21 @@ class GoldenTested(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GoldenStudiesTested(Event):
+    """The golden studies of a package in use were run; "failed" takes it out of service.
+
+    `result`: passed, failed, unfinished (the child process died or took too long: nothing is known).
+    """
+
+    package: str
+    version: str
+    result: str
+    studies: int
+    seconds: float
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShadowCompared(Event):
     """A shadow package was run on a study that an active one has analysed; nobody is told of what it says.
 

@@ -102,6 +102,17 @@ def require_available(provider: Provider) -> None:
         )
 
 
+def usable_providers(order: Order) -> tuple[tuple[Provider, ...], dict[Provider, str]]:
+    """Return the providers of the order that this machine has, and why it has not each of the others."""
+    lacking: dict[Provider, str] = {}
+    for provider in provider_order(order):
+        try:
+            require_available(provider)
+        except ProviderError as error:
+            lacking[provider] = str(error)
+    return tuple(provider for provider in provider_order(order) if provider not in lacking), lacking
+
+
 def _has_bf16() -> bool:
     """Whether the processor computes in bf16, as far as the system tells."""
     try:

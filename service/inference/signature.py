@@ -223,4 +223,7 @@ def _read_key(path: Path) -> bytes:
         with path.open("rb") as stream:
             return stream.read(KEY_MAX_BYTES)
     except OSError as error:
-        raise ConfigurationError(f"{path}: the key cannot be read ({error.strerror})") from None
+        raise ConfigurationError(
+            f"{path}: the key cannot be read ({error.strerror}); put a PEM file there that this user may read, or "
+            "correct the path"
+        ) from None

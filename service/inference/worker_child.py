@@ -16,6 +16,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +27,8 @@ Handler = Callable[[dict[str, Any]], dict[str, Any]]
 
 _PR_SET_PDEATHSIG: Final = 1
 _FRAMES: Final = 3
+_AUTOGROUP: Final = Path("/proc/self/autogroup")
+_NICEST: Final = "19"
 
 
 def main(descriptor: int, parent: int) -> None:
@@ -67,9 +70,15 @@ def _limit_memory(memory_bytes: int | None) -> None:
 
 
 def _take_idle_time_only() -> None:
-    """Run when nobody else wants the processor (sched(7)); elsewhere than on Linux, as nicely as can be."""
+    """Run when nobody else wants the processor (sched(7)); elsewhere than on Linux, as nicely as can be.
+
+    This process leads a session, and Linux may share time out between sessions first (sched(7), "The autogroup
+    feature"): there its policy counts within its session alone, so that the session has to be nice as well.
+    """
     if sys.platform == "linux":
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        with suppress(OSError):  # a kernel without autogroups
+            _AUTOGROUP.write_text(_NICEST, encoding="ascii")
     else:
         os.nice(19)
 

@@ -164,6 +164,12 @@ def _golden(families: Families, event: events.GoldenTested) -> None:
         families.golden_success.labels(event.package, event.version).set_to_current_time()
 
 
+def _golden_studies(families: Families, event: events.GoldenStudiesTested) -> None:
+    families.golden_study_tests.labels(event.package, event.version, event.result).inc()
+    if event.result == "passed":
+        families.golden_study_success.labels(event.package, event.version).set_to_current_time()
+
+
 def _shadowed(families: Families, event: events.ShadowCompared) -> None:
     families.shadow_runs.labels(event.pipeline, event.package, event.version, event.result).inc()
     if event.score_difference >= 0:
@@ -229,6 +235,7 @@ MOVES: dict[type[Event], Callable[[Families, Any], None] | None] = {
     events.PackageRetired: _retired,
     events.ProviderPassedOver: _passed_over,
     events.GoldenTested: _golden,
+    events.GoldenStudiesTested: _golden_studies,
     events.ShadowCompared: _shadowed,
     events.ConfigurationReloaded: _reloaded,
     events.AuditCollectorReached: _collector_reached,

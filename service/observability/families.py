@@ -170,6 +170,12 @@ class Families:
         self.golden_success = self._gauge(
             "golden_last_success_timestamp_seconds", "When a package last reproduced its golden outputs.", *model
         )
+        self.golden_study_tests = self._counter(
+            "golden_study_tests", "Tests of packages in use by their golden studies.", *model, "result"
+        )
+        self.golden_study_success = self._gauge(
+            "golden_study_last_success_timestamp_seconds", "When a package last passed its golden studies.", *model
+        )
         self.shadow_runs = self._counter(
             "shadow_runs", "Studies that a shadow package was run on.", "pipeline", *model, "result"
         )

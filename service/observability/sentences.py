@@ -49,6 +49,7 @@ SENTENCES: dict[type[Event], str] = {
     events.PackageRetired: "A model package gave its place to another one.",
     events.ProviderPassedOver: "A provider that config.yaml asks for does not run a package; 'used' does.",
     events.GoldenTested: "A package ran its golden inputs again; one that fails is out of service.",
+    events.GoldenStudiesTested: "The golden studies of a package in use were run; one that fails is out of service.",
     events.ShadowCompared: "A shadow package was compared with the active one.",
     events.ConfigurationReloaded: "config.yaml was read again; 'kept' packages stay, 'restart' needs one.",
     events.AuditCollectorReached: "The audit collector takes messages.",
@@ -93,6 +94,7 @@ WORSE: dict[type[Event], tuple[int, Callable[[Any], bool]]] = {
     events.NotificationSent: (logging.WARNING, lambda event: event.status == "failed"),
     events.PackageLoaded: (logging.ERROR, lambda event: bool(event.error)),
     events.GoldenTested: (logging.ERROR, lambda event: event.result == "failed"),
+    events.GoldenStudiesTested: (logging.ERROR, lambda event: event.result != "passed"),
     events.ShadowCompared: (logging.WARNING, lambda event: event.result in {"failed", "skipped"}),
     events.ConfigurationReloaded: (logging.ERROR, lambda event: event.result != "applied"),
 }
@@ -105,6 +107,7 @@ SENTENCE_FIELDS = {
     (events.PackageLoaded, "error"),
     (events.ProviderPassedOver, "detail"),
     (events.GoldenTested, "error"),
+    (events.GoldenStudiesTested, "error"),
     (events.ConfigurationReloaded, "problem"),
     (events.StageFailed, "detail"),
     (events.CertificateRejected, "problem"),

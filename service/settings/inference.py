@@ -55,6 +55,8 @@ class InferenceSettings(Section):
     signatures: SignatureSettings = SignatureSettings()
     self_test_hours: float = Field(default=24, ge=0, le=720)
     """How often the loaded packages must reproduce their golden outputs again; 0 tests at their start only."""
+    self_test_studies: bool = True
+    """Run the golden studies of the packages in use too: after each start and reload, and every `self_test_hours`."""
 
     @field_validator("provider", mode="before")
     @classmethod

@@ -13,9 +13,11 @@ import pytest
 from harness.dcmtk import StoreScpProgram
 from harness.markers import check
 from harness.node import NodeProgram
+from harness.order import in_turns, is_long
 from harness.orthanc import Orthanc
+from harness.phantom import PhantomStudy
 from harness.postgres import PostgresServer, postgres_program
-from models.phantoms.samples import draw_all
+from models.phantoms.samples import SAMPLES, draw_sample
 
 PROGRAMS = (
     "Orthanc",
@@ -34,8 +36,11 @@ PROGRAMS = (
 StartOrthanc = Callable[..., Orthanc]
 
 
+@pytest.hookimpl(trylast=True)  # of what was not deselected
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip tests of real peers, naming what is missing."""
+    """Let the long tests begin first; skip tests of real peers, naming what is missing."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    items[:] = in_turns(items, is_long, workers=workers)
     missing = [program for program in PROGRAMS if shutil.which(program) is None]
     if not missing:
         return
@@ -104,17 +109,26 @@ def start_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
 
 
 @pytest.fixture(scope="session")
-def phantom_studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sample studies of the demo, drawn once for all workers: one folder for each."""
+def phantom_study(tmp_path_factory: pytest.TempPathFactory) -> PhantomStudy:
+    """Return a function from the name of a sample study to its folder; each is drawn once for all workers."""
     base = tmp_path_factory.getbasetemp()
     place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "phantoms"
     place.mkdir(exist_ok=True)
-    with (place / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (place / "drawn").exists():
-            draw_all(place / "studies")
-            (place / "drawn").touch()
-    return place / "studies"
+
+    def drawn(name: str) -> Path:
+        (sample,) = (sample for sample in SAMPLES if sample.name == name)
+        with (place / f"{name}.lock").open("w") as lock:  # whoever wants another study does not wait for this one
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            draw_sample(sample, place)
+        return place / name
+
+    return drawn
+
+
+@pytest.fixture(scope="session")
+def phantom_studies(phantom_study: PhantomStudy) -> tuple[Path, ...]:
+    """The folders of all sample studies of the demo; a test that needs one of them asks `phantom_study` for it."""
+    return tuple(phantom_study(sample.name) for sample in SAMPLES)
 
 
 @pytest.fixture(scope="session")

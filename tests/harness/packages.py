@@ -33,7 +33,7 @@ def copy_package(
         if status is not None:
             manifest["status"], manifest["clinical_use"] = status, "research-only"
 
-    _edit(folder, change)
+    change_manifest(folder, change)
     return folder
 
 
@@ -44,10 +44,11 @@ def spoil_golden(folder: Path) -> None:
         wrong = {name: arrays[name] + 1 if name.startswith("output") else arrays[name] for name in arrays.files}
     np.savez(golden, **wrong)
     digest, name = hashlib.sha256(golden.read_bytes()).hexdigest(), f"golden/{golden.name}"
-    _edit(folder, lambda manifest: manifest["files"].update({name: digest}))
+    change_manifest(folder, lambda manifest: manifest["files"].update({name: digest}))
 
 
-def _edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+def change_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change a manifest as a person with an editor does; what else the package holds stays listed as it was."""
     path = folder / "manifest.yaml"
     manifest = yaml.safe_load(path.read_text(encoding="utf-8"))
     change(manifest)

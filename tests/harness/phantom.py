@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Small valid DICOM files to send about: every element that names a patient carries a marker."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, generate_ui
 
 MARKER = "ZZMARKER"
 """Stands in every element of a patient's identity; it must never be seen in a log or a metric."""
+PhantomStudy = Callable[[str], Path]
+"""Returns the folder of a sample study of the demo by its name; a fixture of the same name gives it."""
 
 
 def ct_slice(

@@ -38,7 +38,7 @@ class RealObjects(FakeAnalyst):
         return (ResultObject(kind="sr", sop_class_uid=CT, sop_instance_uid=dataset.SOPInstanceUID, path=path),)
 
 
-def settings_for(port: int) -> Settings:
+def settings_for(port: int, *, report_seconds: float) -> Settings:
     destination = {
         **SETTINGS.destinations[0].model_dump(),
         "ae_title": "ORTHANC",
@@ -46,15 +46,15 @@ def settings_for(port: int) -> Settings:
         "port": port,
         "timeout_seconds": 5,
         "commitment": "request",
-        "commitment_report_seconds": 3,
+        "commitment_report_seconds": report_seconds,
     }
     peers = [PeerSettings.model_validate({"name": "orthanc", "ae_title": "ORTHANC", "address": "127.0.0.1"})]
     return Settings.model_validate({**SETTINGS.model_dump(), "destinations": [destination], "peers": peers})
 
 
 @contextmanager
-def committing(root: Path, *, archive_port: int, own_port: int) -> Iterator[Node]:
-    settings = settings_for(archive_port)
+def committing(root: Path, *, archive_port: int, own_port: int, report_seconds: float = 3.0) -> Iterator[Node]:
+    settings = settings_for(archive_port, report_seconds=report_seconds)
     scu = StoreScu(settings.destinations[0], ae_title="DOKUEI")
     changes: dict[str, Any] = {"settings": settings, "destinations": {"pacs": scu}, "archives": {"pacs": scu}}
     with running(root, analyst=RealObjects(), **changes) as node:
@@ -97,7 +97,8 @@ def test_results_are_committed_by_query_when_orthanc_cannot_reach_us(
     start_orthanc: Callable[..., Orthanc], tmp_path: Path
 ) -> None:
     archive = start_orthanc(modalities={"dokuei": ("DOKUEI", free_port())})  # where nobody listens
-    with committing(tmp_path, archive_port=archive.dicom_port, own_port=free_port()) as node:
+    # Seven reports are awaited in vain: no patience brings one.
+    with committing(tmp_path, archive_port=archive.dicom_port, own_port=free_port(), report_seconds=0.5) as node:
         send(node, 1)
         node.wait(lambda: committed(node) == [("committed", "query")], seconds=90)
         assert len(node.rows("select * from commitment")) == 7

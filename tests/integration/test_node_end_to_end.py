@@ -13,6 +13,7 @@ from harness.dcmtk import Called, dcmsend, echoscu, storescu
 from harness.listener import Listener
 from harness.node import NodeProgram
 from harness.orthanc import Orthanc
+from harness.phantom import PhantomStudy
 from harness.processes import wait_until
 from harness.validators import dcentvfy, dciodvfy, dsr2html, dsrdump
 
@@ -45,10 +46,10 @@ def results_of(orthanc: Orthanc, folder: Path, study_uid: str) -> list[Dataset]:
 
 
 def test_every_sample_study_comes_back_as_valid_results(
-    orthanc: Orthanc, start_node: StartNode, phantom_studies: Path, tmp_path: Path
+    orthanc: Orthanc, start_node: StartNode, phantom_studies: tuple[Path, ...], tmp_path: Path
 ) -> None:
     node = start_node(orthanc)
-    folders = sorted(path for path in phantom_studies.iterdir())
+    folders = list(phantom_studies)
     assert echoscu(node.called).returncode == 0
     for folder in folders:
         assert dcmsend(node.called, files_of(folder)).returncode == 0
@@ -117,10 +118,10 @@ def check_log(node: NodeProgram, folders: list[Path]) -> None:
 
 
 def test_a_study_that_comes_again_changes_nothing(
-    orthanc: Orthanc, start_node: StartNode, phantom_studies: Path
+    orthanc: Orthanc, start_node: StartNode, phantom_study: PhantomStudy
 ) -> None:
     node = start_node(orthanc)
-    film = files_of(phantom_studies / "2-chest-film-normal")
+    film = files_of(phantom_study("2-chest-film-normal"))
     dcmsend(node.called, film)
     node.wait_for_results(1)
     before = {instance: orthanc.file(instance) for instance in orthanc.instances()}
@@ -134,10 +135,10 @@ def test_a_study_that_comes_again_changes_nothing(
 
 
 def test_other_bytes_under_a_known_uid_are_kept_aside_and_reported(
-    orthanc: Orthanc, start_node: StartNode, phantom_studies: Path, tmp_path: Path
+    orthanc: Orthanc, start_node: StartNode, phantom_study: PhantomStudy, tmp_path: Path
 ) -> None:
     node = start_node(orthanc)
-    (film,) = files_of(phantom_studies / "2-chest-film-normal")
+    (film,) = files_of(phantom_study("2-chest-film-normal"))
     dcmsend(node.called, [film])
     changed = dcmread(film)
     changed.StudyDescription = "changed"
@@ -151,10 +152,10 @@ def test_other_bytes_under_a_known_uid_are_kept_aside_and_reported(
 
 
 def test_a_late_view_makes_a_result_that_supersedes_the_first(
-    orthanc: Orthanc, start_node: StartNode, phantom_studies: Path, tmp_path: Path
+    orthanc: Orthanc, start_node: StartNode, phantom_study: PhantomStudy, tmp_path: Path
 ) -> None:
     node = start_node(orthanc)
-    views = files_of(phantom_studies / "6-mammography-with-a-mass")
+    views = files_of(phantom_study("6-mammography-with-a-mass"))
     study_uid = str(dcmread(views[0], stop_before_pixels=True).StudyInstanceUID)
     dcmsend(node.called, views[:3])
     first = node.wait_for_results(1)[study_uid]
@@ -169,10 +170,12 @@ def test_a_late_view_makes_a_result_that_supersedes_the_first(
     assert predecessor.SOPInstanceUID in str(successor.PredecessorDocumentsSequence)
 
 
-def test_results_wait_for_a_pacs_that_is_down(orthanc: Orthanc, start_node: StartNode, phantom_studies: Path) -> None:
+def test_results_wait_for_a_pacs_that_is_down(
+    orthanc: Orthanc, start_node: StartNode, phantom_study: PhantomStudy
+) -> None:
     node = start_node(orthanc)
     orthanc.kill()
-    dcmsend(node.called, files_of(phantom_studies / "2-chest-film-normal"))
+    dcmsend(node.called, files_of(phantom_study("2-chest-film-normal")))
     wait_until(lambda: bool(node.events("result_ready")), seconds=60, what="no result")
     wait_until(
         lambda: any(event["status"] == "unreachable" for event in node.events("object_delivered")),
@@ -186,7 +189,7 @@ def test_results_wait_for_a_pacs_that_is_down(orthanc: Orthanc, start_node: Star
 
 
 def test_orthanc_forwards_studies_and_gets_each_result_once(
-    start_orthanc: Callable[..., Orthanc], start_node: StartNode, phantom_studies: Path
+    start_orthanc: Callable[..., Orthanc], start_node: StartNode, phantom_study: PhantomStudy
 ) -> None:
     """The set-up of the README: the PACS forwards what arrives, and the node's results do not go round in circles."""
     script = Path(__file__).parents[2] / "deploy" / "orthanc" / "dokuei.lua"
@@ -199,7 +202,7 @@ def test_orthanc_forwards_studies_and_gets_each_result_once(
     text = node.config.read_text().replace(str(holder.dicom_port), str(pacs.dicom_port)).replace("ORTHANC", "ORTHANC2")
     node.config.write_text(text)
     node.start()
-    slices = files_of(phantom_studies / "4-chest-ct-with-honeycombing")  # its pictures have modality CT, like the input
+    slices = files_of(phantom_study("4-chest-ct-with-honeycombing"))  # its pictures have modality CT, like the input
     assert storescu(Called(port=pacs.dicom_port, ae_title="ORTHANC2"), slices).returncode == 0
     study = next(iter(node.wait_for_results(1).values()))
     assert len(pacs.instances()) == len(slices) + study.objects
@@ -208,9 +211,9 @@ def test_orthanc_forwards_studies_and_gets_each_result_once(
 
 
 def test_a_priority_is_raised_and_told_where_the_profile_allows_it(
-    orthanc: Orthanc, start_node: StartNode, phantom_studies: Path
+    orthanc: Orthanc, start_node: StartNode, phantom_study: PhantomStudy
 ) -> None:
-    views = files_of(phantom_studies / "6-mammography-with-a-mass")
+    views = files_of(phantom_study("6-mammography-with-a-mass"))
     accession_number = str(dcmread(views[0], stop_before_pixels=True).AccessionNumber)
     worklist = Listener()
     webhooks = [{"name": "ris", "url": worklist.url}]
@@ -231,10 +234,10 @@ def test_a_priority_is_raised_and_told_where_the_profile_allows_it(
 
 
 def test_sigterm_drains_and_the_next_start_goes_on(
-    orthanc: Orthanc, start_node: StartNode, phantom_studies: Path
+    orthanc: Orthanc, start_node: StartNode, phantom_study: PhantomStudy
 ) -> None:
     node = start_node(orthanc)
-    dcmsend(node.called, files_of(phantom_studies / "2-chest-film-normal"))
+    dcmsend(node.called, files_of(phantom_study("2-chest-film-normal")))
     node.stop()
     assert "Traceback" not in node.log
     node.start()

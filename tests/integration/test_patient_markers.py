@@ -25,22 +25,12 @@ from harness.hostile import ct_object
 from harness.markers import BIRTH_DATE, MARK, PATIENTS, TEXTS, check, marked, uids
 from harness.node import NodeProgram
 from harness.orthanc import Orthanc
+from harness.phantom import PhantomStudy
 from harness.processes import free_port, wait_until
 from harness.wire import ASSOCIATE_AC, CT_IMAGE, EXPLICIT, Context, Peer, element, even
-from models.phantoms.samples import SAMPLES, draw_sample
 
 pytestmark = [pytest.mark.peers, pytest.mark.timeout(600)]
 STUDIES = ("1-chest-film-with-dust-opacities", "4-chest-ct-with-honeycombing", "6-mammography-with-a-mass")
-
-
-@pytest.fixture(scope="module")
-def three_studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One phantom study for each pipeline."""
-    folder = tmp_path_factory.mktemp("three")
-    for sample in SAMPLES:
-        if sample.name in STUDIES:
-            draw_sample(sample, folder)
-    return folder
 
 
 def children(pid: int) -> list[int]:
@@ -105,7 +95,7 @@ def core_limit(pid: int) -> str:
 def test_no_patient_is_named_outside_ledger_and_objects(
     orthanc: Orthanc,
     start_node: Callable[..., NodeProgram],
-    three_studies: Path,
+    phantom_study: PhantomStudy,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -116,7 +106,7 @@ def test_no_patient_is_named_outside_ledger_and_objects(
     node = start_node(orthanc, webhooks=webhooks, site={"profile": "demo"}, log={"level": "debug"})
     identities: set[str] = {BIRTH_DATE}
     for study in STUDIES:
-        files = [marked(path, tmp_path / study / path.name) for path in sorted((three_studies / study).glob("*.dcm"))]
+        files = [marked(path, tmp_path / study / path.name) for path in sorted(phantom_study(study).glob("*.dcm"))]
         identities |= {uid for path in files for uid in uids(path)}
         assert dcmsend(node.called, files).returncode == 0
     film = tmp_path / STUDIES[0] / "film.dcm"
@@ -156,8 +146,8 @@ def test_no_patient_is_named_outside_ledger_and_objects(
     assert all(MARK in str(dcmread(path, stop_before_pixels=True).PatientID) for path in stored[:3])
 
 
-def test_the_markers_would_be_found(tmp_path: Path, three_studies: Path) -> None:
-    source = next((three_studies / STUDIES[0]).glob("*.dcm"))
+def test_the_markers_would_be_found(tmp_path: Path, phantom_study: PhantomStudy) -> None:
+    source = next(phantom_study(STUDIES[0]).glob("*.dcm"))
     data = marked(source, tmp_path / "marked.dcm").read_bytes().decode("latin-1")
     assert len(set(TEXTS)) == 36
     assert all(f"{MARK}{number:02d}" in data for number in range(1, 40))

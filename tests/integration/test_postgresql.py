@@ -17,6 +17,7 @@ from fakes import ct_dataset, incoming
 from harness.dcmtk import dcmsend, storescu
 from harness.node import NodeProgram
 from harness.orthanc import Orthanc
+from harness.phantom import PhantomStudy
 from harness.postgres import PostgresServer, postgres_program
 from harness.processes import wait_until
 from node import Node, running
@@ -236,11 +237,11 @@ def dokuei(command: str, node: NodeProgram, *options: str) -> subprocess.Complet
 
 @pytest.mark.peers
 def test_a_node_on_postgresql_end_to_end(
-    own_server: PostgresServer, start_node: Callable[..., NodeProgram], orthanc: Orthanc, phantom_studies: Path
+    own_server: PostgresServer, start_node: Callable[..., NodeProgram], orthanc: Orthanc, phantom_study: PhantomStudy
 ) -> None:
     node = start_node(orthanc, database_url=own_server.database())
-    folders = sorted(phantom_studies.iterdir())
-    first, second = (sorted(folder.glob("*.dcm")) for folder in folders[:2])
+    films = ("1-chest-film-with-dust-opacities", "2-chest-film-normal")
+    first, second = (sorted(phantom_study(name).glob("*.dcm")) for name in films)
     assert dcmsend(node.called, first).returncode == 0
     assert [row.state for row in node.wait_for_results(1).values()] == ["finished"]
     assert not (node.folder / "data" / "dokuei.db").exists()

@@ -7,6 +7,7 @@ import pydicom
 import pytest
 
 from harness.orthanc import Orthanc
+from harness.pairs import in_pairs
 from harness.studies import CHARACTER_SETS, NAME, context_of, named_sources, result_of, stored
 from harness.validators import dcentvfy, dciodvfy, dsr2html, dsrdump, pdf_text, pdf_typefaces
 from service.domain.instance import Instance
@@ -84,9 +85,9 @@ def judge_pdf(path: Path, language: Language, outcome: Outcome) -> None:
     assert set(pdf_typefaces(pdf).values()) == {True}
 
 
-@pytest.mark.parametrize("profile", ["default", "AIR", "Japanese"])
-@pytest.mark.parametrize("outcome", list(Outcome))
-@pytest.mark.parametrize("modality", ["CR", "MG", "CT"])
+@pytest.mark.parametrize(
+    ("modality", "outcome", "profile"), in_pairs(["CR", "MG", "CT"], list(Outcome), ["default", "AIR", "Japanese"])
+)
 def test_every_pipeline_state_and_profile(modality: str, outcome: Outcome, profile: str, tmp_path: Path) -> None:
     origin = named_sources(modality, "kanji", tmp_path / "sources")
     result = result_of(modality, origin, outcome)

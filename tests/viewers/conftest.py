@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from archive import Study, analyse, destination_of, fill, read_studies
+from archive import STUDIES, Study, analyse, destination_of, fill, read_studies
 from browser import CHROMIUM, new_page, running_browser
 from dwv import PAGES, Dwv
 from ohif import CONFIGURATION, Ohif
@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Page
 
 from harness.node import NodeProgram
 from harness.orthanc import DICOMWEB_PLUGIN, Orthanc, dicomweb_options
+from harness.phantom import PhantomStudy
 
 HERE = Path(__file__).parent
 PACKAGES = HERE.parents[1] / "build" / "viewers" / "node_modules"
@@ -41,17 +42,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def studies(phantom_studies: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Study]:
+def studies(phantom_study: PhantomStudy, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Study]:
     """Phantom studies with what a node made of them, analysed once for all workers."""
+    (phantoms,) = {phantom_study(name).parent for name in STUDIES}
     base = tmp_path_factory.getbasetemp()
     place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "viewers"
     place.mkdir(exist_ok=True)
     with (place / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (place / "analysed").exists():
-            _analyse(phantom_studies, place)
+            _analyse(phantoms, place)
             (place / "analysed").touch()
-    return read_studies(phantom_studies, place / "results")
+    return read_studies(phantoms, place / "results")
 
 
 def _analyse(phantoms: Path, place: Path) -> None:

@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,15 +26,17 @@ from service.settings import Settings
 from service.workflow import Flow
 
 
-def settings(folder: Path, **changes: object) -> Settings:
-    sections = {
+def settings(folder: Path, **changes: Any) -> Settings:
+    sections: dict[str, Any] = {
         "node": {"host": "127.0.0.1", "port": free_port()},
         "storage": {"folder": folder},
         "destinations": [{"name": "pacs", "ae_title": "P", "host": "127.0.0.1", "port": 1}],
         "site": {"allow_demonstration": True},
         "http": {"port": free_port()},
     }
-    return Settings.model_validate({**sections, **changes})
+    chosen = {**sections, **changes}
+    inference = {"self_test_studies": False, **chosen.get("inference", {})}  # held by test_study_tests
+    return Settings.model_validate({**chosen, "inference": inference})
 
 
 def test_a_node_starts_and_leaves_nothing_behind_when_it_stops(tmp_path: Path) -> None:
@@ -143,6 +146,7 @@ def test_a_key_file_that_is_not_there_keeps_the_node_from_starting(tmp_path: Pat
     chosen = settings(tmp_path / "data", inference={"signatures": {"keys": [tmp_path / "site.pem"]}})
     (problem,) = start_problems(chosen)
     assert problem.startswith(f"inference.signatures.keys: {tmp_path / 'site.pem'}: the key cannot be read")
+    assert problem.endswith("put a PEM file there that this user may read, or correct the path")
 
 
 def child_of_this_process() -> int:

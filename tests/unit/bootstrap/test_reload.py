@@ -42,7 +42,7 @@ class Site:
                 "http": {"port": free_port()},
                 "rules": [{"name": "film", "when": {"attribute": "Modality", "equals": "DX"}, "pipelines": [PIPELINE]}],
                 "pipelines": {PIPELINE: {"package": NAME, "version": version}},
-                "inference": {"packages_folder": self.packages},
+                "inference": {"packages_folder": self.packages, "self_test_studies": False},
             }
         )
 

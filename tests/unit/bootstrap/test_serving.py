@@ -74,8 +74,7 @@ class Site:
                 memory_bytes=None,
                 initial={"packages": initial, "start_seconds": start_seconds},
                 on_start=heard,
-                idle=idle,
-            )
+            )  # not idle: no busy machine lets them wait
 
         crew = self.serving.open(packages, role=role, start_pool=start_pool)
         if warm:
@@ -179,6 +178,28 @@ def test_alike_children_are_told_of_once_and_one_that_differs_again(site: Site, 
         crew.pool.call({"task": "die"})
     wait_until(lambda: len(site.events.of(PackageLoaded)) == 2, seconds=20, what="nothing is told of the new child")
     assert site.events.of(PackageLoaded)[-1].device == "cpu"
+
+
+class _Slow(dict[tuple[str, str], tuple[object, ...]]):
+    """What was told, by somebody who takes a moment to look it up."""
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        found = super().get(key, default)
+        time.sleep(0.2)
+        return found
+
+
+def test_alike_children_that_become_warm_at_once_are_told_of_once(site: Site) -> None:
+    crew = site.serve("1.0")
+    site.serving._told = _Slow()
+    site.events.events.clear()
+    report = {"packages": {PIPELINE: {"device": "cpu", "golden_difference": 0.25, "seconds": 0.1, "error": ""}}}
+    threads = [threading.Thread(target=site.serving._heard, args=(crew, report)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(site.events.of(PackageLoaded)) == 1
 
 
 # --- golden tests ---------------------------------------------------------------------------------------------------

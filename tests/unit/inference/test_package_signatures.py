@@ -110,7 +110,10 @@ def test_a_key_of_another_kind_is_refused(tmp_path: Path) -> None:
         load_private_key(_private(tmp_path / "key.pem", generate_private_key(SECP256R1())))
     with pytest.raises(ConfigurationError, match="openssl pkey"):
         load_public_key(tmp_path / "key.pem")
-    with pytest.raises(ConfigurationError, match="cannot be read"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"cannot be read .*; put a PEM file there that this user may read, or correct the path",
+    ):
         load_public_key(tmp_path / "absent.pem")
 
 

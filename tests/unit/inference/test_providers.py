@@ -5,12 +5,15 @@ There is no GPU here. `Azure` is a provider that every ONNX Runtime has and that
 what fails about a device is made to fail in a session around a real one.
 """
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tiny_package import IMAGE, replace_model, scale_model, write_tiny
 
 from service.domain.errors import ConfigurationError, PackageError, ProviderError, WorkerUnavailableError
@@ -19,8 +22,10 @@ from service.inference import package as package_module
 from service.inference import providers
 from service.inference.listing import check_package
 from service.inference.package import load_package
+from service.inference.package_files import read_package
 from service.inference.providers import BACKENDS, Backend, provider_order, providers_for, uses_gpu
 from service.inference.session import Session
+from service.inference.signature import SignaturePolicy, add_signature
 
 AZURE = "AzureExecutionProvider"
 
@@ -219,6 +224,30 @@ def test_a_package_that_was_replaced_on_disk_is_not_mixed_with_the_one_that_runs
     write_tiny(tiny_folder.parents[1], title="Another")
     with pytest.raises(WorkerUnavailableError, match="replaced on disk"):
         package.run("zones", {"image": IMAGE})
+
+
+@pytest.mark.usefixtures("stand_in")
+@pytest.mark.parametrize("is_withdrawn", [False, True])
+def test_the_next_provider_gets_a_package_that_is_still_signed(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_withdrawn: bool
+) -> None:
+    """A signature is no part of the digest: the package is the same without it, and the site's policy is not kept."""
+    key = Ed25519PrivateKey.from_private_bytes(bytes(32))
+    public = tmp_path / "site.pem"
+    public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    signatures = tiny_folder / "SIGNATURES.json"
+    identity = read_package(tiny_folder).identity
+    signatures.write_bytes(add_signature(b"", identity, key=key, now=datetime.now(UTC), expires_at=None))
+    sessions_that(monkeypatch, lost_after(1))
+    policy = SignaturePolicy(required=True, keys=(public,))
+    package = load_package(tiny_folder, provider=("cuda", "cpu"), policy=policy)
+    if is_withdrawn:
+        signatures.unlink()
+        with pytest.raises(PackageError, match="this site requires a signature"):
+            package.run("zones", {"image": IMAGE})
+        return
+    np.testing.assert_array_equal(package.run("zones", {"image": IMAGE})["scaled"], IMAGE * 2)
+    assert package.warm.provider == "cpu"
 
 
 # --- the golden outputs again ---------------------------------------------------------------------------------------

@@ -395,6 +395,15 @@ def test_a_child_that_lost_its_device_is_replaced_and_nothing_is_said_of_the_stu
 @pytest.mark.skipif(sys.platform != "linux", reason="SCHED_IDLE is Linux's")
 def test_children_may_be_told_to_take_idle_time_only(pool: WorkerPool) -> None:
     with _pool(idle=True) as idle:
-        idle.wait_ready(30)
+        idle.wait_ready(200)
         assert idle.call({"do": "scheduler"}) == {"policy": os.SCHED_IDLE}
     assert pool.call({"do": "scheduler"}) == {"policy": os.SCHED_OTHER}
+
+
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="a kernel without autogroups")
+def test_such_children_give_way_to_other_sessions_too(pool: WorkerPool) -> None:
+    """Between autogroups the policy of one process does not count: beside another session it got half of a core."""
+    with _pool(idle=True) as idle:
+        idle.wait_ready(200)
+        assert idle.call({"do": "autogroup"})["said"].endswith("nice 19")
+    assert pool.call({"do": "autogroup"})["said"].endswith("nice 0")

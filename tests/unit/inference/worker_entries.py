@@ -75,6 +75,10 @@ def _do_scheduler(task: Task) -> Task:
     return {"policy": os.sched_getscheduler(0)}
 
 
+def _do_autogroup(task: Task) -> Task:
+    return {"said": Path("/proc/self/autogroup").read_text().strip()}
+
+
 def _do_lose_the_device(task: Task) -> Task:
     raise WorkerUnavailableError("CUDA failure 719")
 

@@ -86,6 +86,7 @@ def registry(metrics: Metrics, tmp_path: Path) -> CollectorRegistry:
     metrics(received("duplicate"))
     metrics(delivered("stored"))
     metrics(events.GoldenTested(package="x", version="x", result="passed", difference=0.1, seconds=1))
+    metrics(events.GoldenStudiesTested(package="x", version="x", result="passed", studies=2, seconds=1))
     metrics(events.ConfigurationReloaded(result="applied"))
     return metrics.registry
 

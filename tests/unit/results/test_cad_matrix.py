@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.pairs import in_pairs
 from harness.studies import (
     CHARACTER_SETS,
     cad_result_of,
@@ -22,16 +23,21 @@ from service.results import ENCODERS
 from service.results.gate import check_object
 
 CAD = (ResultKind.MAMMOGRAPHY_CAD, ResultKind.CHEST_CAD)
+STATES = ((Outcome.FINDINGS, Outcome.NOT_ANALYSED), (Outcome.NO_FINDINGS, Outcome.PARTLY_ANALYSED))
 
 
 @pytest.mark.peers
-@pytest.mark.parametrize("character_set", CHARACTER_SETS)
-@pytest.mark.parametrize("modality", ["MG", "CR", "CT"])
-def test_every_state_passes_every_validator(modality: str, character_set: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("character_set", "modality", "outcomes"), in_pairs(list(CHARACTER_SETS), ["MG", "CR", "CT"], STATES), ids=str
+)
+def test_every_state_passes_every_validator(
+    character_set: str, modality: str, outcomes: tuple[Outcome, ...], tmp_path: Path
+) -> None:
+    """Two states of a study are two revisions of its result: they stand beside each other in the archive."""
     sources = named_sources(modality, character_set, tmp_path / "sources")
     context = context_of(*sources, revision=2, predecessors=(prior_report("2.25.7"),), priority=Priority.URGENT)
     study = [source.path for source in sources]
-    for outcome in Outcome:
+    for outcome in outcomes:
         result = result_of(modality, sources, outcome)
         made = [entry for encoder in ENCODERS.values() for entry in encoder(result, context, tmp_path / "first")]
         reports = [entry for entry in made if entry.kind in CAD]

@@ -106,8 +106,8 @@ def test_a_not_analysed_object_leaves_from_any_header(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         paths = not_analysed(modality, rewritten(instance, dataset), folder / "out")
-        problems = {path.name: check_object(path) for path in paths}
-    assert any(not found for found in problems.values()), problems
+        leaves = any(check_object(path) == () for path in paths)  # the first that does is enough
+        assert leaves, {path.name: check_object(path) for path in paths}
 
 
 def other_id(**values: str) -> Dataset:
