@@ -3,7 +3,7 @@
 
 import csv
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -136,7 +136,7 @@ def text_line(path: Path, position: int) -> int:
     return path.read_bytes()[:position].count(b"\n") + 1
 
 
-def _column_problems(names: list[str] | tuple[str, ...]) -> Iterator[Problem]:
+def _column_problems(names: Sequence[str]) -> Iterator[Problem]:
     known = f"known are {', '.join(COLUMNS)} and {FREE_PREFIX}*"
     for name in names:
         if name not in COLUMNS and not name.startswith(FREE_PREFIX):

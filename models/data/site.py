@@ -129,11 +129,10 @@ def join(settings: SiteSettings, lines: Sequence[Line], folder: Folder) -> SiteD
             told[image.path].append((image, line))
     unlabelled = (image.file for image in folder.images if image.path not in told)
     left_out.extend(LeftOut(what=file, reason=f"no label for target '{settings.target}'") for file in unlabelled)
-    images = []
-    for entries in told.values():
-        judged = _judge(settings, entries[0][0], [line for _, line in entries])
-        (images if isinstance(judged, LabelledImage) else left_out).append(judged)  # type: ignore[arg-type]
-    return SiteData(name=settings.name, images=tuple(images), left_out=tuple(left_out))
+    judged = [_judge(settings, entries[0][0], [line for _, line in entries]) for entries in told.values()]
+    left_out.extend(each for each in judged if isinstance(each, LeftOut))
+    images = tuple(each for each in judged if isinstance(each, LabelledImage))
+    return SiteData(name=settings.name, images=images, left_out=tuple(left_out))
 
 
 def _judge(settings: SiteSettings, image: FoundImage, lines: list[Line]) -> LabelledImage | LeftOut:

@@ -2,7 +2,7 @@
 """Splits images by patient, and refuses splits through which a patient or an image leaks."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
@@ -72,5 +72,5 @@ def refuse_leakage(parts: Mapping[str, Sequence[LabelledImage]]) -> None:
         raise DataError(f"the parts leak: {'; '.join(told[:_SHOWN])}{more}; split again by patient, without duplicates")
 
 
-def _and(names: object) -> str:
-    return " and ".join(sorted(names))  # type: ignore[call-overload, no-any-return]
+def _and(names: Iterable[str]) -> str:
+    return " and ".join(sorted(names))

@@ -2,7 +2,7 @@
 """A small conditional WGAN with gradient penalty (Gulrajani 2017) for patches of 64 pixels, on MONAI's networks."""
 
 import torch
-from monai.networks.nets.discriminator import Critic
+from monai.networks.nets.classifier import Critic
 from monai.networks.nets.generator import Generator
 from torch import Tensor, nn
 
@@ -21,6 +21,7 @@ class PatchGenerator(nn.Module):
             channels=(*widths, 1),
             strides=(2, 2, 2, 1),
             num_res_units=0,
+            norm="BATCH",  # MONAI's own choice, over the instance, would take away what the label decides: brightness
         )
 
     def forward(self, noise: Tensor, labels: Tensor) -> Tensor:
@@ -40,6 +41,7 @@ class PatchCritic(nn.Module):
             channels=widths,
             strides=(2,) * len(widths),
             num_res_units=0,
+            norm=None,
             dropout=None,
         )
 

@@ -4,8 +4,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from monai.metrics.fid import get_fid_score
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -45,8 +43,17 @@ def compare(real: Features, drawn: Features, *, seed: int = 0) -> TwoSample:
 
 
 def frechet(first: Features, second: Features) -> float:
-    """Return the squared Frechet distance of the normal distributions of both (MONAI)."""
-    return float(get_fid_score(torch.from_numpy(first), torch.from_numpy(second)))
+    """Return the squared Frechet distance of the normal distributions of both.
+
+    |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)); the last trace by the eigenvalues of S1^(1/2) S2 S1^(1/2). MONAI's
+    asks SciPy for an argument that 1.18 takes away.
+    """
+    means = first.mean(axis=0) - second.mean(axis=0)
+    one, two = (np.atleast_2d(np.cov(part, rowvar=False)) for part in (first, second))
+    values, vectors = np.linalg.eigh(one)
+    root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
+    common = np.sqrt(np.clip(np.linalg.eigvalsh(root @ two @ root), 0, None)).sum()
+    return float(means @ means + np.trace(one) + np.trace(two) - 2 * common)
 
 
 def told_apart(first: Features, second: Features, *, seed: int = 0, folds: int = 5) -> float:

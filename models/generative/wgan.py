@@ -16,9 +16,9 @@ from models.generative.patch_gan import LATENT, PATCH_PIXELS, PatchCritic, Patch
 class GanPlan:
     """How a GAN is trained; `steps` are those of the generator, each after `critic_steps` of the critic."""
 
-    steps: int = 400
+    steps: int = 300
     critic_steps: int = 3
-    batch: int = 32
+    batch: int = 16
     learning_rate: float = 2e-4
     penalty: float = 10.0
     seed: int = 0
@@ -79,7 +79,9 @@ class PatchGan:
     def draw(self, labels: Tensor, *, seed: int) -> Tensor:
         """Return patches (N, 1, 64, 64) for labels (N,); training is not touched."""
         noise = torch.randn((len(labels), LATENT), generator=torch.Generator().manual_seed(seed))
+        self.generator.eval()
         drawn = [self.generator(*part) for part in zip(torch.split(noise, 64), torch.split(labels, 64), strict=True)]
+        self.generator.train()
         return torch.cat(drawn) if drawn else torch.zeros((0, 1, PATCH_PIXELS, PATCH_PIXELS))
 
     def state(self) -> dict[str, Any]:

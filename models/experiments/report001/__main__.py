@@ -11,10 +11,10 @@ import torch
 from tqdm import tqdm
 
 from models.data.site import load_site, without_duplicates
-from models.experiments.report001.cells import Cell, Design
+from models.experiments.report001.cells import Cell, Design, table_cells
 from models.experiments.report001.measuring import Collection
 from models.experiments.report001.phantom_sites import Plan, phantom_sets, planned
-from models.experiments.report001.run import Experiment, full_table, run, steps_of
+from models.experiments.report001.run import Experiment, run, steps_of
 from models.experiments.report001.site_films import site_films
 from models.generative.wgan import GanPlan
 from service.inference.package import LoadedPackage, default_packages_folder, load_package
@@ -50,6 +50,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--size", type=int, default=80, help="pixels along a film's side (80); 224 is the report's")
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--folds", type=int, default=3)
+    parser.add_argument("--arm-epochs", type=float, default=2.0, help="of the patch networks of the arms (2)")
+    parser.add_argument("--gan-steps", type=int, default=300, help="of the generator (300)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", help="torch device; another one changes the last digits")
     parser.add_argument("--threads", type=int, default=1, help="torch threads; likewise")
@@ -96,7 +98,12 @@ def _experiment(options: argparse.Namespace) -> Experiment:
     if options.full:
         design = replace(design, networks=_FULL, learning_rate=1e-4)
     if not options.quick:
-        return full_table(design)
+        return Experiment(
+            design=design,
+            cells=table_cells(design.networks),
+            arm_epochs=options.arm_epochs,
+            gan=GanPlan(steps=options.gan_steps),
+        )
     cells = tuple(
         Cell(network=network, masked=masked, wavelet="haar", band="cD")
         for network in design.networks

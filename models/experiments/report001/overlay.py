@@ -20,9 +20,8 @@ SIZES_MM = (1.5, 10.0)
 
 def binarised(film: FloatImage) -> NDArray[np.bool_]:
     """Return True where the film is dark, by Otsu's threshold."""
-    return np.asarray(
-        SimpleITK.GetArrayFromImage(SimpleITK.OtsuThreshold(SimpleITK.GetImageFromArray(film), 1, 0)), dtype=np.bool_
-    )
+    dark = SimpleITK.OtsuThreshold(SimpleITK.GetImageFromArray(film), 1, 0)  # type: ignore[no-untyped-call]
+    return np.asarray(SimpleITK.GetArrayFromImage(dark), dtype=np.bool_)
 
 
 def pseudo_abnormal(film: FloatImage, *, pixel_mm: float, rng: np.random.Generator) -> FloatImage:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from models.experiments.report001.arms import ArmPlan, compare_arms
-from models.experiments.report001.cells import Cell, Design, control_cells, site_cells, table_cells
+from models.experiments.report001.cells import Cell, Design, control_cells, site_cells
 from models.experiments.report001.measuring import Collection, Measured, described, kept_or_measured, measure
 from models.experiments.report001.page import (
     arms_markdown,
@@ -32,11 +32,6 @@ class Experiment:
     cells: tuple[Cell, ...]
     arm_epochs: float = 2.0
     gan: GanPlan = field(default_factory=GanPlan)
-
-
-def full_table(design: Design) -> Experiment:
-    """Return the whole experiment: masks x inputs x networks."""
-    return Experiment(design=design, cells=table_cells(design.networks))
 
 
 def steps_of(experiment: Experiment, films: Collection) -> int:

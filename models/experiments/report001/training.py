@@ -77,7 +77,9 @@ def train(films: Tensor, labels: Tensor, effort: Effort) -> Classifier:
         if effort.weights:
             load_imagenet(network, Path(effort.weights))
         front_end.measure(films)
-        _fit(network.to(effort.device).to(memory_format=torch.channels_last), films, labels, effort)
+        network.to(effort.device)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        _fit(network, films, labels, effort)
     return network.eval()
 
 
