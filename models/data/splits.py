@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
 from models.data.problem import DataError
@@ -36,13 +37,11 @@ def split_by_patient(
     return parts
 
 
-def _strata(images: Sequence[LabelledImage], folds: int) -> np.ndarray[tuple[int], np.dtype[np.str_]]:
-    """Return site and label of each image, or the label alone where fewer images than folds share both."""
-    both = [f"{image.site}{'+' if image.positive else '-'}" for image in images]
-    return np.array(
-        [name if both.count(name) >= folds else name[-1] for name in both],
-        dtype=np.str_,
-    )
+def _strata(images: Sequence[LabelledImage], folds: int) -> NDArray[np.str_]:
+    """Return site and label of each image, or the label alone where any such pair has fewer images than folds."""
+    label = np.array(["+" if image.positive else "-" for image in images])
+    both = np.char.add(np.array([image.site for image in images]), label)
+    return np.asarray(both if np.unique(both, return_counts=True)[1].min() >= folds else label)
 
 
 def refuse_leakage(parts: Mapping[str, Sequence[LabelledImage]]) -> None:

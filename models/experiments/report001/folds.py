@@ -52,11 +52,10 @@ def patient_folds(films: FilmSet, *, folds: int, seed: int) -> list[tuple[Index,
 
 
 def _strata(films: FilmSet, folds: int) -> NDArray[np.str_]:
-    """Return site and label of each film; the label alone where fewer films than folds share both."""
+    """Return site and label of each film, or the label alone where any such pair has fewer films than folds."""
     label = np.where(films.labels, "+", "-")
     both = np.char.add(films.sites, label)
-    _, place, count = np.unique(both, return_inverse=True, return_counts=True)
-    return np.asarray(np.where(count[place] >= folds, both, label))
+    return np.asarray(both if np.unique(both, return_counts=True)[1].min() >= folds else label)
 
 
 def cross_validate(

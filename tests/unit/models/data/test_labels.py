@@ -64,9 +64,9 @@ def test_all_faults_are_named_at_once(write_labels):
 
 def test_columns_that_are_unknown_missing_or_double_are_named(write_labels, tmp_path):
     path = tmp_path / "labels.csv"
-    path.write_text("sop_uid,patient_id_hash,label,label,lable\n", encoding="utf-8")
+    path.write_text("sop_uid,patient_id_hash,label,label,colour\n", encoding="utf-8")
     told = {(problem.column, problem.rule) for problem in problems(path)}
-    assert {("lable", "no column of labels.csv"), ("label", "given twice"), ("target", "required, and absent")} <= told
+    assert {("colour", "no column of labels.csv"), ("label", "given twice"), ("target", "required, and absent")} <= told
     path.write_text("patient_id_hash,target,label\n", encoding="utf-8")
     assert "one of sop_uid, series_uid, study_uid, file is required" in str(problems(path)[0])
 
