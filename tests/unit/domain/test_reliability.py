@@ -70,7 +70,9 @@ def test_the_site_gets_its_own_number() -> None:
     assert platt.at_site(0.4) == pytest.approx(0.1), "at the calibration's own prevalence the odds are the prior's"
 
 
-@pytest.mark.parametrize(("n", "level", "rank"), [(9, 0.9, 9), (99, 0.9, 90), (100, 0.9, 91), (4, 0.8, 4), (3, 0.8, 4)])
+@pytest.mark.parametrize(
+    ("n", "level", "rank"), [(9, 0.9, 9), (99, 0.9, 90), (100, 0.9, 91), (4, 0.8, 4), (3, 0.8, 4), (99, 0.55, 55)]
+)
 def test_the_rank_assures_the_level(n: int, level: float, rank: int) -> None:
     assert conformal_rank(n, level) == rank
 

@@ -134,7 +134,7 @@ def test_the_acceptance_profile_says_how_much_is_too_much():
 
 def test_patches_without_one_pattern_are_counted_over_all_batches():
     tally = PatchTally(Reliability(conformal=(APS,)), "patterns")
-    tally.add(batch([0.95, 0.03, 0.02], [0.5, 0.3, 0.2]))
+    tally.add(batch([0.95, 0.03, 0.02], [0.6, 0.38, 0.02]))
     tally.add(batch([0.02, 0.97, 0.01], [0.02, 0.97, 0.01]))
     assert tally.unsettled_share == 0.25
     assert tally.strange_share is None

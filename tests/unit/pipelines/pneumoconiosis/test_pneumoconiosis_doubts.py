@@ -22,7 +22,7 @@ from service.domain.reliability import (
 from service.domain.result import Outcome, PackageStatus, RunStatus
 from service.domain.study import Selection
 from service.pipelines.pneumoconiosis import PneumoconiosisPipeline
-from service.pipelines.pneumoconiosis.profusion_sets import profusion_sets
+from service.pipelines.pneumoconiosis.profusion_sets import StepRange, profusion_sets
 from service.pipelines.pneumoconiosis.reading import PROFUSION, read_film, read_zone
 
 NOW = datetime(2026, 4, 1, 9, 30, tzinfo=UTC)
@@ -198,6 +198,11 @@ def test_a_set_on_both_sides_of_1_0_is_indeterminate(step, settled):
         (flag,) = found.flags()
         assert flag.code == "indeterminate"
         assert "80 % set of the overall profusion" in flag.message
+
+
+@pytest.mark.parametrize(("low", "high", "indeterminate"), [(0, 2, False), (2, 3, True), (3, 6, False)])
+def test_the_border_is_between_0_1_and_1_0(low, high, indeterminate):
+    assert StepRange(low=low, high=high, level=0.8).is_indeterminate is indeterminate
 
 
 def test_the_films_probabilities_keep_its_expected_step():
