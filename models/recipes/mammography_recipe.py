@@ -59,7 +59,7 @@ class Calibration(Strict):
 class HeldOut(Strict):
     """Phantom exams that the model card reports on, in domain, and under shift with scanners spread further."""
 
-    exams: Annotated[int, Field(ge=2)]
+    exams: Annotated[int, Field(ge=4)]
     scanner_spread: Spread = 1.8
 
 
