@@ -135,14 +135,14 @@ def test_promotion_makes_a_new_version_beside_the_old(tmp_path: Path, key: Path,
     digest = listed["diffuse-lung-demo"]["sha256"]
     report = tmp_path / "report.html"
     report.write_text(f"<p>{digest}</p>")
-    arguments = ("--version", "0.2.0", "--report", report, "--approver", "Dr A. Example", "--key", key)
+    arguments = ("--version", "9.0.0", "--report", report, "--approver", "Dr A. Example", "--key", key)
     promoted = answered(models, "promote", SHIPPED, *arguments, "--out", tmp_path / "out")
     assert promoted["status"] == "research"
     assert promoted["sha256"] != digest
     changed = answered(models, "diff", SHIPPED, promoted["folder"], status=1)
     keys = {change["key"]: (change["before"], change["after"]) for change in changed["manifest"]}
     assert keys["status"] == ("demonstration", "research")
-    assert keys["version"] == ("0.1.0", "0.2.0")
+    assert keys["version"] == (SHIPPED.name, "9.0.0")
     assert keys["promotions.0.approver"] == ("(absent)", "Dr A. Example")
     assert changed["graphs"] == changed["operating_points"] == []
 
