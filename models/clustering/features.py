@@ -16,7 +16,9 @@ from models.recipes.diffuse_lung_data import pure_patches
 from service.dicom.header import read_attributes
 from service.domain.errors import InputError
 from service.domain.instance import Instance
+from service.domain.reliability import Reliability
 from service.domain.result import PackageIdentity
+from service.domain.screening import Performance
 from service.domain.study import Refusal
 from service.inference.package import LoadedPackage
 from service.pipelines import PIPELINES
@@ -112,6 +114,18 @@ class _Recorder:
     @property
     def triage_operating_point(self) -> str:
         return self._package.triage_operating_point
+
+    @property
+    def reliability(self) -> Reliability:
+        return self._package.reliability
+
+    @property
+    def performance(self) -> Mapping[str, Performance]:
+        return self._package.performance
+
+    @property
+    def prevalence(self) -> float | None:
+        return self._package.prevalence
 
     def run(self, graph: str, inputs: Tensors) -> dict[str, NDArray[np.float32]]:
         outputs = self._package.run(graph, inputs)

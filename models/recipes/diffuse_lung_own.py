@@ -41,11 +41,11 @@ def read_patches(path: Path) -> Patches:
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             missing = [name for name in ARRAYS if name not in file]
             if not missing:
                 return {name: file[name] for name in ARRAYS}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
         raise RecipeError(f"data.own: {path}: cannot be read ({error}); write it with numpy.savez") from None
     raise RecipeError(f"data.own: {path}: has no {' and no '.join(missing)}; it holds {', '.join(ARRAYS)}")
 

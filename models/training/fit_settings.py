@@ -13,7 +13,7 @@ class FitSettings(Strict):
 
     `peak_rate` is the highest learning rate of the one-cycle schedule (Smith 2018, arXiv:1803.09820), reached after
     the share `warm_up` of all steps; `weight_decay` is AdamW's (Loshchilov 2019, arXiv:1711.05101). `channels_last`
-    stores the weights of convolutions in the order that a CPU works through fastest; it changes the last digits. Not for
+    stores the weights of convolutions in the order a CPU works through fastest; it changes the last digits. Not for
     1x1 convolutions with a stride over fewer than 8 features: PyTorch 2.13 crashes on the way back.
     """
 

@@ -72,6 +72,9 @@ def test_own_patches_that_do_not_fit_are_refused(tmp_path: Path, changes: dict, 
         read_patches(path)
 
 
+_NPY = b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, 'shape': (0,), }".ljust(127) + b"\n"
+
+
 def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
     for path, data in (
         (tmp_path / "gone.npz", None),
