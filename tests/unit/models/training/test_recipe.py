@@ -55,7 +55,7 @@ def test_the_quick_effort_changes_what_it_names_and_nothing_else() -> None:
             {"fit": {"batches": 3}},
             "fit.batches: unknown key; did you mean 'batch'? known here: batch, channels_last",
         ),
-        ({"sead": 1}, "sead: unknown key; did you mean 'seed'? known here: augmentation, balance, data, fit, held_out"),
+        ({"sead": 1}, "sead: unknown key; did you mean 'seed'? known here: augmentation, balance, calibration, data"),
         (
             {"augmentation": {"scanner_shift": {"noise": {"deviation": [0.0, 0.1], "colour": 3}}}},
             "augmentation.scanner_shift.noise.colour: unknown key; remove it; known here: deviation, grain_px, share",

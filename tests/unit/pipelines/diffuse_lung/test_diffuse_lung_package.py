@@ -351,7 +351,9 @@ def test_real_sagittal_and_coronal_series_are_refused_for_their_plane(real_data_
 
 @pytest.mark.real_data
 def test_real_axial_slices_reach_the_pixels_and_abdomen_is_told_from_chest(real_data_folder: Path) -> None:
-    wide = Relaxed({"minimum_slices": 1, "smallest_lung_litres": 0.0, "largest_thickness_mm": 6.0})
+    relaxed = {"minimum_slices": 1, "smallest_lung_litres": 0.0, "largest_thickness_mm": 6.0}
+    # Images of patients are outside of what a package of phantoms has seen; here the way behind that gate is looked at.
+    wide = Relaxed({**relaxed, "largest_out_of_distribution_share": 1.0})
     files = sorted((real_data_folder / "ct_covid_nysbu_slices").rglob("axial/*.dcm"))
     outcomes = {path.stem: result_of([instance(path)], using=wide) for path in files}
     abdomen = {name for name, result in outcomes.items() if result.outcome is Outcome.NOT_ANALYSED}
