@@ -165,7 +165,7 @@ def test_the_tone_curve_is_monais_histogram_shift_at_the_same_points() -> None:
         ({"noise": {"deviation": [-0.1, 0.1]}}, r"must not be below 0"),
         ({"gamma": {"log_gama": [0, 0]}}, "log_gama"),
         ({"inversion": {"share": 1.5}}, "less than or equal to 1"),
-        ({"blurr": {}}, "blurr"),
+        ({"sharpness": {}}, "sharpness"),
     ],
 )
 def test_ranges_that_make_no_sense_are_refused(sections: dict, told: str) -> None:
