@@ -117,7 +117,7 @@ FILM_FORMS: tuple[tuple[str, Say], ...] = (
         r"At (\S+) % prevalence PPV and NPV are unknown: the package gives no sensitivity and specificity",
         lambda m: f"有病率{m[1]} %のときの的中率は不明です。パッケージに感度と特異度がありません",
     ),
-    (r"((?:[Ll]arge opacities|[Pp]leura|(?:S|s)ymbols).*) are not read\.", _unread),
+    (r"((?i:large opacities|pleura|symbols).*) are not read\.", _unread),
     (
         r"Suggestive, not an ILO classification: .+",
         lambda _: "参考であり、ILO分類ではありません。分類は読影者がILO標準写真と並べて行うものです。",
