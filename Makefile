@@ -54,8 +54,8 @@ types: setup-test ## strict types
 imports: setup-test ## import rules (.importlinter)
 	$(BIN)/lint-imports
 
-models: setup-test ## train the demonstration packages again from phantoms (about half an hour on two cores)
-	$(BIN)/python -m models.recipes.pneumoconiosis --out models/packages
+models: setup-test ## train the demonstration packages again; pneumoconiosis needs public films in build/films (docs/models.md)
+	$(BIN)/python -m models.train models/recipes/pneumoconiosis.yaml --out models/packages
 	$(BIN)/python -m models.train models/recipes/diffuse_lung.yaml --out models/packages
 	$(BIN)/python -m models.train models/recipes/mammography.yaml --out models/packages
 	$(BIN)/python -m models.repack --out models/packages

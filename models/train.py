@@ -15,9 +15,10 @@ from typing import Any
 
 import torch
 
-from models.recipes import diffuse_lung, mammography
+from models.recipes import diffuse_lung, mammography, pneumoconiosis
 from models.recipes.diffuse_lung_recipe import DiffuseLungRecipe
 from models.recipes.mammography_recipe import MammographyRecipe
+from models.recipes.pneumoconiosis_recipe import PneumoconiosisRecipe
 from models.training.checkpoint import CheckpointError
 from models.training.fit import FitError, Places
 from models.training.recipe import Recipe
@@ -39,6 +40,7 @@ class Pipeline:
 PIPELINES: Mapping[str, Pipeline] = {
     "diffuse_lung": Pipeline(DiffuseLungRecipe, diffuse_lung.make_package),
     "mammography": Pipeline(MammographyRecipe, mammography.make_package),
+    "pneumoconiosis": Pipeline(PneumoconiosisRecipe, pneumoconiosis.make_package),
 }
 """Every pipeline that can be trained from a recipe file; a new one is one row here."""
 

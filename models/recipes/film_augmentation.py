@@ -11,6 +11,7 @@ from torch.nn import functional
 def augment_films(films: Tensor, masks: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Return films (N, 1, H, W) in [0, 1] and masks (N, 3, H, W) changed together, each film in its own way."""
     films, masks = _move(films, masks, generator)
+    films = _haze(films, masks, generator)
     films = _patches(films, generator, count=2, brightness=(0.05, 0.45), size=(0.05, 0.3))
     films = _tone(films, generator)
     films = _blur_and_noise(films, generator)
@@ -27,7 +28,7 @@ def _move(films: Tensor, masks: Tensor, generator: torch.Generator) -> tuple[Ten
     """Rotate, zoom, stretch and shift; what comes in from outside repeats the film's edge, or is black."""
     count = films.shape[0]
     angle = _uniform((count,), generator, low=-0.16, high=0.16)
-    zoom = torch.exp(_uniform((count,), generator, low=-0.22, high=0.35))
+    zoom = torch.exp(_uniform((count,), generator, low=-0.35, high=0.35))
     aspect = torch.exp(_uniform((count,), generator, low=-0.13, high=0.13))
     shift = _uniform((count, 2), generator, low=-0.16, high=0.16)
     rows = [
@@ -40,6 +41,22 @@ def _move(films: Tensor, masks: Tensor, generator: torch.Generator) -> tuple[Ten
     repeats = (torch.rand((count, 1, 1, 1), generator=generator) < 0.5).float()
     moved = functional.grid_sample(masks, grid, padding_mode="zeros", align_corners=False)
     return repeats * edge + (1 - repeats) * black, (moved > 0.5).float()
+
+
+def _haze(films: Tensor, masks: Tensor, generator: torch.Generator) -> Tensor:
+    """Whiten one lung or both unevenly, as infiltrates and bedside exposures do; the lung is still there.
+
+    A lung of three is hazed; up to half of the way to white, more at one end of it than at the other.
+    """
+    count, _, rows, columns = films.shape
+    there = (torch.rand((count, 2, 1, 1), generator=generator) < 1 / 3).float()
+    level = _uniform((count, 2, 1, 1), generator, low=0.1, high=0.7) * there
+    uneven = functional.interpolate(
+        torch.rand((count, 2, 4, 3), generator=generator), size=(rows, columns), mode="bicubic", align_corners=False
+    ).clamp(0, 1)
+    soft = functional.avg_pool2d(masks[:, :2], 7, stride=1, padding=3)
+    share = (level * uneven * soft).sum(dim=1, keepdim=True)
+    return films + share * (0.9 - films).clamp(min=0)
 
 
 def _tone(films: Tensor, generator: torch.Generator) -> Tensor:

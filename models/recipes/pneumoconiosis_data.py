@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Phantom films as training tensors, through the very functions that the pipeline uses on patients."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 import torch
@@ -20,9 +21,11 @@ from models.phantoms.chest_radiograph.film import (
 )
 from models.phantoms.chest_radiograph.opacities import NORMAL, SHAPES, Disease, random_disease
 from service.domain.image import IDENTITY
+from service.imaging.masks import bounding_box
 from service.imaging.resample import letter_box, resample_box
 from service.pipelines.pneumoconiosis.lungs import (
     SEGMENTATION_SHAPE,
+    ZONES,
     Film,
     FloatImage,
     Lungs,
@@ -90,21 +93,51 @@ def phantom_films(seed: int, *, bodies: int, exposures: int, shifted: bool | Non
             yield radiograph(body, disease=disease, scanner=draw(rng), seed=int(rng.integers(2**31)))
 
 
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Example:
+    """A film with known disease: where the lungs are, and what lies along each ray (mm of soft tissue)."""
+
+    film: Film
+    lungs: Lungs
+    disease: Disease
+    opacity_mm: FloatImage
+
+
 def zone_set(seed: int, *, bodies: int, exposures: int, shifted: bool | None) -> ZoneSet:
     """Return all zones of phantom films; the lung borders are as uncertain as a network's."""
+    pictures = phantom_films(seed, bodies=bodies, exposures=exposures, shifted=shifted)
+    return as_zone_set(map(_example, pictures), rng=np.random.default_rng([seed, 5]))
+
+
+def _example(picture: Radiograph) -> Example:
+    right, left, heart = picture.anatomy.masks
+    return Example(
+        film=Film(pixels=picture.pixels, pixel_mm=PIXEL_MM, to_source=IDENTITY),
+        lungs=Lungs(right=right, left=left, heart=heart),
+        disease=picture.disease,
+        opacity_mm=picture.opacity_mm,
+    )
+
+
+def as_zone_set(examples: Iterable[Example], *, rng: np.random.Generator, border_mm: float = 3.0) -> ZoneSet:
+    """Return all zones of the examples, cut as the pipeline cuts them, with borders moved by up to `border_mm`.
+
+    A film whose lungs do not have six zones is left out whole.
+    """
     crops: list[NDArray[np.float16]] = []
     opacities: list[FloatImage] = []
     levels: list[int] = []
     shapes: list[list[float]] = []
     films: list[int] = []
-    rng = np.random.default_rng([seed, 5])
-    for number, picture in enumerate(phantom_films(seed, bodies=bodies, exposures=exposures, shifted=shifted)):
-        for crop in film_crops(picture, rng=rng):
-            level = picture.disease.levels.get(crop.name, 0)
+    for number, example in enumerate(examples):
+        lungs = _uncertain(example.lungs, rng, pixels=border_mm / PIXEL_MM)
+        cut = list(zone_crops(example.film, lungs, size=CROP))
+        for crop in cut if len(cut) == len(ZONES) else ():
+            level = example.disease.levels.get(crop.name, 0)
             crops.append(crop.tensor.astype(np.float16))
-            opacities.append(_cells(picture.opacity_mm, crop))
+            opacities.append(_cells(example.opacity_mm, crop))
             levels.append(level)
-            shapes.append(shape_truth(picture.disease, level))
+            shapes.append(shape_truth(example.disease, level))
             films.append(number)
     return ZoneSet(
         tensors=torch.from_numpy(np.stack(crops)),
@@ -112,6 +145,18 @@ def zone_set(seed: int, *, bodies: int, exposures: int, shifted: bool | None) ->
         levels=torch.tensor(levels),
         shapes=torch.tensor(shapes),
         films=np.array(films),
+    )
+
+
+def joined(sets: Sequence[ZoneSet]) -> ZoneSet:
+    """Return the sets as one; the films keep numbers of their own."""
+    first = np.cumsum([0, *(int(part.films.max()) + 1 for part in sets)])
+    return ZoneSet(
+        tensors=torch.cat([part.tensors for part in sets]),
+        opacity_mm=torch.cat([part.opacity_mm for part in sets]),
+        levels=torch.cat([part.levels for part in sets]),
+        shapes=torch.cat([part.shapes for part in sets]),
+        films=np.concatenate([part.films + start for part, start in zip(sets, first, strict=False)]),
     )
 
 
@@ -125,17 +170,26 @@ def _cells(opacity_mm: FloatImage, crop: ZoneCrop) -> FloatImage:
     return np.asarray(cells.mean(axis=(2, 4)), dtype=np.float32)
 
 
-def film_crops(picture: Radiograph, *, rng: np.random.Generator) -> Iterator[ZoneCrop]:
-    """Yield the zones of a film as the pipeline would cut them."""
-    right, left, heart = (_uncertain(mask, rng) for mask in picture.anatomy.masks)
-    film = Film(pixels=picture.pixels, pixel_mm=PIXEL_MM, to_source=IDENTITY)
-    yield from zone_crops(film, Lungs(right=right, left=left, heart=heart), size=CROP)
+def _uncertain(lungs: Lungs, rng: np.random.Generator, *, pixels: float) -> Lungs:
+    """Grow or shrink each lung by up to so many pixels."""
+    if pixels == 0:
+        return lungs
+    moved = (_moved(mask, rng.uniform(-pixels, pixels)) for mask in (lungs.right, lungs.left))
+    return Lungs(right=next(moved), left=next(moved), heart=lungs.heart)
 
 
-def _uncertain(mask: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Grow or shrink a mask by up to 3 mm."""
-    distance = ndimage.distance_transform_edt(mask) - ndimage.distance_transform_edt(~mask)
-    return np.asarray(distance > rng.uniform(-6, 6))
+def _moved(mask: NDArray[np.bool_], pixels: float) -> NDArray[np.bool_]:
+    """Move the border inwards (outwards below 0); distances are measured around the mask alone, for their cost."""
+    box = bounding_box(mask)
+    if box is None:
+        return mask
+    room = ceil(abs(pixels)) + 2
+    near = tuple(slice(max(start - room, 0), stop + room) for start, stop in ((box[1], box[3]), (box[0], box[2])))
+    part = mask[near]
+    distance = ndimage.distance_transform_edt(part) - ndimage.distance_transform_edt(~part)
+    moved = mask.copy()
+    moved[near] = distance > pixels
+    return moved
 
 
 def shape_truth(disease: Disease, level: int) -> list[float]:

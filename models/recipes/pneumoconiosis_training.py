@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trains the lung finder and the zone reader of the pneumoconiosis demonstration, and measures them."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,24 +17,41 @@ from models.networks.zone_profusion import THRESHOLDS, ZoneProfusion
 from models.phantoms.chest_radiograph.opacities import SHAPES
 from models.recipes.film_augmentation import augment_films
 from models.recipes.pneumoconiosis_data import ZoneSet
+from models.recipes.pneumoconiosis_recipe import ZonePass
+from models.recipes.zone_augmentation import augment_zones
+from models.training.fit import Places, fit
+from models.training.fit_settings import FitSettings
+from models.training.random_source import RandomSource
 
-Note = Callable[[str], None]
-_ROWS, _CELLS = slice(48, 240), slice(3, 15)
-"""Rows of a crop that hold nearly every zone; the rest would only cost time in training."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What a fit is called in a run, and where the run keeps its checkpoints and curves."""
+
+    name: str
+    places: Places
 
 
-def train_lungs(films: Tensor, masks: Tensor, *, seed: int, epochs: int, note: Note) -> LungUNet:
+def train_lungs(films: Tensor, masks: Tensor, *, passes: Sequence[FitSettings], seed: int, run: Run) -> LungUNet:
     """Train the U-Net on augmented films with Dice and cross entropy."""
     torch.manual_seed(seed)
-    generator = torch.Generator().manual_seed(seed)
     network = LungUNet()
 
-    def loss_of(index: Tensor) -> Tensor:
-        film, mask = augment_films(films[index], masks[index].float(), generator=generator)
+    def loss_of(index: Tensor, random: RandomSource) -> Tensor:
+        film, mask = augment_films(films[index], masks[index].float(), generator=random.torch)
         logits = network.logits(film.contiguous(memory_format=torch.channels_last))
         return functional.binary_cross_entropy_with_logits(logits, mask) + _dice_loss(logits, mask)
 
-    _fit(network, loss_of, len(films), batch=12, epochs=epochs, generator=generator, note=note)
+    for number, settings in enumerate(passes):
+        fit(
+            network,
+            loss_of,
+            name=f"{run.name}-{number}",
+            count=len(films),
+            settings=settings,
+            seed=seed + number,
+            places=run.places,
+        )
     return network
 
 
@@ -42,88 +61,41 @@ def _dice_loss(logits: Tensor, masks: Tensor) -> Tensor:
     return 1 - ((2 * common + 50) / (shown.sum(dim=(2, 3)) + masks.sum(dim=(2, 3)) + 50)).mean()
 
 
-def train_zones(data: ZoneSet, *, seed: int, epochs: int, note: Note) -> ZoneProfusion:
+def train_zones(data: ZoneSet, *, passes: Sequence[ZonePass], seed: int, run: Run) -> ZoneProfusion:
     """Train the zone reader: cumulative logits for profusion, multilabel for shapes where there is disease.
 
-    A second head, dropped afterwards, learns how much opacity lies in each cell: phantoms know it, and it tells the
-    network what to look for long before the zone's level would.
+    A second head, dropped afterwards, learns how much opacity lies in each cell: phantoms and overlays know it, and it
+    tells the network what to look for long before the zone's level would. Early passes may look at parts of zones
+    alone, at a third of the cost.
     """
     torch.manual_seed(seed)
-    generator = torch.Generator().manual_seed(seed)
     network = ZoneProfusion()
     opacity = nn.Conv2d(network.shape.in_features, 1, 1)
+    both = nn.ModuleList([network, opacity])
     steps = (data.levels[:, None] > torch.arange(THRESHOLDS)[None, :]).float()
 
-    def loss_of(index: Tensor) -> Tensor:
-        zones, truth = augment_zones(data.tensors[index].float(), data.opacity_mm[index], generator=generator)
+    def loss_of(index: Tensor, random: RandomSource, *, part: tuple[int, int]) -> Tensor:
+        zones, truth = augment_zones(
+            data.tensors[index].float(), data.opacity_mm[index], part=part, generator=random.torch
+        )
         features = network.features(zones.contiguous(memory_format=torch.channels_last))
         profusion, shape, _, _ = network.read(features, zones[:, 1:])
         local = functional.mse_loss(opacity(features), torch.log1p(10 * truth))
         diseased = (data.levels[index] >= 3).float()[:, None]
         shapes = functional.binary_cross_entropy_with_logits(shape, data.shapes[index], weight=diseased)
-        return functional.binary_cross_entropy_with_logits(profusion, steps[index]) + 0.5 * shapes + local
+        return functional.binary_cross_entropy_with_logits(profusion, steps[index]) + 0.5 * shapes + 2 * local
 
-    _fit(
-        nn.ModuleList([network, opacity]),
-        loss_of,
-        len(data.levels),
-        batch=24,
-        epochs=epochs,
-        generator=generator,
-        note=note,
-    )
+    for number, each in enumerate(passes):
+        fit(
+            both,
+            partial(loss_of, part=each.part),
+            name=f"{run.name}-{number}",
+            count=len(data.levels),
+            settings=each.settings,
+            seed=seed + number,
+            places=run.places,
+        )
     return network
-
-
-def augment_zones(zones: Tensor, truth: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Mirror every other batch and vary each zone's contrast: grey values only, inside the mask only."""
-    zones, truth = zones[:, :, _ROWS], truth[:, :, _CELLS]
-    if torch.rand((), generator=generator) < 0.5:
-        zones, truth = zones.flip(3), truth.flip(3)
-    picture, mask = zones[:, :1], zones[:, 1:]
-    count = (len(zones), 1, 1, 1)
-    gamma = torch.exp(0.5 * (2 * torch.rand(count, generator=generator) - 1))
-    gain = torch.exp(0.35 * (2 * torch.rand(count, generator=generator) - 1))
-    offset = 0.15 * (2 * torch.rand(count, generator=generator) - 1)
-    varied = (gain * (picture.clamp(0, 1) ** gamma - 0.5) + 0.5 + offset).clamp(0, 1)
-    mean = (varied * mask).sum(dim=(2, 3), keepdim=True) / (mask.sum(dim=(2, 3), keepdim=True) + 1)
-    return torch.cat([torch.where(mask > 0, varied, mean), mask], dim=1), truth
-
-
-def _fit(
-    network: nn.Module,
-    loss_of: Callable[[Tensor], Tensor],
-    count: int,
-    *,
-    batch: int,
-    epochs: int,
-    generator: torch.Generator,
-    note: Note,
-) -> None:
-    steps = epochs * (count // batch)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=4e-3, total_steps=steps)
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
-    network.train()
-    for epoch in range(epochs):
-        losses = []
-        for index in _batches(count, batch, generator):
-            optimiser.zero_grad()
-            loss = loss_of(index)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            schedule.step()
-            losses.append(float(loss.detach()))
-        note(f"epoch {epoch + 1} of {epochs}: loss {np.mean(losses):.4f}")
-    network.eval()
-
-
-def _batches(count: int, batch: int, generator: torch.Generator) -> Iterator[Tensor]:
-    order = torch.randperm(count, generator=generator)
-    for start in range(0, count - batch + 1, batch):
-        yield order[start : start + batch]
 
 
 @torch.no_grad()

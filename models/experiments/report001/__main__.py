@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _demo_package() -> Path:
-    return default_packages_folder() / "pneumoconiosis-demo" / "0.1.0"
+    return default_packages_folder() / "pneumoconiosis-demo" / "0.2.0"
 
 
 def _films(options: argparse.Namespace, package: LoadedPackage) -> Collection:

@@ -9,8 +9,8 @@ from service.bootstrap.packages import choose_packages, choose_shadows, load_cho
 from service.settings import Settings
 from service.settings.inference import PipelineSettings
 
-FILM = {"package": "pneumoconiosis-demo", "version": "0.1.0"}
-OTHER = {"package": "pneumoconiosis-demo", "version": "0.2.0"}
+FILM = {"package": "pneumoconiosis-demo", "version": "0.2.0"}
+OTHER = {"package": "pneumoconiosis-demo", "version": "0.3.0"}
 
 
 def settings(**film: object) -> Settings:

@@ -19,7 +19,7 @@ NAMES = ("RU", "RM", "RL", "LU", "LM", "LL")
 @pytest.fixture(scope="module")
 def film_score() -> Any:
     """A function of coalitions of zones. Each zone is read on its own, so that twelve readings serve all 64."""
-    package = load_package(default_packages_folder() / "pneumoconiosis-demo" / "0.1.0", provider="cpu")
+    package = load_package(default_packages_folder() / "pneumoconiosis-demo" / "0.2.0", provider="cpu")
     drawn = zone_set(31, bodies=1, exposures=1, shifted=None)
     zones = drawn.tensors.float().numpy()
     blurred = zones.copy()

@@ -17,7 +17,7 @@ from models.experiments.report001.site_films import site_films
 from models.phantoms.dicom import PhantomStudy, write_dx
 from service.inference.package import load_package
 
-PACKAGE = Path(__file__).resolve().parents[4] / "models" / "packages" / "pneumoconiosis-demo" / "0.1.0"
+PACKAGE = Path(__file__).resolve().parents[4] / "models" / "packages" / "pneumoconiosis-demo" / "0.2.0"
 PLAN = Plan(share=0.02)
 
 

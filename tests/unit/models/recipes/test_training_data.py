@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from models.phantoms.computed_tomography import usual_scanner
-from models.recipes import pneumoconiosis
 from models.recipes.diffuse_lung_data import chest_patches, pure_patches
 from models.recipes.mammography_data import draw_samples
 from models.recipes.pneumoconiosis_data import segmentation_set, zone_set
@@ -34,8 +33,9 @@ def coarse(image: np.ndarray) -> list[float]:
 
 
 def drawn_pneumoconiosis() -> dict[str, Any]:
-    films, masks = segmentation_set(pneumoconiosis.SEED, count=2)
-    zones = zone_set(pneumoconiosis.SEED, bodies=1, exposures=1, shifted=None)
+    seed = read_recipe(RECIPES / "pneumoconiosis.yaml")[1].seed
+    films, masks = segmentation_set(seed, count=2)
+    zones = zone_set(seed, bodies=1, exposures=1, shifted=None)
     return {
         "pixels": coarse(films.numpy()) + coarse(masks.numpy()) + coarse(zones.tensors.numpy()),
         "labels": [*zones.levels.tolist(), *zones.shapes.numpy().ravel().tolist()],

@@ -11,7 +11,7 @@ from models.recipes.pneumoconiosis_card import ACCEPTANCE
 from service.domain.instance import AttributeValue, Instance
 from service.inference.package import LoadedPackage, load_package
 
-PACKAGE = Path(__file__).parents[4] / "models/packages/pneumoconiosis-demo/0.1.0"
+PACKAGE = Path(__file__).parents[4] / "models/packages/pneumoconiosis-demo/0.2.0"
 DX = "1.2.840.10008.5.1.4.1.1.1.1"
 
 PA_CHEST: dict[str, AttributeValue] = {

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a recipe file for the pipeline pneumoconiosis may say."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from models.training.fit_settings import FitSettings
+from models.training.recipe import Recipe
+from service.inference.manifest_types import Strict, Text
+
+Count = Annotated[int, Field(ge=1)]
+PHANTOMS_ONLY = "phantom"
+"""A package that has seen no real film has this word in its name."""
+
+
+class Data(Strict):
+    """Phantoms to draw: films for the lung finder; bodies and exposures of each for the zone reader."""
+
+    films: Count
+    bodies: Count
+    exposures: Count
+
+
+class Films(Strict):
+    """Real films, from the list `models/recipes/pneumoconiosis_films.csv`, whose SHA-256 is `list_sha256`.
+
+    The zone reader gets each normal film `clean` times as it is and `overlaid` times with a disease drawn into it, the
+    lung finder each film with taught masks `repeats` times.
+    """
+
+    folder: Text
+    list_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    repeats: Count = 2
+    clean: Count = 2
+    overlaid: Count = 2
+
+
+class ZonePass(Strict):
+    """One fit of the zone reader; of each zone `part` (rows, columns) is looked at, in cells of 8 mm."""
+
+    part: tuple[Annotated[int, Field(ge=4, le=12)], Annotated[int, Field(ge=4, le=18)]] = (12, 18)
+    settings: FitSettings
+
+
+class Fit(Strict):
+    """The fits of the lung finder and those of the zone reader, each one after the other."""
+
+    lungs: Annotated[list[FitSettings], Field(min_length=1)]
+    zones: Annotated[list[ZonePass], Field(min_length=1)]
+
+
+class HeldOut(Strict):
+    """Phantoms that the model card reports on: bodies and exposures of each, for each condition."""
+
+    bodies: Count
+    exposures: Count
+
+
+class Calibration(Strict):
+    """What the package says of its doubts: distances from training; calibrated scores and sets of profusion steps."""
+
+    distances: bool = True
+    scores: bool = True
+
+
+class PneumoconiosisRecipe(Recipe):
+    """A lung finder and a zone reader of the pipeline pneumoconiosis."""
+
+    pipeline: Literal["pneumoconiosis"]
+    data: Data
+    films: Films | None = None
+    fit: Fit
+    held_out: HeldOut
+    calibration: Calibration = Calibration()
+
+    @model_validator(mode="after")
+    def _says_what_it_has_seen(self) -> Self:
+        if (self.films is None) != (PHANTOMS_ONLY in self.name):
+            raise ValueError(
+                f"name {self.name!r}: a package whose recipe has no section films has {PHANTOMS_ONLY!r} in its name, "
+                "and no other has; rename it or add films"
+            )
+        if self.split.validation:
+            raise ValueError("split.validation: this pipeline's split is in its list of films; leave split out")
+        return self
