@@ -124,7 +124,7 @@ class _Trace:
             lower = self._next(index, lumen, gap_mm) if gap_mm <= LARGEST_GAP_MM else None
             if lower is None:
                 return
-            self._look_for_carina(index, upper=lumen, lower=lower)
+            self._look_for_carina(index, lower)
             lumen = lower
             self._last = index
             self._keep(index, lumen)
@@ -145,12 +145,9 @@ class _Trace:
             return False
         return True
 
-    def _look_for_carina(self, index: int, *, upper: Mask, lower: Mask) -> None:
-        if self._carina_mm is None and self._is_one(upper) and self._is_divided(lower):
+    def _look_for_carina(self, index: int, lumen: Mask) -> None:
+        if self._carina_mm is None and self._is_divided(lumen):
             self._carina_mm = (self._levels[index - 1].height_mm + self._levels[index].height_mm) / 2
-
-    def _is_one(self, lumen: Mask) -> bool:
-        return len(self._branches(lumen)) == 1
 
     def _is_divided(self, lumen: Mask) -> bool:
         """Whether two branches lie beside each other, on both sides of their middle."""
