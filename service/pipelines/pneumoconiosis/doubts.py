@@ -41,7 +41,7 @@ def _calibrated(reading: FilmReading, package: Package) -> dict[str, float]:
 
 def as_stated(finding: Finding, package: Package) -> Finding:
     """Return the finding of the film or a zone with its calibrated score, where there is one that may be shown."""
-    if finding.score is None:
+    if finding.score is None or finding.key.startswith("large-"):  # the score of a detector is neither of the two
         return finding
     score, calibrated = stated_score(package, "film" if finding.key == "film" else "zone", finding.score)
     return replace(finding, score=round(score, 6), calibrated=calibrated)
