@@ -2,6 +2,7 @@
 """The rows of a card: noise and another modality are told from patches of lung."""
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,21 +16,29 @@ from models.calibration.rejection import card_table, metric_rows, rejections, un
 from models.calibration.sections import manifest_sections  # noqa: E402
 from models.export import export_onnx  # noqa: E402
 from models.packaging import GraphSource, write_package  # noqa: E402
-from models.phantoms.computed_tomography import PATTERNS, shifted_scanner, usual_scanner  # noqa: E402
+from models.phantoms.computed_tomography import shifted_scanner, usual_scanner  # noqa: E402
 from models.recipes.diffuse_lung_card import DESCRIPTION  # noqa: E402
 from models.recipes.diffuse_lung_data import pure_patches  # noqa: E402
+from models.recipes.diffuse_lung_recipe import DiffuseLungRecipe  # noqa: E402
 from models.recipes.diffuse_lung_training import train  # noqa: E402
+from models.training.fit import Places  # noqa: E402
+from models.training.recipe_file import laid_over, parse_recipe, read_document  # noqa: E402
 from service.domain.errors import PackageError  # noqa: E402
 from service.domain.reliability import Limit, Reliability  # noqa: E402
 from service.inference.package import load_package  # noqa: E402
 from service.pipelines.familiarity import unusual_items  # noqa: E402
+
+RECIPE = Path(__file__).parents[4] / "models" / "recipes" / "diffuse_lung.yaml"
 
 
 @pytest.fixture(scope="module")
 def measured():
     """A network trained for seconds; its distances for usual patches, noise, a flat grey and another scanner."""
     patches = pure_patches(8, seed=1, scanner=usual_scanner)
-    network = train(patches, classes=len(PATTERNS), epochs=1, seed=1)
+    plain = {"augmentation": {"scanner_shift": None}, "fit": {"epochs": 1}, "seed": 1}
+    document = laid_over(read_document(RECIPE), plain)
+    recipe = parse_recipe(document, DiffuseLungRecipe, source="test")
+    network = train(patches, patches.where(patches.classes < 0), recipe, places=Places(progress=False))
     gaussians = {
         depth: fit_gaussian(found, patches.classes)
         for depth, found in depth_features(network, [torch.from_numpy(patches.images)]).items()
@@ -97,6 +106,8 @@ def _package(measured, folder, limits):
     )
     about = {
         **DESCRIPTION,
+        "name": "limits",
+        "version": "0.1.0",
         "operating_points": {"triage": {"threshold": 0.5, "measured_on": "nothing"}},
         "parameters": {},
         "training": {

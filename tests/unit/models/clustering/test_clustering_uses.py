@@ -18,15 +18,16 @@ from PIL import Image
 from scipy.stats import entropy
 from sklearn.metrics import adjusted_rand_score
 
+from harness.shipped import shipped
 from models.clustering.__main__ import main
 from models.clustering.embedding import cauchy_beta, make_embedding
 from models.clustering.features import Features, feature_graph, studies_in, study_features
 from models.clustering.phenotypes import describe, exemplars, group
 from models.clustering.picking import entropies, pick
 from service.domain.study import Refusal
-from service.inference.package import default_packages_folder, load_package
+from service.inference.package import load_package
 
-PACKAGE = default_packages_folder() / "diffuse-lung-demo" / "0.1.0"
+PACKAGE = shipped("diffuse-lung-demo")
 GROUPS = (60, 40, 20)
 
 
@@ -191,7 +192,7 @@ def test_phenotypes_command_groups_phantom_textures(phantom_file: Path, tmp_path
     assert main([*arguments, str(tmp_path / "first")]) == main([*arguments, str(tmp_path / "second")]) == 0
     told = json.loads((tmp_path / "first" / "phenotypes.json").read_text())
     assert told["agreement_with_truth"]["adjusted_rand"] > 0.7
-    assert told["origin"].startswith("diffuse-lung-demo 0.1.0 (")
+    assert told["origin"].startswith(f"diffuse-lung-demo {PACKAGE.name} (")
     with (tmp_path / "first" / "assignments.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 72
@@ -234,6 +235,6 @@ def test_wrong_input_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert main(wrong) == 2
     assert "'72' is no number of an image; they go from 0 to 71" in capsys.readouterr().err
     assert main(["phenotypes", str(tmp_path / "absent.npz"), "--out", str(tmp_path / "x")]) == 2
-    mammography = default_packages_folder() / "mammography-demo" / "0.1.0"
+    mammography = shipped("mammography-demo")
     assert main(["features", str(mammography), "--phantoms", "2", "--out", str(tmp_path / "m.npz")]) == 2
     assert "pipeline 'mammography' has no texture phantoms" in capsys.readouterr().err
