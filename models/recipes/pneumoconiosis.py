@@ -15,7 +15,7 @@ from models.networks.lung_unet import LungUNet
 from models.networks.zone_profusion import ZoneProfusion
 from models.packaging import write_package
 from models.recipes.pneumoconiosis_card import LICENCE, description, model_card
-from models.recipes.pneumoconiosis_cuts import lower_cuts, sharpen
+from models.recipes.pneumoconiosis_cuts import lower_cuts
 from models.recipes.pneumoconiosis_data import CROP, PIXEL_MM, segmentation_set
 from models.recipes.pneumoconiosis_doubts import Doubts, doubts_of
 from models.recipes.pneumoconiosis_evaluation import FilmReadings, read_films
@@ -47,7 +47,6 @@ def make_package(packages_folder: Path, recipe: PneumoconiosisRecipe, *, source:
     """
     drawn = draw(recipe)
     networks = train(drawn, recipe, places=places)
-    sharpen(networks.zones)
     lower_cuts(networks.zones, drawn.tuning)
     return pack(packages_folder, networks, recipe, drawn, held_out(recipe, networks.lungs), source=source)
 

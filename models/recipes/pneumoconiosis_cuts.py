@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sharpens the zone reader's scale, and lowers its cuts until normal films of tuning are read as normal.
+"""Lowers the zone reader's cuts until normal films of tuning are read as normal.
 
 A film is as abnormal as the mean of its affected zones, so that one zone of six is enough to call it: what a network
 believes of single zones is too much for films. One number on the logit scale, the same for every step and zone, puts
-that right; the order of zones stays as it is. A mean of cautious probabilities never reaches the ends of the scale, so
-that logits are stretched first.
+that right; the order of zones stays as it is.
 """
 
 from collections.abc import Sequence
@@ -16,19 +15,10 @@ from models.networks.zone_profusion import ZoneProfusion
 from models.recipes.pneumoconiosis_data import ZoneSet
 from models.recipes.pneumoconiosis_evaluation import readings_of, zone_logits
 
-SHARPNESS = 2.0
-"""Factor on the logits; of 1, 1.5, 2, 3 and 4 the one with the best agreement on tuning films, real and phantom."""
 CALLED_AT_MOST = 0.05
 """Share of the clear films of each tuning set that may be read as 1/0 or more. With none allowed, cuts fell so far that
 phantoms of category 2 and 3 were read as normal."""
 _STEPS = np.arange(0, 8.01, 0.05, dtype=np.float32)
-
-
-def sharpen(network: ZoneProfusion) -> None:
-    """Multiply all profusion logits, and the map with them, in place."""
-    with torch.no_grad():
-        network.profusion.weight.mul_(SHARPNESS)
-        network.cuts.mul_(SHARPNESS)
 
 
 def lower_cuts(network: ZoneProfusion, tuning: Sequence[ZoneSet]) -> float:

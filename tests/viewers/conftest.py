@@ -91,8 +91,9 @@ def origin(archive: Orthanc) -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """A browser; not for the session: Playwright leaves an event loop in the thread, beside which no node can start."""
     with running_browser() as running:
         yield running
 

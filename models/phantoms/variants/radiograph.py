@@ -82,12 +82,14 @@ RADIOGRAPHS: tuple[Variant, ...] = (
         "a collimated rim of the largest value, Pixel Padding Value says so",
         ALIKE,
         edit=each(stored.padding(width_share=0.015, value_share=1.0)),
+        is_loose=True,  # the rim hides some of the film
     ),
     _row(
         "padding-range",
         "a rim of many values, Pixel Padding Range Limit says so",
         ALIKE,
         edit=each(stored.padding(width_share=0.015, value_share=0.985, limit_share=1.0)),
+        is_loose=True,  # the rim hides some of the film
     ),
     _row(
         "japanese",
@@ -133,7 +135,7 @@ RADIOGRAPHS: tuple[Variant, ...] = (
         "mirrored-untold",
         "stored mirrored, Patient Orientation says nothing of it",
         FLAGGED,
-        "heart_side",
+        "mirrored",
         edit=each(turned.untold(turned.mirrored)),
         is_loose=True,
     ),

@@ -70,7 +70,7 @@ def test_each_provider_of_the_sites_order_is_checked_that_this_machine_has(
     assert [order.memory_bytes for order in children.orders] == [None, 12_000_000_000, 12_000_000_000]
     told = ask(FILM, "--config", config(tmp_path, *order))
     assert "not checked on tensorrt: " in told.stdout
-    assert "0.1.0 on openvino: REJECTED: differs on openvino" in told.stderr.replace("\n", " ")
+    assert f"{FILM.name} on openvino: REJECTED: differs on openvino" in told.stderr.replace("\n", " ")
 
 
 def test_auto_is_what_the_machine_has(here: None, children: Children) -> None:

@@ -15,7 +15,7 @@ import torch
 from models.networks.zone_profusion import ZoneProfusion
 from models.recipes import pneumoconiosis_films
 from models.recipes.pneumoconiosis import make_package, operating_points
-from models.recipes.pneumoconiosis_cuts import SHARPNESS, lower_cuts, sharpen
+from models.recipes.pneumoconiosis_cuts import lower_cuts
 from models.recipes.pneumoconiosis_data import ZoneSet, joined
 from models.recipes.pneumoconiosis_evaluation import FilmReadings, Rate, rate, read_films
 from models.recipes.pneumoconiosis_films import MissingFilmsError, find_films, list_digest, listed_films, read_film
@@ -279,19 +279,6 @@ def test_intervals_are_wilsons(count, cases, low, high):
     assert Rate(count=count, cases=cases).interval == pytest.approx(by_hand, abs=1e-5)
     assert Rate(count=count, cases=cases).interval == pytest.approx((low, high), abs=1e-3)
     assert str(rate(np.arange(cases) < count)).startswith(f"{count} of {cases}")
-
-
-def test_sharpening_stretches_the_logits_and_the_map_with_them():
-    torch.manual_seed(2)
-    network = ZoneProfusion().eval()
-    images, _ = zones(2)
-    with torch.no_grad():
-        before = network(images)
-        sharpen(network)
-        after = network(images)
-    torch.testing.assert_close(after[0], SHARPNESS * before[0])
-    torch.testing.assert_close(after[2].mean(dim=(2, 3))[:, 0], after[0][:, 2], atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(after[1], before[1])
 
 
 def test_cuts_are_lowered_until_normal_films_are_read_as_normal():
