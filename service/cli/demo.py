@@ -160,7 +160,7 @@ def _tell(samples: list[SampleStudy], studies: list[StudyStatus], previews: list
     console.print(f"\n{len(previews)} previews to look at:")
     for preview in previews:
         console.print(f"  {preview}", markup=False)
-    console.print("\nDemonstration packages trained on phantoms: not for clinical use.", style="yellow")
+    console.print("\nDemonstration packages: not for clinical use.", style="yellow")
 
 
 def _row(sample: SampleStudy, study: StudyStatus | None) -> tuple[str, ...]:
