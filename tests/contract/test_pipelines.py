@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.dicom.keywords import LEDGER_KEYWORDS
@@ -71,6 +71,7 @@ def test_another_modality_is_not_wanted_and_its_refusal_says_why(name: str, pipe
 
 
 @pytest.mark.parametrize(("name", "pipeline"), PIPELINES.items())
+@settings(suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault of the headers
 @given(data=st.data())
 def test_no_header_whatever_makes_a_pipeline_stumble(name: str, pipeline: Pipeline, data: st.DataObject) -> None:
     found = data.draw(st.lists(headers, min_size=1, max_size=4))
