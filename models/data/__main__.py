@@ -27,6 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (DataError, LabelsError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    except OSError as error:
+        sys.stderr.write(f"{error.filename}: cannot be read or written ({error.strerror}); correct the path\n")
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -17,6 +17,7 @@ from models.experiments.report001.phantom_sites import Plan, phantom_sets, plann
 from models.experiments.report001.run import Experiment, run, steps_of
 from models.experiments.report001.site_films import site_films
 from models.generative.wgan import GanPlan
+from service.domain.errors import DokueiError
 from service.inference.package import LoadedPackage, default_packages_folder, load_package
 
 _FULL = ("vgg16", "resnet50")
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         experiment = _experiment(options)
         with tqdm(total=steps_of(experiment, films), unit="training", disable=options.quiet) as bar:
             written = run(experiment, films, options.out, step=bar.update)
-    except ValueError as error:
+    except (DokueiError, ValueError, OSError) as error:
         sys.stderr.write(f"report001: {error}\n")
         return 2
     sys.stdout.write(written[-1].read_text("utf-8"))

@@ -217,3 +217,12 @@ def test_settings_that_do_not_fit_are_refused(write_site, write_labels, change, 
     write_labels([{**row(), "study_uid": "1.2"}])
     with pytest.raises(DataError, match=message):
         load_site(write_site(**change))
+
+
+def test_a_table_that_is_not_there_is_named_without_a_traceback(tmp_path, capsys):
+    site = tmp_path / "SITE.yaml"
+    site.write_text("name: x\nfolder: .\nlabels: absent.csv\ntarget: t\npositive: ['1']\nnegative: ['0']\n")
+    assert main(["check", str(site)]) == 1
+    assert (
+        f"{tmp_path / 'absent.csv'}: cannot be read or written (No such file or directory)" in capsys.readouterr().err
+    )
