@@ -22,6 +22,7 @@ _FRAME = {
     "Status": "状態",
     "{seconds} s": "{seconds} 秒",
     "{minutes} min": "{minutes} 分",
+    "{hours} h": "{hours} 時間",
     "{hours} h {minutes} min": "{hours} 時間 {minutes} 分",
     "{days} days": "{days} 日",
     "{words}: {number}": "{words} {number} 件",

@@ -42,6 +42,8 @@ def duration(seconds: float, say: Say) -> str:
         return say("{minutes} min", minutes=whole // MINUTE_SECONDS)
     if whole < 2 * DAY_SECONDS:
         hours, rest = divmod(whole, HOUR_SECONDS)
+        if rest < MINUTE_SECONDS:
+            return say("{hours} h", hours=hours)
         return say("{hours} h {minutes} min", hours=hours, minutes=rest // MINUTE_SECONDS)
     return say("{days} days", days=whole // DAY_SECONDS)
 
