@@ -285,7 +285,7 @@ class Drift(StrEnum):
     USUAL = "usual"
     ALARM = "alarm"
     LEARNING = "learning"
-    """Too few studies to say anything."""
+    """Nothing is compared yet: too few studies, or no reference."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -206,6 +206,7 @@ _STATES = {
     "reachable": "接続可",
     "being probed": "確認中",
     "NOT REACHABLE": "接続不可",
+    "PAUSED by a person": "手動で停止中",
     "passed": "合格",
     "FAILED": "不合格",
     "not tested yet": "未実施",
@@ -217,7 +218,7 @@ _STATES = {
     "approved": "承認済み",
     "usual": "通常",
     "ALARM": "警報",
-    "too few studies yet": "検査数が不足",
+    "learning, nothing compared yet": "学習中、比較はまだありません",
 }
 
 _QUARANTINE = {

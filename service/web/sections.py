@@ -91,7 +91,7 @@ def destinations(counts: QueueCounts, names: Sequence[str], say: Say) -> tuple[D
 
 
 def _destination(name: str, counts: QueueCounts, say: Say) -> DestinationRow:
-    circuit = counts.circuits.get(name, 0)
+    circuit = min(counts.circuits.get(name, 0), len(states.CIRCUITS) - 1)
     return DestinationRow(
         name=name,
         circuit=Label(text=say(states.CIRCUITS[circuit]), tone=states.CIRCUIT_TONES[circuit]),
@@ -147,7 +147,7 @@ def warnings(counts: QueueCounts, sources: Sources, say: Say) -> tuple[Label, ..
 
 def _faults(counts: QueueCounts, say: Say) -> Iterator[str]:
     for name, circuit in counts.circuits.items():
-        if circuit == len(states.CIRCUITS) - 1:
+        if circuit == states.NOT_REACHABLE:
             yield say("'{destination}' is not reachable; results wait and are sent when it is back", destination=name)
     for name, number in counts.deliveries_refused.items():
         yield say(

@@ -78,9 +78,10 @@ COMMITMENTS = {
     CommitmentState.EXPIRED: "no report came in time",
 }
 
-CIRCUITS = ("reachable", "being probed", "NOT REACHABLE")
-"""By the number that `QueueCounts.circuits` has: closed, half-open, open."""
-CIRCUIT_TONES = (Tone.GOOD, Tone.WAITING, Tone.BAD)
+CIRCUITS = ("reachable", "being probed", "NOT REACHABLE", "PAUSED by a person")
+"""By the number that `QueueCounts.circuits` has: closed, half-open, open, and whatever else is not tried."""
+CIRCUIT_TONES = (Tone.GOOD, Tone.WAITING, Tone.BAD, Tone.WAITING)
+NOT_REACHABLE = 2
 
 GOLDEN = {
     GoldenState.PASSED: "passed",
@@ -91,7 +92,7 @@ GOLDEN_TONES = {GoldenState.PASSED: Tone.GOOD, GoldenState.FAILED: Tone.BAD, Gol
 
 ROLES = {"active": "active", "shadow": "shadow (compared only)"}
 
-DRIFTS = {Drift.USUAL: "usual", Drift.ALARM: "ALARM", Drift.LEARNING: "too few studies yet"}
+DRIFTS = {Drift.USUAL: "usual", Drift.ALARM: "ALARM", Drift.LEARNING: "learning, nothing compared yet"}
 DRIFT_TONES = {Drift.USUAL: Tone.GOOD, Drift.ALARM: Tone.BAD, Drift.LEARNING: Tone.WAITING}
 
 _DAMAGED = "The sender writes objects that cannot be read safely; have its vendor look at it, then send again."
