@@ -30,10 +30,14 @@ EVERY_STATE = 19
 
 @dataclass
 class LedgerWriter:
-    """Writes rows; times are in seconds since the epoch."""
+    """Writes rows; times are in seconds since the epoch, UIDs are numbered from `first`."""
 
     engine: sa.Engine
-    _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+    first: int = 1
+    _numbers: "itertools.count[int]" = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._numbers = itertools.count(self.first)
 
     def insert(self, table: sa.Table, **values: Any) -> int:
         with self.engine.begin() as connection:

@@ -191,7 +191,7 @@ def test_what_cannot_be_audited_is_not_shown(place: Place, recorded: Recorded) -
 @pytest.fixture
 def hostile_place(own_place: Place) -> Place:
     """A ledger in which every text that another system chose is hostile."""
-    write = LedgerWriter(own_place.writing)
+    write = LedgerWriter(own_place.writing, first=1000)
     study = write.study(NOW - 60, patient=HOSTILE)
     job = write.job(
         study,
