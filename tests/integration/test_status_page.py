@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The status page of a real node, in a real browser: both languages, both databases, with and without identity."""
 
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +15,12 @@ from fakes import ct_dataset, incoming
 from harness.authority import Authority
 from harness.browser import CHROMIUM, running_browser
 from harness.ledgers import EVERY_STATE, fill
+from harness.processes import free_port
 from harness.status_page import PASSWORD, Served, basic, serving
 from node import SETTINGS, Node, running
 from service.audit import Reporter
 from service.audit.xml import Source
+from service.bootstrap.node import Node as RealNode
 from service.bootstrap.serving import Serving
 from service.bootstrap.status_page import GoldenMemory, patient_name, status_pages
 from service.observability.health import Health
@@ -168,3 +171,27 @@ def test_a_name_that_cannot_be_read_is_no_error(tmp_path: Path) -> None:
     assert patient_name(tmp_path / "gone.dcm") == ""
     (tmp_path / "bad.dcm").write_bytes(b"\0" * 200)
     assert patient_name(tmp_path / "bad.dcm") == ""
+
+
+def test_a_node_of_its_own_shows_its_package(tmp_path: Path) -> None:
+    settings = Settings.model_validate(
+        {
+            "node": {"host": "127.0.0.1", "port": free_port()},
+            "storage": {"folder": tmp_path / "data", "reserve_bytes": 0},
+            "destinations": [{"name": "pacs", "ae_title": "P", "host": "127.0.0.1", "port": 1}],
+            "rules": [],
+            "pipelines": {"pneumoconiosis": {"package": "pneumoconiosis-demo", "version": "0.2.0"}},
+            "inference": {"self_test_studies": False},
+            "site": {"allow_demonstration": True},
+            "http": {"port": free_port(), "status_page": True},
+        }
+    )
+    with RealNode(settings, lambda _event: None) as node:
+        node.wait_warm(120)
+        answer = urllib.request.urlopen(f"http://127.0.0.1:{settings.http.port}/status/?lang=en", timeout=10)
+        text = answer.read().decode()
+    assert "pneumoconiosis-demo 0.2.0" in text
+    row = text[text.index("pneumoconiosis-demo 0.2.0") :].partition("</tr>")[0]
+    assert "demonstration" in row
+    assert "passed" in row
+    assert "No study arrived in this time." in text

@@ -2,6 +2,8 @@
 """The pages show what the ledger has, escape whatever it has, and say nothing of whose it is unless they may."""
 
 import re
+import socket
+import time
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from harness.authority import Authority
 from harness.ledgers import EVERY_STATE, LedgerWriter
 from harness.status_page import NOW, PASSWORD, Place, Recorded, Served, TwoDrifts, make_site, serving
 from service.domain.entry import DeliveryState, JobState
@@ -69,7 +72,7 @@ def checked(page: Page) -> str:
     balance = Balance(text)
     assert balance.open == []
     assert balance.suspects == []
-    assert re.search(r"[Uu]ndefined|None\b", text) is None
+    assert re.search(r"\bundefined\b|None\b", text, re.IGNORECASE) is None
     return text
 
 
@@ -338,6 +341,16 @@ def test_a_broken_ledger_is_a_page_too(place: Place, recorded: Recorded) -> None
     page = get(make_site(place.storage, place.reading, recorded, ledger=Broken()))
     assert page.status == 503
     assert "2.25.1" not in checked(page)
+
+
+def test_a_silent_client_on_the_tls_port_delays_nobody(site: Any, tmp_path: Path) -> None:
+    with serving(site, authority=Authority(tmp_path / "authority")) as running:
+        silent = [socket.create_connection(("127.0.0.1", running.server.tls_port), timeout=5) for _ in range(5)]
+        started = time.monotonic()
+        assert running.ask("/status/", secure=True)[0].status == 200
+        assert time.monotonic() - started < 3
+        for connection in silent:
+            connection.close()
 
 
 @pytest.fixture
