@@ -154,6 +154,8 @@ def fill(engine: sa.Engine, now: float, *, name_path: str = "") -> None:
     _waiting(write, began)
     _analysed(write, began, name_path)
     _delivered(write, began)
+    with engine.begin() as connection:  # a node that ran has closed it
+        connection.execute(sa.delete(schema.circuit))
     write.insert(schema.circuit, destination="pacs", state="open", failures=3, probes=2, due_at=now + 60)
     for number, reason in enumerate(("conflict", "truncated", "truncated", "identity")):
         write.insert(
