@@ -27,12 +27,12 @@ from service.ports.status_page import (
     Worklist,
 )
 from service.storage import schema
+from service.storage.page_counts import page_counts
 from service.storage.reading import reading
-from service.storage.statistics import SqlStatistics
 from service.storage.worklist import ANALYSES, analyses_of, is_urgent, revisions_of, work_items, worklist
 
 COUNTS_SECONDS = 10.0
-"""So long are counts over the whole ledger shown again: they cost more than everything else on the page."""
+"""So long are counts of what waits shown again: after an outage of days they cost more than all else on the page."""
 ROWS = 1000
 """So many rows of one kind are read of one study."""
 Row = TypeVar("Row")
@@ -52,7 +52,6 @@ class SqlStatusLedger:
     def __init__(self, engine: sa.Engine, *, root: Path) -> None:
         self._engine = engine
         self._root = root.resolve()
-        self._statistics = SqlStatistics(engine)
         self._counted: tuple[float, QueueCounts] | None = None
         self._counting = threading.Lock()
 
@@ -78,7 +77,8 @@ class SqlStatusLedger:
         with self._counting:
             now = time.monotonic()
             if self._counted is None or now - self._counted[0] > COUNTS_SECONDS:
-                self._counted = (now, self._statistics.counts())
+                with reading(self._engine) as connection:
+                    self._counted = (now, page_counts(connection))
             return self._counted[1]
 
 
