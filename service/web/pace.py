@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-PAGES_PER_SECOND = 10.0
+PAGES_PER_SECOND = 5.0
 BURST = 20
 AT_ONCE = 2
 PATIENCE_SECONDS = 2.0

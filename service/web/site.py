@@ -69,6 +69,8 @@ class StatusSite:
         self._access = access
         self._turnstile = turnstile or Turnstile()
         self._render = Renderer()
+        # Made once: whoever is told to wait asks again, and must cost next to nothing.
+        self._problems = {(status, each): self._problem_page(status, each) for status in PROBLEMS for each in Language}
 
     def __call__(self, request: Request, /) -> Page | None:
         """Return the page of a path under /status; None for any other."""
@@ -184,16 +186,12 @@ class StatusSite:
 
     def _problem(self, status: HTTPStatus, request: Request) -> Page:
         language = _language(request)
-        body = self._render(
-            "problem.html",
-            language,
-            title=f"{status.value} {status.phrase}",
-            sentence=PROBLEMS[status],
-            home=HOME,
-            refresh=0,
-        )
         more = (RETRY[status],) if status in RETRY else ()
-        return _html(status, body, language, *more)
+        return _html(status, self._problems[status, language], language, *more)
+
+    def _problem_page(self, status: HTTPStatus, language: Language) -> bytes:
+        title = f"{status.value} {status.phrase}"
+        return self._render("problem.html", language, title=title, sentence=PROBLEMS[status], home=HOME, refresh=0)
 
 
 def _language(request: Request) -> Language:

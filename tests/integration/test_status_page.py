@@ -34,8 +34,8 @@ SCHEMA = Path(__file__).parents[1] / "unit" / "audit" / "audit-message.rng"
 PATIENT_NAME = "Yamada^Tarou=山田^太郎=やまだ^たろう"
 SHOWN_NAME = "Yamada Tarou / 山田 太郎 / やまだ たろう"
 WIDTH_AT_200_PERCENT = 640
-PACE_MS = 110
-"""Between two pages: the node makes ten in a second."""
+PACE_MS = 210
+"""Between two pages: the node makes five in a second."""
 
 
 def settings_of(folder: Path) -> Settings:
