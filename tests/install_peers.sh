@@ -12,6 +12,8 @@ missing=()
 # A plugin has no command; the node's DICOMweb side is tested against it.
 [ -e /usr/share/orthanc/plugins/libOrthancDicomWeb.so ] || missing+=(orthanc-dicomweb)
 [ -e /usr/share/orthanc/plugins/libOrthancWebViewer.so ] || missing+=(orthanc-webviewer)
+# A browser without it shows Japanese as boxes in the pictures of the status page.
+[ -e /usr/share/fonts/opentype/ipafont-gothic/ipag.ttf ] || missing+=(fonts-ipafont-gothic)
 # The one validator that knows the templates of CAD reports; a library that Java runs.
 [ -e /usr/share/java/pixelmed.jar ] || missing+=(libpixelmed-java)
 command -v java >/dev/null || missing+=(default-jre-headless)

@@ -24,6 +24,7 @@ BEGIN = Code(value="110102", meaning="Begin Transferring DICOM Instances")
 TRANSFERRED = Code(value="110104", meaning="DICOM Instances Transferred")
 DELETED = Code(value="110105", meaning="DICOM Study Deleted")
 EXPORT = Code(value="110106", meaning="Export")
+PROCEDURE = Code(value="110111", meaning="Procedure Record")
 ALERT = Code(value="110113", meaning="Security Alert")
 START = Code(value="110120", meaning="Application Start")
 STOP = Code(value="110121", meaning="Application Stop")
@@ -55,6 +56,14 @@ class StudyPart:
     patient_id: str
     accession_number: str = ""
     sop_classes: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Somebody who used the node: the name that they signed in with, and where from."""
+
+    name: str
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +116,12 @@ class Reporter:
         happening = Happening(event=TRANSFERRED, action="R", at=at, outcome=outcome, description=failure)
         text = render(happening, participants, self.source, _study_and_patient(part))
         return AuditText(severity=WARNING if failure else NOTICE, text=text)
+
+    def viewed(self, person: Person, part: StudyPart, *, at: float) -> AuditText:
+        """Procedure Record (A.5.3.15), read: a person saw on the status page whose study it is and how it fared."""
+        people = [Participant(user_id=person.name, address=person.address, requestor=True), self._self()]
+        happening = Happening(event=PROCEDURE, action="R", at=at)
+        return _text(render(happening, people, self.source, _study_and_patient(part)))
 
     def study_deleted(self, part: StudyPart, *, at: float) -> AuditText:
         """DICOM Study Deleted (A.5.3.5)."""

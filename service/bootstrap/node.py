@@ -21,6 +21,7 @@ from service.bootstrap.golden_tests import GoldenTests
 from service.bootstrap.observation import WorkObserver
 from service.bootstrap.packages import start_problems
 from service.bootstrap.serving import Crew, Serving
+from service.bootstrap.status_page import GoldenMemory, http_tls, status_pages
 from service.bootstrap.study_tests import StudyTests
 from service.dicom.pixels import SUPPORTED_TRANSFER_SYNTAXES
 from service.domain.errors import ConfigurationError, DokueiError, StorageError
@@ -80,7 +81,8 @@ class Node:
         self._metrics = Metrics()
         self._alerts = SecurityAlerts()
         audited = () if settings.audit is None else (self._alerts,)
-        self._observe = combine(log, self._metrics, *audited)
+        self._golden = GoldenMemory()
+        self._observe = combine(log, self._metrics, self._golden, *audited)
         self._health = Health()
         self._stopping = threading.Event()
         self._read_again = read_again or (lambda: settings)
@@ -161,7 +163,7 @@ class Node:
             study_key=key,
             audit=trail,
         )
-        self._start_http()
+        self._start_http(parts)
         self._start_flow(Flow(parts, engine))
         receiver = StoreInstance(parts)
         self._start_stow(receiver)
@@ -200,8 +202,17 @@ class Node:
         self._health.add_note("inference", self.serving.notes)
         self._health.add_ready("draining", lambda: "the node is stopping" if self._stopping.is_set() else "")
 
-    def _start_http(self) -> None:
-        server = HttpServer(self.settings.http, health=self._health, registry=self._metrics.registry)
+    def _start_http(self, parts: FlowParts) -> None:
+        pages = self._parts.enter_context(
+            status_pages(parts, serving=self.serving, health=self._health, golden=self._golden)
+        )
+        server = HttpServer(
+            self.settings.http,
+            health=self._health,
+            registry=self._metrics.registry,
+            pages=pages,
+            tls=http_tls(self.settings, self._observe),
+        )
         with _naming_the_port("http", self.settings.http):
             server.start()
         self._parts.callback(server.stop)

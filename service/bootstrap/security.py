@@ -18,6 +18,8 @@ def tls_sections(settings: Settings) -> Iterator[tuple[str, TlsSection]]:
         yield "node.tls", settings.node.tls
     if settings.dicomweb is not None and settings.dicomweb.tls is not None:
         yield "dicomweb.tls", settings.dicomweb.tls
+    if settings.http.tls is not None:
+        yield "http.tls", settings.http.tls
     for entry in settings.destinations:
         if entry.tls is not None:
             yield f"destinations.{entry.name}.tls", entry.tls

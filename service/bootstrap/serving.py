@@ -182,6 +182,11 @@ class Serving:
 
     # --- what people see ------------------------------------------------------------------------------------------
 
+    def out_of_service(self) -> Mapping[str, str]:
+        """Return why packages analyse no study any more, by their SHA-256."""
+        with self._lock:
+            return dict(self._out)
+
     def crews(self) -> tuple[Crew, ...]:
         """Return all crews."""
         with self._lock:

@@ -182,6 +182,17 @@ def retry(
     raise typer.Exit(_command("retry").retry(config, destination))
 
 
+@app.command()
+def viewer(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name that the viewer signs in with.")],
+) -> None:
+    """Ask for a password and print the line of a viewer for http.viewers.passwords_file: a name and a salted hash.
+
+    (umask 027; dokuei viewer dr.sato >> /etc/dokuei/viewers)
+    """
+    raise typer.Exit(_command("viewer").viewer(name))
+
+
 Identity = Annotated[
     bool, typer.Option("--identity", help="Show UIDs too: they name a patient's study, keep them out of tickets.")
 ]

@@ -446,6 +446,17 @@ class ConfigurationReloaded(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ViewerRefused(Event):
+    """Somebody wanted to sign in to the status page and was not let in; `reason`: credentials, too_many, plain.
+
+    `address` is where the request came from: for the audit trail.
+    """
+
+    reason: str
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditCollectorLost(Event):
     """The audit collector cannot be reached; messages wait on disk. `reason` is a slug."""
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The HTTP port: /metrics, /livez and /readyz for GET and HEAD, and nothing else."""
+"""The HTTP port: /metrics, /livez and /readyz for GET and HEAD, the pages that it is given, and nothing else.
+
+With `tls` a second port shows the same over TLS.
+"""
 
 import gzip
 import json
@@ -8,18 +11,19 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from http.client import LineTooLong
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BufferedReader
-from typing import Any
+from typing import Any, Protocol
 
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 from prometheus_client.registry import CollectorRegistry
 
 from service.observability.health import Health
+from service.ports.pages import Page, Pages, Request
 from service.settings import HttpSettings
 
 CONNECTIONS = 32
@@ -35,62 +39,96 @@ OPENMETRICS_TYPE = "application/openmetrics-text"
 OPENMETRICS = f"{OPENMETRICS_TYPE}; version=1.0.0"
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What an answer depends on."""
-
-    accept: str
-    accept_encoding: str
+def _no_pages(_request: Request) -> Page | None:
+    """Return no page."""
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """An answer."""
+class Secures(Protocol):
+    """The listening side of TLS."""
 
-    status: HTTPStatus
-    content_type: str
-    body: bytes
-    encoding: str = ""
+    def wrap(self, connection: socket.socket) -> Any:
+        """Return the connection as TLS; nothing is sent or read until `handshake`."""
+
+    def handshake(self, connection: Any, *, address: str = "") -> None:
+        """Do the handshake within a deadline of its own; raises when it fails."""
 
 
-Pages = Mapping[str, Callable[[Request], Page]]
+OwnPages = Mapping[str, Callable[[Request], Page]]
 
 
 class HttpServer:
-    """Serves metrics and health in threads of its own."""
+    """Serves metrics and health in threads of its own.
 
-    def __init__(self, settings: HttpSettings, *, health: Health, registry: CollectorRegistry) -> None:
+    Parameters
+    ----------
+    pages
+        Further pages; asked for every path that is none of the port's own.
+    tls
+        What `settings.tls` was made into.
+    """
+
+    def __init__(
+        self,
+        settings: HttpSettings,
+        *,
+        health: Health,
+        registry: CollectorRegistry,
+        pages: Pages = _no_pages,
+        tls: Secures | None = None,
+    ) -> None:
         self._settings = settings
-        self._pages: Pages = {
+        self._own: OwnPages = {
             "/metrics": partial(_metrics_page, registry),
             "/livez": lambda _request: _health_page(*health.live()),
             "/readyz": lambda _request: _health_page(*health.ready(), notes=health.notes()),
         }
-        self._server: _Server | None = None
+        self._pages = pages
+        self._tls = tls
+        self._servers: list[_Server] = []
 
     @property
     def port(self) -> int:
         """The port that it listens on; the configured one before `start`."""
-        return int(self._server.server_address[1]) if self._server else self._settings.port
+        return int(self._servers[0].server_address[1]) if self._servers else self._settings.port
+
+    @property
+    def tls_port(self) -> int:
+        """The port that it listens on for TLS; 0 where there is none."""
+        return int(self._servers[1].server_address[1]) if len(self._servers) > 1 else 0
 
     def start(self) -> None:
-        """Listen; returns at once. Raises OSError when the port is taken."""
-        self._server = _Server((self._settings.host, self._settings.port), self._pages)
-        threading.Thread(target=self._server.serve_forever, args=(POLL_SECONDS,), name="http", daemon=True).start()
+        """Listen; returns at once. Raises OSError when a port is taken."""
+        self._listen(self._settings.port, None)
+        if self._tls is not None and self._settings.tls is not None:
+            try:
+                self._listen(self._settings.tls.port, self._tls)
+            except OSError:
+                self.stop()
+                raise
 
     def stop(self) -> None:
-        """Close the port."""
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._server = None
+        """Close the ports."""
+        servers, self._servers = self._servers, []
+        for server in servers:
+            server.shutdown()
+            server.server_close()
+
+    def _listen(self, port: int, tls: Secures | None) -> None:
+        server = _Server((self._settings.host, port), self._page, tls)
+        self._servers.append(server)
+        threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,), name="http", daemon=True).start()
+
+    def _page(self, request: Request) -> Page:
+        make = self._own.get(request.path)
+        return make(request) if make else self._pages(request) or _not_found()
 
 
 def _metrics_page(registry: CollectorRegistry, request: Request) -> Page:
+    accepted = request.header("accept")
     # The client's own words are not passed on: prometheus_client fails on some versions and repeats others.
-    encode, content_type = choose_encoder(OPENMETRICS if OPENMETRICS_TYPE in request.accept else "")
+    encode, content_type = choose_encoder(OPENMETRICS if OPENMETRICS_TYPE in accepted else "")
     body = encode(registry)
-    if gzip_accepted(request.accept_encoding):
+    if gzip_accepted(request.header("accept-encoding")):
         return Page(HTTPStatus.OK, content_type, gzip.compress(body), encoding="gzip")
     return Page(HTTPStatus.OK, content_type, body)
 
@@ -106,11 +144,30 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = CONNECTIONS
 
-    def __init__(self, address: tuple[str, int], pages: Pages) -> None:
-        self.pages = pages
+    def __init__(self, address: tuple[str, int], page: Callable[[Request], Page], tls: Secures | None) -> None:
+        self.page = page
+        self.secure = tls is not None
+        self._tls = tls
         self._opened: dict[socket.socket, float] = {}
         self._lock = threading.Lock()
         super().__init__(address, _RequestHandler)
+
+    def get_request(self) -> tuple[Any, Any]:
+        """Accept a connection; its handshake takes place in its own thread."""
+        connection, address = super().get_request()
+        if self._tls is None:
+            return connection, address
+        try:
+            return self._tls.wrap(connection), address
+        except (OSError, ValueError):
+            connection.close()
+            raise OSError("no TLS for a connection") from None
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """Answer a client; runs in the connection's own thread."""
+        if self._tls is not None:
+            self._tls.handshake(request, address=client_address[0])
+        super().finish_request(request, client_address)
 
     def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002 - socketserver's signature
         """Whether there is room for one more connection."""
@@ -153,15 +210,16 @@ class _RequestHandler(BaseHTTPRequestHandler):
         self.rfile: Any = _Limited(self.rfile, REQUEST_BYTES)
 
     def do_GET(self) -> None:
-        page = self._send_head()
+        page = self.server.page(self._request())
+        self._send_head_of(page)
         self.wfile.write(page.body)
 
     def do_HEAD(self) -> None:
-        self._send_head()
+        self._send_head_of(self.server.page(self._request()))
 
     def _refuse_method(self) -> None:
         page = Page(HTTPStatus.METHOD_NOT_ALLOWED, PLAIN, b"methods: GET HEAD\n")
-        self._send_head_of(page, Allow="GET, HEAD")
+        self._send_head_of(replace(page, headers=(("Allow", "GET, HEAD"),)))
         self.wfile.write(page.body)
 
     do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_TRACE = do_CONNECT = _refuse_method  # noqa: N815
@@ -169,23 +227,24 @@ class _RequestHandler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
         """Say nothing: scrapes are no events."""
 
-    def _send_head(self) -> Page:
-        make = self.server.pages.get(self.path.partition("?")[0])
-        page = make(self._request()) if make else _not_found()
-        self._send_head_of(page)
-        return page
-
     def _request(self) -> Request:
-        get = self.headers.get
-        return Request(accept=get("Accept", ""), accept_encoding=get("Accept-Encoding", ""))
+        path, _, query = self.path.partition("?")
+        names = {name.lower() for name in self.headers}
+        return Request(
+            path=path,
+            query=query,
+            headers={name: tuple(map(str, self.headers.get_all(name, ()))) for name in names},
+            address=str(self.client_address[0]),
+            secure=self.server.secure,
+        )
 
-    def _send_head_of(self, page: Page, **more: str) -> None:
+    def _send_head_of(self, page: Page) -> None:
         self.send_response(page.status)
         self.send_header("Content-Type", page.content_type)
         self.send_header("Content-Length", str(len(page.body)))
         if page.encoding:
             self.send_header("Content-Encoding", page.encoding)
-        for name, value in more.items():
+        for name, value in page.headers:
             self.send_header(name, value)
         self.end_headers()
 

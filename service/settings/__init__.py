@@ -24,6 +24,7 @@ from service.settings.schema import (
 )
 from service.settings.security import AuditSettings, Permission, TlsClientSettings, TlsServerSettings
 from service.settings.signatures import SignatureSettings
+from service.settings.web import ProxySettings, ViewerSettings
 
 __all__ = [
     "AeTitle",
@@ -43,6 +44,7 @@ __all__ = [
     "Problem",
     "Profile",
     "Provider",
+    "ProxySettings",
     "QuarantineSettings",
     "RuleSettings",
     "Section",
@@ -54,6 +56,7 @@ __all__ = [
     "TlsClientSettings",
     "TlsServerSettings",
     "TriageSettings",
+    "ViewerSettings",
     "WebhookSettings",
     "load_settings",
     "parse_settings",

@@ -21,6 +21,7 @@ from service.settings.security import (
     TlsClientSettings,
     TlsServerSettings,
 )
+from service.settings.web import ViewerSettings
 
 SECRET_PARAMETERS = frozenset({"password", "sslpassword"})
 
@@ -325,10 +326,43 @@ class WebhookSettings(Section):
 
 
 class HttpSettings(Section):
-    """The HTTP port of /metrics, /livez and /readyz."""
+    """The HTTP port of /metrics, /livez and /readyz, and of the status page."""
 
     host: str = "127.0.0.1"
     port: Port = 9180
+    tls: TlsServerSettings | None = None
+    """A second port, for the same over TLS; it needs a `port` of its own."""
+    status_page: bool = False
+    """Show what the node does on a page at /status: to everybody who reaches the port, without patients' identity."""
+    viewers: ViewerSettings | None = None
+    """Who is shown identity there; absent: nobody."""
+
+    @model_validator(mode="after")
+    def _has_two_ports(self) -> Self:
+        if self.tls is not None and "port" not in self.tls.model_fields_set:
+            raise ValueError(f"tls: give 'port' too, for example 9443; {self.tls.port} is that of DICOM over TLS")
+        if self.tls is not None and self.tls.port == self.port:
+            raise ValueError(f"port and tls.port are both {self.port}; give TLS a port of its own, for example 9443")
+        return self
+
+    @model_validator(mode="after")
+    def _hides_identity_on_its_way(self) -> Self:
+        viewers = self.viewers
+        if viewers is None:
+            return self
+        if not self.status_page:
+            raise ValueError("viewers: there is nothing to be shown; set 'status_page: true', or remove 'viewers'")
+        if viewers.passwords_file is not None and self.tls is None:
+            raise ValueError(
+                "viewers.passwords_file without 'tls' would let everybody in the network read passwords and patients' "
+                "names; give 'tls', or let a proxy on this machine do both"
+            )
+        if viewers.proxy is not None and not viewers.proxy.is_local and self.tls is None:
+            raise ValueError(
+                "viewers.proxy on another machine without 'tls' would let everybody between it and the node read "
+                "patients' names; give 'tls', or use a proxy on this machine (address: 127.0.0.1)"
+            )
+        return self
 
 
 class DicomwebSettings(Section):
@@ -465,6 +499,14 @@ class Settings(Section):
             raise ValueError(
                 f"peers: {pinned[0]!r} must show a certificate, which it can over TLS alone; give 'node.tls' or "
                 "'dicomweb.tls', or take certificate_sha256 and certificate_name away"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _views_are_recorded(self) -> Self:
+        if self.http.viewers is not None and self.audit is None:
+            raise ValueError(
+                "http.viewers: identity is shown only where each view is recorded; give 'audit', or remove 'viewers'"
             )
         return self
 

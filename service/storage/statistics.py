@@ -177,9 +177,16 @@ def _circuits(connection: sa.Connection) -> dict[str, int]:
 
 
 def _study_rows(limit: int) -> sa.Select[tuple[object, ...]]:
-    study, job, instance, delivery = schema.study.c, schema.job.c, schema.instance.c, schema.delivery.c
+    job, instance, delivery = schema.job.c, schema.instance.c, schema.delivery.c
+    # Each study gives a row at least: more studies than rows need not be looked at.
+    last = sa.select(schema.study).order_by(schema.study.c.first_seen_at.desc(), schema.study.c.id.desc()).limit(limit)
+    study_rows = last.subquery()
+    study = study_rows.c
     # A later revision's job replaces an earlier one's row, as its result replaces the earlier result.
-    newest = sa.select(sa.func.max(job.id)).group_by(job.study_id, job.pipeline).scalar_subquery()
+    later = schema.job.alias()
+    replaced = sa.exists().where(
+        later.c.study_id == job.study_id, later.c.pipeline == job.pipeline, later.c.id > job.id
+    )
     instances = sa.select(sa.func.count()).where(instance.study_id == study.id).scalar_subquery()
 
     def deliveries(*where: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
@@ -203,7 +210,7 @@ def _study_rows(limit: int) -> sa.Select[tuple[object, ...]]:
             deliveries(delivery.state == DeliveryState.REFUSED).label("refused"),
             (job.ended_at - job.received_at).label("seconds"),
         )
-        .select_from(schema.study.outerjoin(schema.job, sa.and_(job.study_id == study.id, job.id.in_(newest))))
+        .select_from(study_rows.outerjoin(schema.job, sa.and_(job.study_id == study.id, ~replaced)))
         .order_by(study.first_seen_at.desc(), study.id.desc(), job.pipeline)
         .limit(limit)
     )

@@ -19,6 +19,7 @@ from service.domain.event import (
     Event,
     InstanceReceived,
     TlsHandshake,
+    ViewerRefused,
 )
 from service.ports.ledger import Ledger
 from service.workflow.audit import AuditTrail
@@ -192,10 +193,16 @@ def _configuration(event: CertificateRejected) -> Found:
     return Kind(type=AlertType.SECURITY_CONFIGURATION, reason=reason, subject=""), ""
 
 
+def _viewer(event: ViewerRefused) -> Found:
+    reason = f"sign-in to the status page refused: {event.reason}"
+    return Kind(type=AlertType.NODE_AUTHENTICATION, reason=reason, subject=event.address), ""
+
+
 READERS: dict[type[Event], Callable[..., Found | None]] = {
     AssociationRejected: _rejected,
     TlsHandshake: _handshake,
     ConnectionDropped: _dropped,
     InstanceReceived: _refused,
     CertificateRejected: _configuration,
+    ViewerRefused: _viewer,
 }

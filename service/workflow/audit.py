@@ -5,11 +5,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
-from service.audit import Alert, AlertType, Party, Reporter, StudyPart
+from service.audit import Alert, AlertType, Party, Person, Reporter, StudyPart
 from service.domain.audit import Arrival, AuditText
 from service.domain.entry import DeliveryRecord, JobRecord, RevisionRecord
 from service.domain.instance import Instance
 from service.ports.ledger import LedgerTransaction
+from service.ports.status_page import View
 from service.settings import DestinationSettings, PeerSettings, Settings
 
 Owner = tuple[str, str, str, str, str]
@@ -107,6 +108,18 @@ class AuditTrail:
         """A person read the audit messages that wait."""
         if self._reporter:
             transaction.audit.add(self._reporter.log_used(user, uri, at=at), at=at)
+
+    def viewed(self, transaction: LedgerTransaction, views: Iterable[View], *, at: float) -> None:
+        """Somebody saw on the status page whose studies these are: a message for each, as each is about one patient."""
+        if self._reporter:
+            for view in views:
+                part = StudyPart(
+                    study_instance_uid=view.study_instance_uid,
+                    patient_id=view.patient_id,
+                    accession_number=view.accession_number,
+                )
+                person = Person(name=view.viewer, address=view.address)
+                transaction.audit.add(self._reporter.viewed(person, part, at=at), at=at)
 
     def _transferred(
         self,

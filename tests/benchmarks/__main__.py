@@ -38,6 +38,7 @@ from tests.benchmarks.receiving import dcmtk_sender_benchmarks, durable_benchmar
 from tests.benchmarks.result_sets import measure_result_sets
 from tests.benchmarks.sending import measure_sending
 from tests.benchmarks.shadowing import measure_shadowing
+from tests.benchmarks.status_page import measure_status_page
 from tests.benchmarks.turnaround import measure_turnaround
 
 BENCHMARKS: dict[str, Callable[[Bench], Iterable[Measurement]]] = {
@@ -61,6 +62,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Iterable[Measurement]]] = {
     "around-graphs": measure_around_graphs,
     "one-film": measure_one_film,
     "shadow": measure_shadowing,
+    "status-page": measure_status_page,
 }
 
 

@@ -70,6 +70,8 @@ PASS_LINES = (
     PassLine(name=r"steady .* CT a second.*: refused or lost", value_at_most=0.0),
     PassLine(name=r"steady .*8 senders: p99 of the response", value_at_most=1.0),
     PassLine(name="instances entered into the ledger and committed, 8 threads", value_at_least=500.0),
+    PassLine(name="list of .* studies", against=".*", value_at_most=0.25),
+    PassLine(name="instances into a ledger of .* studies", against="alone", ratio_at_least=0.8),
     PassLine(name="burst .*: refused", value_at_most=0.0),
     PassLine(name="burst .*: studies without an answer", value_at_most=0.0),
     PassLine(name="mammogram .*: report and pictures without programs", value_at_most=120.0),

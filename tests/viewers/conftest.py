@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from archive import STUDIES, Study, analyse, destination_of, fill, read_studies
-from browser import CHROMIUM, new_page, running_browser
 from dwv import PAGES, Dwv
 from ohif import CONFIGURATION, Ohif
 from origin import Origin
 from playwright.sync_api import Browser, Page
 
+from harness.browser import CHROMIUM, new_page, running_browser
 from harness.node import NodeProgram
 from harness.orthanc import DICOMWEB_PLUGIN, Orthanc, dicomweb_options
 from harness.phantom import PhantomStudy

@@ -4,9 +4,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from browser import picture
 from numpy.typing import NDArray
 from playwright.sync_api import Page
+
+from harness.browser import picture
 
 PATH = "/dwv.html"
 PACKAGES = ("konva/konva.min.js", "jszip/dist/jszip.min.js", "magic-wand-tool/dist/magic-wand.min.js")

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from browser import PATIENCE_MS, picture
 from numpy.typing import NDArray
 from playwright.sync_api import Page
 from pydicom.dataset import Dataset
+
+from harness.browser import PATIENCE_MS, picture
 
 CONFIGURATION = f"""
 window.config = {

@@ -7,13 +7,13 @@ import json
 import numpy as np
 import pytest
 from archive import CAPTURE, CT, FILM, MAMMOGRAPHY, SEGMENTATION, Study
-from browser import picture
 from looks import GREY_LEVELS, between, fitted, largest_difference, marks, near, on_screen, windowed
 from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Page
 from pydicom import dcmread
 
+from harness.browser import picture
 from harness.orthanc import Orthanc
 from harness.processes import wait_until
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from service.audit import Alert, AlertType, Party, Reporter, StudyPart
+from service.audit import Alert, AlertType, Party, Person, Reporter, StudyPart
 from service.audit.syslog import frame
 from service.audit.xml import Source
 from service.domain.audit import AuditEntry, AuditText
@@ -44,6 +44,7 @@ MESSAGES: dict[str, Callable[[], AuditText]] = {
     "110104 refused": lambda: REPORTER.sent(PACS, PART, at=AT, failure="refused by the destination"),
     "110105": lambda: REPORTER.study_deleted(PART, at=AT),
     "110106": lambda: REPORTER.exported(Party(id="https://ris/hook", name="ris"), PART, at=AT),
+    "110111": lambda: REPORTER.viewed(Person(name="dr.sato", address="10.1.1.7"), PART, at=AT),
     "110113": lambda: REPORTER.alert(REJECTED, at=AT),
 }
 

@@ -23,6 +23,7 @@ COMMANDS = (
     "held",
     "reload",
     "shadows",
+    "viewer",
     "models list",
     "models check",
     *(f"models {name}" for name in ("init", "seal", "sign", "promote", "export", "install", "diff")),

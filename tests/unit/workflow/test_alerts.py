@@ -13,6 +13,7 @@ from service.domain.event import (
     Event,
     InstanceReceived,
     TlsHandshake,
+    ViewerRefused,
 )
 from service.workflow.alerts import CALLERS, OTHERS, WINDOW_SECONDS, Gathered, Kind, SecurityAlerts
 
@@ -64,6 +65,7 @@ def received(outcome: str) -> InstanceReceived:
         (stranger(1), AlertType.NODE_AUTHENTICATION, "10.9.9.9"),
         (TlsHandshake(result="expired", address="10.1.1.1"), AlertType.NODE_AUTHENTICATION, "10.1.1.1"),
         (ConnectionDropped(reason="pdu_too_long", address="10.1.1.1"), AlertType.RESTRICTED_FUNCTION, "10.1.1.1"),
+        (ViewerRefused(reason="too_many", address="10.1.1.1"), AlertType.NODE_AUTHENTICATION, "10.1.1.1"),
         (received("mismatch"), AlertType.RESTRICTED_FUNCTION, "ct"),
         (received("conflict"), AlertType.RESTRICTED_FUNCTION, "ct"),
         (CertificateRejected(certificate="node", problem="x"), AlertType.SECURITY_CONFIGURATION, ""),
