@@ -11,7 +11,8 @@ _QUARTERS: Final = (0.25, 0.5, 0.75)
 ASYMMETRY_POINTS: Final = 20.0
 """Difference of dense area between the sides, in percentage points, from which on it is said.
 
-Of 200 phantom women whose breasts differ at random only, 1 in 100 differs more (`tests/unit`, docs/models.md).
+Of 150 phantom women, whose breasts differ at random only, one differs more on the cranio-caudal views and none on the
+oblique ones.
 """
 
 

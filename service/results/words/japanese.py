@@ -318,6 +318,10 @@ FORMS: tuple[tuple[str, Say], ...] = (
         r"(Right|Left) upper, middle, lower, (\S+) % sets: (.+)",
         lambda m: f"{SIDES[m[1].lower()]} 上・中・下肺野の{m[2]} %集合:{m[3].replace(' to ', 'から')}",
     ),
+    (
+        r"The patient's chest (radiograph|CT) of (\S+) was analysed too:",
+        lambda m: f"同じ患者の胸部{'単純X線写真' if m[1] == 'radiograph' else 'CT'}({m[2]})も解析されています:",
+    ),
     (r"Lung patches outside the training distribution: (\d+) %", lambda m: f"学習の分布の外にある肺の区画:{m[1]} %"),
     (r"Lung patches without a settled pattern: (\d+) %", lambda m: f"パターンが定まらない肺の区画:{m[1]} %"),
     (
