@@ -65,8 +65,8 @@ def _inner(mask: Mask, muscle: Mask | None, *, spacing_mm: float) -> Mask:
     inner: Mask = (ndimage.distance_transform_edt(framed) * spacing_mm > _SKIN_MM)[1:-1, :-1]
     if muscle is None:
         return inner
-    beside = ndimage.distance_transform_edt(~muscle) * spacing_mm > _SKIN_MM / 2
-    return inner & beside
+    beside: Mask = ndimage.distance_transform_edt(~muscle) * spacing_mm > _SKIN_MM / 2
+    return np.logical_and(inner, beside)
 
 
 def _dense_share(grey: NDArray[np.float32], inner: Mask, *, spacing_mm: float) -> float | None:
