@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The confusion report: its counts, intervals and tests against hand-made answers, and a small real comparison."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.stats import binom
 
 from models.experiments.lung_patterns.__main__ import main
 from models.experiments.lung_patterns.confusion import Share, matrix, mcnemar, recalls
+from models.experiments.lung_patterns.members import main as members
 from models.experiments.lung_patterns.page import condition_page
+from models.recipes import diffuse_lung_recipe
 from service.inference.package import default_packages_folder
 
 TRUTH = np.array([0, 0, 0, 1, 1, 2])
@@ -65,3 +69,28 @@ def test_a_package_of_other_images_is_refused(tmp_path, capsys):
     breast = str(next(default_packages_folder().glob("mammography-demo/*")))
     assert main([lung, breast, "--out", str(tmp_path)]) == 2
     assert "mammography-demo" in capsys.readouterr().err
+
+
+def test_members_and_votes_are_tabled(tmp_path, capsys):
+    sizes = {"textures": 4, "chests": 0, "epochs": 1, "folds": 2, "held-out-textures": 2, "held-out-chests": 0}
+    arguments = [part for name, value in sizes.items() for part in (f"--{name}", str(value))]
+    recipe = Path(diffuse_lung_recipe.__file__).with_name("diffuse_lung.yaml")
+    assert members([str(recipe), "--out", str(tmp_path), *arguments]) == 0
+    page = (tmp_path / "members.md").read_text()
+    assert page == capsys.readouterr().out
+    rows = [line for line in page.splitlines() if line.startswith("| ")][1:]
+    assert [row.split(" | ")[0].strip("| ") for row in rows] == [
+        "vgg16-small",
+        "vgg19-small",
+        "resnet50-small",
+        "densenet121-small",
+        "hard vote",
+        "soft vote",
+    ]
+    assert page.count("Against ") == 4
+
+
+def test_a_recipe_of_another_pipeline_is_refused(tmp_path):
+    recipe = Path(diffuse_lung_recipe.__file__).with_name("mammography.yaml")
+    with pytest.raises(SystemExit, match="mammography, not diffuse_lung"):
+        members([str(recipe), "--out", str(tmp_path)])
