@@ -83,7 +83,7 @@ def evaluate(graph: nn.Module, samples: Sequence[Sample], *, names: Sequence[str
     logits, peaks, distances = [], [], []
     for sample in samples:
         outputs = _run(graph, sample)
-        found, other = _match(outputs[3][0], sample.masses)
+        found, other = match_marks(outputs[3][0], sample.masses)
         hits += found
         misses += other
         logits.append(sigmoid(float(outputs[4][0])))
@@ -107,8 +107,13 @@ def _run(graph: nn.Module, sample: Sample) -> list[NDArray[np.float32]]:
     return [np.asarray(output.numpy(), dtype=np.float32) for output in outputs]
 
 
-def _match(marks: NDArray[np.float32], masses: Iterable[tuple[float, float, float]]) -> tuple[list[float], list[float]]:
-    """Return (best score for each mass, scores of marks that hit none)."""
+def match_marks(
+    marks: NDArray[np.float32], masses: Iterable[tuple[float, float, float]]
+) -> tuple[list[float], list[float]]:
+    """Return (best score for each mass, scores of marks that hit none).
+
+    `marks` are rows of x0, y0, x1, y1, score, class; a mark hits when its centre lies within the radius of a mass.
+    """
     centres, scores = (marks[:, :2] + marks[:, 2:4]) / 2, marks[:, 4]
     free = np.ones(len(marks), dtype=np.bool_)
     best = []

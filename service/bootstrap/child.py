@@ -20,6 +20,7 @@ from service.bootstrap.observation import to_json
 from service.bootstrap.packages import PackageChoice, golden_reports, load_choices
 from service.bootstrap.prior import selection_of
 from service.bootstrap.refusal import refusal_of
+from service.domain.companion import with_companion
 from service.domain.errors import PackageError
 from service.domain.event import Event, ObjectHeld, SourceItemsLeftOut
 from service.domain.profile import DEFAULT_PROFILE
@@ -78,7 +79,7 @@ class Child:
         request = REQUEST.validate_python(task["request"])
         package = self._package(task.get("package", request.pipeline))
         result = PIPELINES[request.pipeline].run(selection_of(request), package, analysed_at=request.analysed_at)
-        return self._keep(result, request)
+        return self._keep(with_companion(result, request.companion), request)
 
     def _package(self, key: str) -> LoadedPackage:
         package = self._loaded.get(key)

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from service.domain.companion import Companion
 from service.domain.instance import Instance
 from service.domain.profile import EncodingProfile
 from service.domain.result import Outcome, PackageIdentity, Priority, Reason, Triage
@@ -35,7 +36,8 @@ class AnalysisRequest:
     """What is to be analysed: `instances` in the order of the pipeline's selection.
 
     `folder` is the job's own: the neutral result and every result object go there. `analysed_at` is fixed per job, so
-    that doing it again gives the same bytes. `prior` is the latest older study that the result is compared with.
+    that doing it again gives the same bytes. `prior` is the latest older study that the result is compared with,
+    `companion` what the other kind of chest image of the patient came to.
     """
 
     job_key: str
@@ -48,6 +50,7 @@ class AnalysisRequest:
     analysed_at: datetime
     priority: Priority
     prior: PriorAnalysis | None = None
+    companion: Companion | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

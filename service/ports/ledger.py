@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from service.domain.companion import Companion
 from service.domain.entry import (
     DeliveryRecord,
     DeliveryState,
@@ -158,6 +159,13 @@ class JobLedger(Protocol):
 
         The package has the same name; its version may be another. Of each study its last analysis counts, and only one
         that says something of the images does. None for a job without Patient ID, study date or package.
+        """
+
+    def companion(self, job_id: int) -> Companion | None:
+        """Return the latest result of the companion pipeline for the same patient (domain/companion).
+
+        Of each study its last analysis counts, and only one that says something of the images does. None for a job
+        without Patient ID, and for a pipeline without a companion.
         """
 
     def end(self, job_id: int, state: JobState, *, at: float) -> None:

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Jobs and their result objects in the ledger."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
+from service.domain.companion import COMPANIONS, Companion
 from service.domain.entry import DeliveryState, EarlierDelivery, HeldObject, JobRecord, JobState, NewJob, PriorJob
 from service.domain.instance import Instance
 from service.domain.prior import patient_key, study_date
@@ -218,6 +219,21 @@ class SqlJobs:
         )
         return _latest_telling(self._connection.execute(query).mappings())
 
+    def companion(self, job_id: int) -> Companion | None:
+        """Return the latest result of the companion pipeline for the same patient."""
+        job, own = schema.job.c, self._connection.execute(sa.select(schema.job).where(schema.job.c.id == job_id)).one()
+        pipeline = COMPANIONS.get(own.pipeline)
+        if pipeline is None or not own.patient_key:
+            return None
+        query = (
+            sa.select(schema.job, schema.study.c.study_instance_uid)
+            .join(schema.study)
+            .where(job.patient_key == own.patient_key, job.pipeline == pipeline)
+            .where(job.study_date != "", job.state.in_(PRODUCED))
+            .order_by(job.study_date.desc(), job.id.desc())
+        )
+        return next(map(_companion, _last_telling(self._connection.execute(query).mappings())), None)
+
     def end(self, job_id: int, state: JobState, *, at: float) -> None:
         """Note the job's final state."""
         self._update(job_id, state=state, ended_at=at, task_id="")
@@ -300,13 +316,10 @@ def _held(row: Mapping[Any, Any], *, root: Path) -> HeldObject:
 
 
 def _latest_telling(rows: Iterable[Mapping[Any, Any]]) -> PriorJob | None:
-    """Return the first study whose last analysis says something; rows come latest study first, then latest job."""
-    last: dict[int, Mapping[Any, Any]] = {}
-    for row in rows:
-        last.setdefault(row["study_id"], row)
-    for row in last.values():
+    """Return the first study whose last analysis says something, by a package that is known."""
+    for row in _last_telling(rows):
         package = _package(row)
-        if package is not None and row["outcome"] in TELLING:
+        if package is not None:
             return PriorJob(
                 key=row["key"],
                 study_instance_uid=row["study_instance_uid"],
@@ -314,6 +327,23 @@ def _latest_telling(rows: Iterable[Mapping[Any, Any]]) -> PriorJob | None:
                 package=package,
             )
     return None
+
+
+def _last_telling(rows: Iterable[Mapping[Any, Any]]) -> Iterator[Mapping[Any, Any]]:
+    """Return the last analysis of each study that says something; rows come latest study first, then latest job."""
+    last: dict[int, Mapping[Any, Any]] = {}
+    for row in rows:
+        last.setdefault(row["study_id"], row)
+    return (row for row in last.values() if row["outcome"] in TELLING)
+
+
+def _companion(row: Mapping[Any, Any]) -> Companion:
+    return Companion(
+        pipeline=row["pipeline"],
+        study_instance_uid=row["study_instance_uid"],
+        study_date=row["study_date"],
+        headline=row["headline"],
+    )
 
 
 def new_delivery(job_id: int, object_id: int, destination: str, *, at: float) -> dict[str, Any]:

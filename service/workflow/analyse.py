@@ -75,7 +75,8 @@ class AnalyseJob:
             transaction.jobs.count_start(job_id)
             instances = transaction.jobs.instances(job_id)
             prior = transaction.jobs.prior(job_id)
-        request = replace(analysis_request(self._parts, job, instances), prior=self._where(prior))
+            companion = transaction.jobs.companion(job_id)
+        request = replace(analysis_request(self._parts, job, instances), prior=self._where(prior), companion=companion)
         summary = self._summary(job, request)
         priority = raised_priority(job.priority, summary, job.package, settings=self._parts.settings)
         with self._parts.ledger.transaction() as transaction:

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The heatmap of a view: the upright picture as it lies, the map of its score, and the detector's boxes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from service.domain.image import Box
 from service.domain.result import Heatmap, Mark
 from service.imaging.resample import resample_box
+from service.pipelines.mammography.agreement import share_in_marks
 from service.pipelines.mammography.findings import shown_marks
 from service.pipelines.mammography.reading import ViewReading
+from service.pipelines.mammography.sectors import sector_line
 from service.pipelines.mammography.views import SIDE_NAMES
 
 MAX_ROWS = 1024
@@ -46,8 +48,16 @@ def _heatmap(reading: ViewReading, *, key: str, threshold: float) -> Heatmap:
         lines=(
             f"{SIDE_NAMES[reading.side].capitalize()} {reading.view}: view score {reading.score:.2f}",
             f"Marks with score {threshold:.2f} or more: {len(marks)}",
+            *_agreement(reading, threshold=threshold),
+            *([] if reading.sectors is None else [sector_line(reading.sectors)]),
         ),
     )
+
+
+def _agreement(reading: ViewReading, *, threshold: float) -> Iterator[str]:
+    share = share_in_marks(reading, threshold=threshold)
+    if share is not None:
+        yield f"Share of the map within the marks: {100 * share:.0f} %"
 
 
 def _outline(box: Box, scale: float) -> tuple[tuple[float, float], ...]:

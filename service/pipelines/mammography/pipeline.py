@@ -9,12 +9,16 @@ from service.domain.instance import Instance, sop_instance_uids
 from service.domain.result import Finding, OperatingPoint, Outcome, PipelineResult, Presence, Reason, Triage
 from service.domain.study import Completeness, Refusal, Selection
 from service.pipelines.certainty import calibrate, shown_lines
+from service.pipelines.mammography.comparison import with_prior
 from service.pipelines.mammography.findings import as_stated, candidates_of, findings_of, shown_marks
 from service.pipelines.mammography.gates import FLAG_CODES, header_flags, header_reasons
+from service.pipelines.mammography.pairs import composites_of, pair_lines, pairs_of, pairs_to_show
 from service.pipelines.mammography.pictures import heatmaps_of
-from service.pipelines.mammography.reading import ViewReading, read_view
+from service.pipelines.mammography.reading import DISPLAY_POINT, ViewReading, read_view
+from service.pipelines.mammography.record import exam_values
 from service.pipelines.mammography.runs import runs_of
 from service.pipelines.mammography.scores import breast_scores, exam_score
+from service.pipelines.mammography.sides import density_lines
 from service.pipelines.mammography.views import (
     SIDE_NAMES,
     STANDARD_EXAM,
@@ -27,8 +31,6 @@ from service.pipelines.mammography.views import (
 )
 from service.ports import Package
 
-DISPLAY_POINT = "display"
-"""Name of the operating point that decides which marks are shown."""
 CANDIDATE_POINT = "candidate"
 """Name of the operating point, which a package may have, from which on a mark may be shown on demand."""
 HEADLINE_CHARACTERS = 64
@@ -72,7 +74,8 @@ class MammographyPipeline:
         if not readings:
             return _not_analysed(selection, package, reasons, analysed_at=analysed_at)
         flags = (*selection.flags, *reasons, *(flag for reading in readings for flag in reading.flags))
-        return _result(selection, package, readings, flags=flags, analysed_at=analysed_at)
+        result = _result(selection, package, readings, flags=flags, analysed_at=analysed_at)
+        return result if selection.prior is None else with_prior(result, selection.prior)
 
 
 def _result(
@@ -91,6 +94,8 @@ def _result(
     refused = tuple(flag for flag in flags if flag.code not in FLAG_CODES)
     points = _mark_points(package)
     read = [reading.instance for reading in readings]
+    candidates = as_stated(candidates_of(readings, display=display, floor=points[-1].threshold), package)
+    pairs = pairs_to_show(pairs_of((*findings, *candidates), readings))
     return PipelineResult(
         pipeline=MammographyPipeline.name,
         study_instance_uid=selection.instances[0].study_instance_uid,
@@ -104,12 +109,18 @@ def _result(
         refusals=refused,
         flags=tuple(flag for flag in flags if flag.code in FLAG_CODES),
         triage=triage,
-        summary=(*_summary(readings, breasts, triage=triage), *shown_lines(calibrated)),
+        summary=(
+            *_summary(readings, breasts, triage=triage),
+            *pair_lines(pairs),
+            *density_lines(readings),
+            *shown_lines(calibrated),
+        ),
         values={
-            **_values(readings, breasts, triage=triage, display=display),
+            **exam_values(readings, breasts, pairs, triage=triage, display=display),
             **(calibrated.as_values("exam") if calibrated else {}),
         },
-        candidates=as_stated(candidates_of(readings, display=display, floor=points[-1].threshold), package),
+        candidates=candidates,
+        composites=composites_of(pairs),
         runs=runs_of(selection.instances, read, is_whole=not refused),
         mark_points=points,
     )
@@ -169,25 +180,6 @@ def _summary(readings: Sequence[ViewReading], breasts: Mapping[str, float], *, t
 
 def _read(readings: Sequence[ViewReading]) -> set[tuple[str, str]]:
     return {(reading.side, reading.view) for reading in readings}
-
-
-def _values(
-    readings: Sequence[ViewReading], breasts: Mapping[str, float], *, triage: Triage, display: float
-) -> dict[str, Any]:
-    views = [
-        {
-            "sop_instance_uid": reading.instance.sop_instance_uid,
-            "side": reading.side,
-            "view": reading.view,
-            "score": round(reading.score, 6),
-            "area_cm2": round(reading.area_cm2, 2),
-            "mark_scores": [round(mark.score, 6) for mark in reading.marks],
-            **reading.distances,
-        }
-        for reading in readings
-    ]
-    breast_values = {side: round(score, 6) for side, score in breasts.items()}
-    return {"views": views, "breasts": breast_values, "exam": round(triage.score, 6), "display_threshold": display}
 
 
 def _not_analysed(

@@ -2,7 +2,7 @@
 """Reads one view: from the stored file to marks in stored pixels, the view's score and the map that explains it."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from service.dicom.pixels import read_image
 from service.domain.errors import InputError
-from service.domain.image import Box, Radiograph
+from service.domain.image import Box, Point, Radiograph
 from service.domain.instance import Instance
 from service.domain.result import Reason
 from service.imaging.masks import area_cm2, bounding_box
@@ -20,11 +20,15 @@ from service.pipelines import familiarity
 from service.pipelines.certainty import disagreement_flags
 from service.pipelines.mammography.anatomy import BreastPicture, find_breast
 from service.pipelines.mammography.canvas import Canvas, place, unplace
+from service.pipelines.mammography.landmarks import Landmarks, find_landmarks
 from service.pipelines.mammography.scores import sigmoid
+from service.pipelines.mammography.sectors import SectorShares, halves_of, sector_shares
 from service.pipelines.mammography.views import name_of, side_of, view_of
 from service.ports import Package
 
 GRAPH = "detector"
+DISPLAY_POINT = "display"
+"""Name of the operating point that decides which marks are shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +45,8 @@ class ViewReading:
 
     `breast_box` and the boxes of `marks` are in pixels of `radiograph`; `attention` in [0, 1] is the class activation
     map at the network's pixel spacing, turned back as the radiograph lies; `marks` are in descending order of score;
-    `distances` are those for which the package has limits.
+    `distances` are those for which the package has limits. `nipple` is in pixels of `radiograph`, that
+    of `landmarks` at the network's pixel spacing; `sectors` explain the score of a view with marks to show.
     """
 
     instance: Instance
@@ -51,6 +56,9 @@ class ViewReading:
     breast_box: Box
     attention: NDArray[np.float32]
     area_cm2: float
+    nipple: Point
+    landmarks: Landmarks
+    sectors: SectorShares | None = None
     flags: tuple[Reason, ...] = ()
     distances: Mapping[str, float] = field(default_factory=dict)
 
@@ -63,6 +71,26 @@ class ViewReading:
     def view(self) -> str:
         """ "CC" or "MLO"."""
         return view_of(self.instance)
+
+    def from_nipple_mm(self, point: Point) -> tuple[float, float | None]:
+        """Return how far a point of the radiograph lies behind the nipple, and how far above it.
+
+        Above is outwards on a cranio-caudal view and towards the head on an oblique one; None where Patient Orientation
+        does not say which way the rows run.
+        """
+        down, across = self.radiograph.pixel_spacing_mm or (1.0, 1.0)
+        behind = abs(point[0] - self.nipple[0]) * across
+        below = (point[1] - self.nipple[1]) * down
+        downwards = self.rows_run_down
+        return behind, None if downwards is None else -below if downwards else below
+
+    @property
+    def rows_run_down(self) -> bool | None:
+        """Whether rows grow towards the foot, or on a cranio-caudal view inwards."""
+        direction = (self.radiograph.patient_orientation or ("", ""))[1][:1]
+        inwards = "R" if self.side == "L" else "L"
+        outwards = {"R": "L", "L": "R"}[inwards]
+        return {"CC": {inwards: True, outwards: False}, "MLO": {"F": True, "H": False}}[self.view].get(direction)
 
 
 def read_view(instance: Instance, package: Package) -> ViewReading | Reason:
@@ -88,17 +116,40 @@ def read_view(instance: Instance, package: Package) -> ViewReading | Reason:
     if strange:
         return strange[0]
     disagreement = familiarity.measure(limits.disagreement, GRAPH, outputs)
-    return ViewReading(
+    spacing = float(parameters["pixel_spacing_mm"])
+    landmarks = find_landmarks(breast.grey, breast.mask, view=view_of(instance), spacing_mm=spacing)
+    reading = ViewReading(
         instance=instance,
         radiograph=radiograph,
         score=sigmoid(float(outputs["image_logit"][0])),
         marks=tuple(_marks(outputs["marks"][0], breast, canvas, shape=radiograph.pixels.shape)),
         breast_box=_clipped(breast.to_radiograph.box(_box_of(breast)), radiograph.pixels.shape),
         attention=_attention(outputs["raw_cam"][0, 0], breast, canvas, parameters=parameters),
-        area_cm2=area_cm2(breast.mask, (parameters["pixel_spacing_mm"],) * 2),
+        area_cm2=area_cm2(breast.mask, (spacing, spacing)),
+        nipple=breast.to_radiograph.apply(landmarks.nipple),
+        landmarks=landmarks,
         flags=(*_flags(canvas, name), *disagreement_flags(disagreement, name=name)),
         distances=familiarity.as_values((*distances, *disagreement)),
     )
+    return _explained(reading, canvas, package) if _has_marks(reading, package) else reading
+
+
+def _has_marks(reading: ViewReading, package: Package) -> bool:
+    """Say whether there is anything to show: other views would cost as much to explain, and it would say nothing."""
+    return bool(reading.marks) and reading.marks[0].score >= package.operating_points[DISPLAY_POINT]
+
+
+def _explained(reading: ViewReading, canvas: Canvas, package: Package) -> ViewReading:
+    """Return the reading with what each sector adds to its score."""
+    sectors = sector_shares(
+        canvas.tensor,
+        canvas.to_picture.inverse().apply(reading.landmarks.nipple),
+        package,
+        graph=GRAPH,
+        spacing_mm=float(package.parameters["pixel_spacing_mm"]),
+        halves=halves_of(reading.view, rows_run_down=reading.rows_run_down),
+    )
+    return replace(reading, sectors=sectors)
 
 
 def _flags(canvas: Canvas, name: str) -> tuple[Reason, ...]:

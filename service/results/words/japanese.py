@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from service.codes import Code, table
 from service.domain.result import Finding, Outcome, Presence, Reason
+from service.results.words.japanese_exam import EXAM_FORMS
 from service.results.words.japanese_film import FILM_FORMS, QUESTIONS
 
 RESEARCH_BANNER = "研究用 - 診断に使用しないこと"
@@ -297,13 +298,6 @@ def _ratio(words: str) -> str:
     return "定義されません" if words == "not defined" else words
 
 
-def _marks(match: re.Match[str]) -> str:
-    count, side, view, score, rest = match.groups()
-    found = "印なし" if count == "no" else f"印{count}個"
-    where = f"({SIDES[side]}{'乳房' if view == 'breast' else f' {view}'})" if side else ""
-    return f"マンモグラフィ:{found}{where}、検査スコア{score}{'、全方向ではありません' if rest else ''}"
-
-
 FORMS: tuple[tuple[str, Say], ...] = (
     (r"No small opacities of profusion 1/0 or more \((.+)\)", lambda m: f"密度1/0以上の小陰影の指摘なし({m[1]})"),
     (r"Small opacities, profusion (\S+), shape (\S+)", lambda m: f"小陰影あり、密度{m[1]}、形{m[2]}"),
@@ -324,30 +318,15 @@ FORMS: tuple[tuple[str, Say], ...] = (
         r"(Right|Left) upper, middle, lower, (\S+) % sets: (.+)",
         lambda m: f"{SIDES[m[1].lower()]} 上・中・下肺野の{m[2]} %集合:{m[3].replace(' to ', 'から')}",
     ),
+    (
+        r"The patient's chest (radiograph|CT) of (\S+) was analysed too:",
+        lambda m: f"同じ患者の胸部{'単純X線写真' if m[1] == 'radiograph' else 'CT'}({m[2]})も解析されています:",
+    ),
     (r"Lung patches outside the training distribution: (\d+) %", lambda m: f"学習の分布の外にある肺の区画:{m[1]} %"),
     (r"Lung patches without a settled pattern: (\d+) %", lambda m: f"パターンが定まらない肺の区画:{m[1]} %"),
     (
         r"Overall profusion is the mean over zones read as 0/1 or more\.",
         lambda _: "全体の密度は0/1以上と読まれた肺野の平均です。",
-    ),
-    (
-        r"Mammography: (no|\d+) marks?(?: \((left|right) (\S+)\))?, exam score ([\d.]+)(, not all views)?",
-        _marks,
-    ),
-    (r"View scores: (.+)", lambda m: f"撮影方向ごとのスコア:{m[1]}"),
-    (r"Breast scores: (.+)", lambda m: "乳房ごとのスコア:" + m[1].replace("left", "左").replace("right", "右")),
-    (r"Exam score (\S+); operating point (\S+) at (\S+)", lambda m: f"検査スコア{m[1]};動作点 {m[2]} は{m[3]}"),
-    (r"Standard views not read: (.+)", lambda m: f"読まれていない標準撮影:{m[1]}"),
-    (
-        r"Mass candidate, (left|right) (\S+), score (\S+)",
-        lambda m: f"腫瘤の候補、{SIDES[m[1]]} {m[2]}、スコア{m[3]}",
-    ),
-    (r"No mass candidate, (left|right) (\S+)", lambda m: f"腫瘤の候補の指摘なし、{SIDES[m[1]]} {m[2]}"),
-    (r"(Right|Left) (\S+): view score (\S+)", lambda m: f"{SIDES[m[1].lower()]} {m[2]}:撮影方向のスコア{m[3]}"),
-    (r"Marks with score (\S+) or more: (\d+)", lambda m: f"スコア{m[1]}以上の印:{m[2]}"),
-    (
-        r"Colour: what raised the view score \(class activation map\)\. Boxes: detector marks\. A map .+ detection\.",
-        lambda _: "色:撮影方向のスコアを上げた部分(クラス活性化マップ)。枠:検出器の印。色は検出ではありません。",
     ),
     (
         r"Evidence for profusion 1/0 or more \(class activation map\); explains the zone score, detects nothing",
@@ -414,7 +393,7 @@ FORMS: tuple[tuple[str, Say], ...] = (
     (r"([A-Z][A-Za-z +]+): (\d+ \(R .+\))", lambda m: f"{title(m[1])}:{m[2]}"),
 )
 """The lines that the pipelines write, and the same in Japanese."""
-COMPILED = tuple((re.compile(form), say) for form, say in (*FILM_FORMS, *FORMS))
+COMPILED = tuple((re.compile(form), say) for form, say in (*FILM_FORMS, *EXAM_FORMS, *FORMS))
 
 
 def line(words: str) -> str:

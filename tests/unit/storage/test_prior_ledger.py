@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from service.domain.companion import Companion
 from service.domain.entry import JobState, NewJob, PriorJob
 from service.domain.instance import Instance
 from service.domain.result import Outcome, PackageIdentity, PackageStatus, Priority
@@ -82,6 +83,10 @@ class Archive:
     def prior(self, job_id: int) -> PriorJob | None:
         with self._ledger.reading() as view:
             return view.jobs.prior(job_id)
+
+    def companion(self, job_id: int) -> Companion | None:
+        with self._ledger.reading() as view:
+            return view.jobs.companion(job_id)
 
     def prior_key(self, job_id: int) -> str | None:
         found = self.prior(job_id)
@@ -169,3 +174,24 @@ def test_a_job_that_is_done_again_keeps_its_patient(archive: Archive, tmp_path: 
         again = transaction.jobs.repeat("k2", flags=(), task_id=str, at=1.0)
     assert again is not None
     assert archive.prior_key(again.id) == "k1"
+
+
+def test_the_companion_is_the_latest_result_of_the_other_chest_images(archive: Archive) -> None:
+    archive.add("1", "20240101", pipeline="diffuse_lung")
+    archive.add("2", "20250101", pipeline="diffuse_lung")
+    archive.add("3", "20250201", pipeline="diffuse_lung", outcome=Outcome.NOT_ANALYSED)
+    archive.add("4", "20250301", pipeline="diffuse_lung", PatientID="another")
+    film = archive.add("5", "20240601", pipeline="pneumoconiosis")
+    expected = Companion(pipeline="diffuse_lung", study_instance_uid="2", study_date="20250101", headline="h")
+    assert archive.companion(film) == expected
+    later = archive.add("6", "20260101", pipeline="diffuse_lung")
+    found = archive.companion(later)
+    assert found is not None
+    assert (found.pipeline, found.study_instance_uid) == ("pneumoconiosis", "5")
+
+
+def test_there_is_no_companion_without_patient_or_for_other_images(archive: Archive) -> None:
+    archive.add("1", "20240101", pipeline="diffuse_lung", PatientID="")
+    assert archive.companion(archive.add("2", pipeline="pneumoconiosis", PatientID="")) is None
+    archive.add("3", "20240101", pipeline="diffuse_lung")
+    assert archive.companion(archive.add("4", pipeline="mammography")) is None

@@ -83,15 +83,24 @@ class BrightestSpot:
     reliability = UNDECLARED
 
     def run(self, graph: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Return one mark around the brightest spot, and a map that is hot there."""
+        """Return one mark around the brightest spot of each canvas, and a map that is hot there."""
         assert graph == "detector"
         image = inputs["image"]
-        assert image.shape == (1, 2, 704, 448)
+        assert image.shape[1:] == (2, 704, 448)
         assert image.dtype == np.float32
-        inner = ndimage.distance_transform_edt(image[0, 1]) > 15
-        row, column = np.unravel_index(np.argmax(ndimage.gaussian_filter(image[0, 0], 8) * inner), inner.shape)
-        cam = np.zeros((1, 1, 44, 28), dtype=np.float32)
-        cam[0, 0, row // 16, column // 16] = 2.0
-        mark = [column - 15, row - 15, column + 15, row + 15, 0.9, 0]
-        marks = np.array([[mark, [0, 0, 10, 10, 0.1, 0]]], dtype=np.float32)
-        return {"marks": marks, "image_logit": np.array([2.0], np.float32), "raw_cam": cam}
+        spots = [_spot(canvas) for canvas in image]
+        cams = np.zeros((len(image), 1, 44, 28), dtype=np.float32)
+        for cam, (row, column) in zip(cams, spots, strict=True):
+            cam[0, row // 16, column // 16] = 2.0
+        marks = [
+            [[column - 15, row - 15, column + 15, row + 15, 0.9, 0], [0, 0, 10, 10, 0.1, 0]] for row, column in spots
+        ]
+        logits = np.full(len(image), 2.0, np.float32)
+        return {"marks": np.array(marks, dtype=np.float32), "image_logit": logits, "raw_cam": cams}
+
+
+def _spot(canvas: np.ndarray) -> tuple[int, int]:
+    inner = ndimage.minimum_filter(canvas[1], size=31) > 0.5
+    bright = ndimage.gaussian_filter(canvas[0], 8, truncate=2)
+    row, column = np.unravel_index(np.argmax(bright * inner), inner.shape)
+    return int(row), int(column)

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measures a mammography package on phantom exams that no training has drawn: FROC, exam ROC, bands, a figure."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from models.experiments.mammography.curves import FALSE_MARKS, REPORTED, Banded, banded, exam_auc, lesion_sensitivity
+from models.experiments.mammography.picture import draw_froc
+from models.experiments.mammography.reading import ReadExam, read_exams
+from models.recipes.mammography_data import draw_samples
+from service.domain.errors import DokueiError
+from service.inference.package import LoadedPackage, load_package
+
+FIRST_SEED = 95_000
+"""Phantoms from here on are drawn for this measurement alone."""
+FEWEST = 10
+CONDITIONS: Mapping[str, float] = {"unseen scanners": 1.8, "scanners as in training": 1.0}
+"""How far scanners are drawn from the usual ones; the harder condition first."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and write `curves.json`, `froc.png` and, to the standard output, the table."""
+    options = _parser().parse_args(arguments)
+    if options.exams < FEWEST:
+        sys.stderr.write(f"mammography: --exams is {options.exams}; at least {FEWEST}, or the bands say nothing\n")
+        return 2
+    try:
+        package = load_package(options.package, provider="cpu")
+    except DokueiError as error:
+        sys.stderr.write(f"mammography: {error}\n")
+        return 2
+    options.out.mkdir(parents=True, exist_ok=True)
+    read = {name: _exams(package, options.exams, shift=shift) for name, shift in CONDITIONS.items()}
+    curves = {name: banded(exams, partial(lesion_sensitivity, false_marks=FALSE_MARKS)) for name, exams in read.items()}
+    draw_froc(curves, options.out / "froc.png")
+    rows = list(_rows(read))
+    (options.out / "curves.json").write_text(json.dumps(rows, indent=1), "utf-8")
+    sys.stdout.write(_table(rows))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m models.experiments.mammography", description=__doc__)
+    parser.add_argument("package", type=Path, help="folder of a mammography package")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the figure and the numbers")
+    parser.add_argument("--exams", type=int, default=100, help="exams of four views for each condition (100)")
+    return parser
+
+
+def _exams(package: LoadedPackage, count: int, *, shift: float) -> list[ReadExam]:
+    exams: list[ReadExam] = []
+    for seed in tqdm(range(FIRST_SEED, FIRST_SEED + count), unit="exam", desc=f"scanner spread {shift:g}"):
+        exams += read_exams(draw_samples(seed, 1, shift=shift), package)
+    return exams
+
+
+def _rows(read: Mapping[str, Sequence[ReadExam]]) -> Iterator[dict[str, object]]:
+    for condition, exams in read.items():
+        lesions = sum(len(exam.lesions) for exam in exams)
+        for allowed in REPORTED:
+            found = banded(exams, partial(lesion_sensitivity, false_marks=np.array([allowed])))
+            yield _row(condition, f"lesion sensitivity at {allowed:g} false marks per view", found, lesions)
+        yield _row(condition, "exam AUC", banded(exams, exam_auc), len(exams))
+
+
+def _row(condition: str, name: str, found: Banded, cases: int) -> dict[str, object]:
+    value, low, high = (round(float(part[0]), 3) for part in (found.value, found.low, found.high))
+    return {"condition": condition, "name": name, "value": value, "low": low, "high": high, "cases": cases}
+
+
+def _table(rows: Sequence[Mapping[str, object]]) -> str:
+    lines = ["| | condition | value | 95 % band | cases |", "|---|---|---|---|---|"]
+    for row in rows:
+        band = f"{row['low']} to {row['high']}"
+        lines.append(f"| {row['name']} | {row['condition']} | {row['value']} | {band} | {row['cases']} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

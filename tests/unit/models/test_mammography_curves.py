@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""FROC and ROC with clustered bands, against hand-made exams and a plain count."""
+
+import json
+
+import numpy as np
+import pytest
+
+from models.experiments.mammography.__main__ import main
+from models.experiments.mammography.curves import FALSE_MARKS, banded, exam_auc, lesion_sensitivity
+from models.experiments.mammography.picture import draw_froc
+from models.experiments.mammography.reading import ReadExam, read_exams
+from models.recipes.mammography_data import Sample
+from service.inference.package import default_packages_folder
+
+
+def exam(lesions=(), false_marks=(), *, score=0.0) -> ReadExam:
+    return ReadExam(
+        lesions=np.array(lesions, dtype=float),
+        false_marks=np.array(false_marks, dtype=float),
+        views=4,
+        score=score,
+        is_abnormal=bool(lesions),
+    )
+
+
+def test_sensitivity_counts_lesions_above_the_first_false_mark_too_many():
+    exams = [exam([0.9, 0.2], [0.5]), exam([], [0.8, 0.1]), exam([0.6], [])]
+    at = lesion_sensitivity(exams, np.array([0.0, 1 / 12, 2 / 12, 3 / 12]))
+    assert at.tolist() == pytest.approx([1 / 3, 2 / 3, 1.0, 1.0])
+
+
+def test_a_missed_lesion_is_never_found():
+    assert lesion_sensitivity([exam([0.0, 0.4])], np.array([10.0])).tolist() == [0.5]
+
+
+def test_sensitivity_is_that_of_a_plain_count():
+    rng = np.random.default_rng(0)
+    exams = [exam(rng.random(rng.integers(0, 3)).tolist(), rng.random(5).tolist()) for _ in range(50)]
+    marks = np.concatenate([each.false_marks for each in exams])
+    lesions = np.concatenate([each.lesions for each in exams])
+    for allowed in (0.1, 0.5, 1.0):
+        thresholds = [t for t in np.append(np.unique(marks), 0) if (marks > t).sum() <= allowed * 4 * len(exams)]
+        best = max((lesions > t).mean() for t in thresholds)
+        assert lesion_sensitivity(exams, np.array([allowed])) == pytest.approx(best)
+
+
+def test_the_area_is_half_without_information_and_one_with_all():
+    apart = [exam([0.5], score=0.8), exam(score=0.1)]
+    assert exam_auc(apart) == pytest.approx(1.0)
+    assert np.isnan(exam_auc(apart[:1]))
+
+
+def test_bands_come_from_whole_exams():
+    """Ten copies of one mark in one exam are no ten cases: the band is as wide as that of five exams."""
+    few = [exam([0.9] * 10, score=1.0), *[exam([0.0] * 10, score=1.0) for _ in range(4)]]
+    found = banded(few, lambda some: lesion_sensitivity(some, np.array([1.0])), draws=400)
+    assert found.value.tolist() == [0.2]
+    assert found.low[0] == 0.0
+    assert found.high[0] >= 0.6
+
+
+def test_one_view_is_enough_to_find_a_lesion():
+    class Marks:
+        """Finds the mass on the first view alone, and nothing but a false mark on the second."""
+
+        def __init__(self):
+            self.asked = 0
+
+        def run(self, graph, inputs):
+            assert graph == "detector"
+            assert inputs["image"].dtype == np.float32
+            self.asked += 1
+            row = [5, 5, 15, 15, 0.7, 0] if self.asked == 1 else [80, 80, 90, 90, 0.3, 0]
+            return {"marks": np.array([[row]], np.float32), "image_logit": np.array([0.0], np.float32)}
+
+    image = np.zeros((2, 100, 100), np.float16)
+    views = [Sample(breast="1-L", image=image, masses=((10.0, 10.0, 5.0),)) for _ in range(2)]
+    (found,) = read_exams(views, Marks())
+    assert found.lesions.tolist() == pytest.approx([0.7])
+    assert found.false_marks.tolist() == pytest.approx([0.3])
+    assert (found.views, found.score, found.is_abnormal) == (2, 0.75, True)
+
+
+def test_the_figure_is_drawn(tmp_path):
+    exams = [exam([0.9], [0.5]), exam([], [0.2])]
+    curve = banded(exams, lambda some: lesion_sensitivity(some, FALSE_MARKS), draws=20)
+    draw_froc({"unseen scanners": curve}, tmp_path / "froc.png")
+    assert (tmp_path / "froc.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_too_few_exams_and_an_absent_package_are_named(tmp_path, capsys):
+    package = str(next(default_packages_folder().glob("mammography-demo/*")))
+    assert main([package, "--out", str(tmp_path), "--exams", "9"]) == 2
+    assert "--exams is 9; at least 10" in capsys.readouterr().err
+    assert main([str(tmp_path / "none"), "--out", str(tmp_path)]) == 2
+    assert "mammography: " in capsys.readouterr().err
+
+
+@pytest.mark.full_size
+def test_the_demonstration_is_measured(tmp_path, capsys):
+    package = str(next(default_packages_folder().glob("mammography-demo/*")))
+    assert main([package, "--out", str(tmp_path), "--exams", "10"]) == 0
+    rows = json.loads((tmp_path / "curves.json").read_text())
+    assert len(rows) == 12
+    assert "| exam AUC | unseen scanners |" in capsys.readouterr().out
