@@ -41,14 +41,19 @@ def make_reference(
     makers = sorted(name for name, count in counted.items() if name != EVERYBODY and count >= LEAST_REFERENCE)
     # One manufacturer alone is everybody: the group of its own would say the same again.
     apart = makers if len(counted) > 1 else []
-    groups = [_group(studies, EVERYBODY)]
-    groups += [_group([study for study in studies if study.manufacturer == name], name) for name in apart]
+    overall = _group(studies, EVERYBODY)
+    if overall is None:
+        raise ValueError(f"{len(studies)} studies are too few for a reference; {LEAST_REFERENCE} are needed at least")
+    own = [_group([study for study in studies if study.manufacturer == name], name) for name in apart]
     return DriftReference(
-        source=source, groups=tuple(groups), confirmed_by=confirmed_by, confirmed_at=round(confirmed_at, 3)
+        source=source,
+        groups=(overall, *filter(None, own)),
+        confirmed_by=confirmed_by,
+        confirmed_at=round(confirmed_at, 3),
     )
 
 
-def _group(studies: Sequence[Monitored], manufacturer: str) -> GroupReference:
+def _group(studies: Sequence[Monitored], manufacturer: str) -> GroupReference | None:
     names = sorted({name for study in studies for name in (*study.numbers, *study.words)})
     if manufacturer != EVERYBODY:
         names.remove("manufacturer")  # the group has one: its share is watched over all
@@ -56,9 +61,7 @@ def _group(studies: Sequence[Monitored], manufacturer: str) -> GroupReference:
         _channel(name, [value for study in studies if (value := study.get(name)) is not None]) for name in names
     ]
     kept = tuple(channel for channel in channels if channel is not None)
-    if not kept:
-        raise ValueError(f"{len(studies)} studies are too few for a reference; {LEAST_REFERENCE} are needed at least")
-    return GroupReference(manufacturer=manufacturer, channels=kept)
+    return GroupReference(manufacturer=manufacturer, channels=kept) if kept else None
 
 
 def _channel(name: str, values: Sequence[float | str]) -> ReferenceChannel | None:
