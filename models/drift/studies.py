@@ -66,12 +66,13 @@ def run_order(pipeline: str, package: LoadedPackage, order: Order) -> Row:
             dataset = pydicom.dcmread(path)
             CHANGES[order.change](dataset)
             dataset.save_as(path, enforce_file_format=True)
-        instances = tuple(_instance(path) for path in paths)
+        instances = tuple(instance_of(path) for path in paths)
         result = PIPELINES[pipeline].run(Selection(instances=instances), package, analysed_at=_AT)
         return Row(order=order, monitored=monitored(result, instances))
 
 
-def _instance(path: Path) -> Instance:
+def instance_of(path: Path) -> Instance:
+    """Return a file as the ledger would know it."""
     attributes = read_attributes(path, LEDGER_KEYWORDS)
     return Instance(
         sop_instance_uid=str(attributes["SOPInstanceUID"]),

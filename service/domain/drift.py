@@ -44,7 +44,7 @@ KINDS: Final[Mapping[str, DriftKind]] = MappingProxyType(
         "level": DriftKind.PIXELS,
         "contrast": DriftKind.PIXELS,
         "noise": DriftKind.PIXELS,
-        "sharpness": DriftKind.PIXELS,
+        "fineness": DriftKind.PIXELS,
         "score": DriftKind.OUTPUTS,
         "lung_certainty": DriftKind.OUTPUTS,
         "out_of_distribution_share": DriftKind.EMBEDDINGS,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measures how an image looks technically: level, contrast, noise and sharpness, from small tiles of its content.
+"""Measures how an image looks technically: level, contrast, noise and fineness, from small tiles of its content.
 
 Numbers to compare one acquisition with another, not to judge one: anatomy adds to each of them.
 """
@@ -30,7 +30,7 @@ def coarsened(pixels: Pixels, factor: int) -> Pixels:
 
 
 def measure_quality(pixels: Pixels, *, floor: float) -> dict[str, float]:
-    """Return level, contrast, noise and sharpness of the image's content; nothing where there is too little of it.
+    """Return level, contrast, noise and fineness of the image's content; nothing where there is too little of it.
 
     Parameters
     ----------
@@ -43,8 +43,9 @@ def measure_quality(pixels: Pixels, *, floor: float) -> dict[str, float]:
     -------
     dict
         `level`: median of the tiles' means; `contrast`: between the 5th and the 95th percentile of these; `noise`: the
-        tiles' median standard deviation of fine detail; all in the unit of the pixels. `sharpness`: in the tenth of the
-        tiles with most detail, detail of one pixel as a share of that of two; it falls with blur.
+        tiles' median standard deviation of fine detail; all in the unit of the pixels. `fineness`: in the tenth of the
+        tiles with most detail, detail of one pixel as a share of that of two: 1 for white noise, less for anatomy and
+        for a noise that a soft kernel has smoothed. It is no sharpness: blur that leaves the noise raises it.
     """
     if min(pixels.shape) < 2 * TILE:
         return {}
@@ -58,7 +59,7 @@ def measure_quality(pixels: Pixels, *, floor: float) -> dict[str, float]:
         "level": float(np.median(levels)),
         "contrast": float(high - low),
         "noise": _MAD * float(np.median(np.median(np.abs(fine), axis=1))),
-        "sharpness": _sharpness(fine.std(axis=1), _detail(content, 2).std(axis=1)),
+        "fineness": _fineness(fine.std(axis=1), _detail(content, 2).std(axis=1)),
     }
     return {name: round(value, 6) for name, value in measured.items()}
 
@@ -81,7 +82,7 @@ def _detail(tiles: Pixels, step: int) -> NDArray[np.float64]:
     return np.asarray(high - np.median(high, axis=1, keepdims=True))
 
 
-def _sharpness(fine: NDArray[np.float64], coarse: NDArray[np.float64]) -> float:
+def _fineness(fine: NDArray[np.float64], coarse: NDArray[np.float64]) -> float:
     most = coarse >= np.quantile(coarse, 0.9)
     total = float(coarse[most].sum())
     return float(fine[most].sum()) / total if total > 0 else 0.0

@@ -8,7 +8,7 @@ import numpy as np
 from service.domain.drift import DriftReference, Monitored
 from service.drift.reference import make_reference
 
-NUMBERS = ("score", "noise", "sharpness", "level", "contrast", "spacing_mm", "kvp", "zones_distance_deep")
+NUMBERS = ("score", "noise", "fineness", "level", "contrast", "spacing_mm", "kvp", "zones_distance_deep")
 
 
 def study(rng: np.random.Generator, *, moved: Mapping[str, float] | None = None, findings: float = 0.3) -> Monitored:

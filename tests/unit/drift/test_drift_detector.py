@@ -62,7 +62,7 @@ def test_the_evidence_of_a_channel_is_the_mean_over_its_bets() -> None:
 
 
 def test_kinds_count_alike_and_channels_alike_within_a_kind() -> None:
-    share = weights(["score", "noise", "level", "contrast", "sharpness"])
+    share = weights(["score", "noise", "level", "contrast", "fineness"])
     assert share == pytest.approx([0.5, *(0.125,) * 4])
     assert share.sum() == pytest.approx(1)
 
