@@ -11,6 +11,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -176,11 +177,10 @@ def usual_streams(
 
 
 def shifted_streams(
-    site: Site, reference: DriftReference, rng: np.random.Generator, shift: Shift, *, streams: int
+    site: Site, reference: DriftReference, rng: np.random.Generator, shift: Shift, *, streams: int, exams: int
 ) -> Iterator[Values]:
-    """Yield usual exams, then shifted ones."""
-    yield from usual_streams(site, reference, rng, streams=streams, exams=BEFORE)
-    for _ in range(AFTER):
+    """Yield exams of streams that have shifted."""
+    for _ in range(exams):
         usual = site.draw(rng, (streams,), prevalence=shift.prevalence)
         moved = site.draw(rng, (streams,), kind=shift.kind, prevalence=shift.prevalence)
         mixed = np.where(rng.random((streams, 1)) < shift.share, moved, usual)
@@ -198,14 +198,19 @@ def false_alarms(site: Site, *, studies: int, streams: int, exams: int, rules: R
     return found
 
 
-def delays(site: Site, shift: Shift, *, studies: int, streams: int, rules: Rules) -> Values:
+def delays(
+    site: Site, shift: Shift, *, studies: int, streams: int, rules: Rules, before: int = BEFORE, after: int = AFTER
+) -> Values:
     """Return after how many shifted exams each stream alarms; infinite where none does, negative for a false alarm."""
     found = []
     for number in range(SITES):
         rng = np.random.default_rng([number, studies, 2])
-        reference = site.reference(rng, studies)
-        stream = shifted_streams(site, reference, rng, shift, streams=streams // SITES)
-        found.append(first_alarms(reference, site.names, stream, rules) - BEFORE)
+        reference, many = site.reference(rng, studies), streams // SITES
+        stream = chain(
+            usual_streams(site, reference, rng, streams=many, exams=before),
+            shifted_streams(site, reference, rng, shift, streams=many, exams=after),
+        )
+        found.append(first_alarms(reference, site.names, stream, rules) - before)
     return np.concatenate(found)
 
 
