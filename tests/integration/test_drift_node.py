@@ -48,6 +48,7 @@ def image() -> Path:
 def write(image: Path, folder: Path, number: int, rng: np.random.Generator, *, narrower: float = 1.0) -> Path:
     """Write the image as that of another study, its window some per cent wider or narrower."""
     dataset = dcmread(image)
+    dataset.decompress(generate_instance_uid=False)  # dcmsend does not take this JPEG-LS for what its header says
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
         setattr(dataset, keyword, f"2.25.{number * 10 + len(keyword)}")
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
