@@ -7,7 +7,7 @@
 import argparse
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         repack(folder)
 
 
-def repack(folder: Path, *, more: Mapping[str, Any] | None = None) -> Path:
-    """Write one package again, in its place, with the golden studies and declarations of its pipeline.
-
-    `more` are keys of the manifest that are to be added, or to take the place of those that are there.
-    """
+def repack(folder: Path) -> Path:
+    """Write one package again, in its place, with the golden studies and declarations of its pipeline."""
     files = read_package(folder)
     about: dict[str, Any] = yaml.safe_load(files.manifest_bytes)
     kept = {key: value for key, value in about.items() if key not in _WRITTEN}
@@ -44,7 +41,7 @@ def repack(folder: Path, *, more: Mapping[str, Any] | None = None) -> Path:
         graphs = {name: _source(files, name, Path(scratch)) for name in files.manifest.graphs}
         return write_package(
             folder.parent.parent,
-            {**kept, **declarations(files.manifest.pipeline, graphs), **(more or {})},
+            {**kept, **declarations(files.manifest.pipeline, graphs)},
             graphs=graphs,
             licence_text=files.contents["LICENSE"].decode(),
             model_card=files.contents["MODEL_CARD.md"].decode(),

@@ -2,7 +2,7 @@
 """Gives a demonstration package the reference that the node watches drift by.
 
 `python -m models.drift models/packages/NAME/VERSION`: draws phantom studies, runs them through the package's own
-pipeline, and writes the package again with what they came to. A run that is broken off is taken up where it was.
+pipeline, and writes into its manifest what they came to. A run that is broken off is taken up where it was.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from service.domain.errors import DokueiError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, and write the package again."""
+    """Measure, and write the manifest."""
     parser = argparse.ArgumentParser(prog="python -m models.drift", description=__doc__)
     parser.add_argument("package", type=Path, metavar="PACKAGE", help="folder of a package, <name>/<version>")
     parser.add_argument("--studies", type=int, default=STUDIES, metavar="N", help=f"phantom studies ({STUDIES})")
@@ -28,11 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows_file.parent.mkdir(parents=True, exist_ok=True)
     try:
         rows = measure(options.package, rows_file, studies=options.studies, told=_left)
-        folder = add_reference(options.package, rows)
+        add_reference(options.package, rows)
     except (DokueiError, ValueError) as error:
         sys.stderr.write(f"{options.package}: {error}\n")
         return 1
-    sys.stdout.write(f"{folder}\n")
+    sys.stdout.write(f"{options.package}\n")
     return 0
 
 

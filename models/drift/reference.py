@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from models.drift.bodies import ANY
 from models.drift.studies import UNCHANGED, Order, Row, append_row, missing, read_rows, run_order
-from models.repack import repack
+from models.packaging import put_keys
 from service.domain.drift import DriftReference
 from service.drift.reference import make_reference
 from service.inference.manifest import load_manifest
@@ -68,8 +68,8 @@ def _plain(value: Any) -> Any:
     return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
-def add_reference(package: Path, rows: Sequence[Row]) -> Path:
-    """Write the package again with the reference of these rows; its digest becomes another one.
+def add_reference(package: Path, rows: Sequence[Row]) -> None:
+    """Write the reference of these rows into the package's manifest; its digest becomes another one.
 
     Raises
     ------
@@ -78,4 +78,4 @@ def add_reference(package: Path, rows: Sequence[Row]) -> Path:
     PackageError
         The package would not be accepted by the node; it stays as it was.
     """
-    return repack(package, more=manifest_section(reference_of(rows)))
+    put_keys(package, manifest_section(reference_of(rows)))

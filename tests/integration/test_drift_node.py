@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom import dcmread
+from pydicom.uid import ExplicitVRLittleEndian
 from typer.testing import CliRunner
 
 from harness.dcmtk import dcmsend
@@ -48,7 +49,8 @@ def image() -> Path:
 def write(image: Path, folder: Path, number: int, rng: np.random.Generator, *, narrower: float = 1.0) -> Path:
     """Write the image as that of another study, its window some per cent wider or narrower."""
     dataset = dcmread(image)
-    dataset.decompress(generate_instance_uid=False)  # dcmsend does not take this JPEG-LS for what its header says
+    dataset.PixelData = dataset.pixel_array.astype("<u2").tobytes()  # dcmsend refuses 8 bits of JPEG-LS in 16
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
         setattr(dataset, keyword, f"2.25.{number * 10 + len(keyword)}")
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
