@@ -10,7 +10,7 @@ noise (a smoothed bootstrap), at the site's prevalence; the detector is the node
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from models.drift.bodies import BLUR, LEVEL, NOISE, PROCESSING, USUAL
+from models.drift.bodies import ANY, BLUR, LEVEL, NOISE, PROCESSING, USUAL
 from models.drift.studies import BROKEN_WINDOW, UNCHANGED, Row, read_rows
 from service.domain.drift import DriftReference, Monitored
 from service.drift.detector import BETS, add, channel_evidence, chosen, log_ratios, weights
@@ -76,6 +76,10 @@ def pools(rows: Sequence[Row], names: Sequence[str]) -> dict[str, Pool]:
     }
 
 
+def _as_usual(row: Row) -> Row:
+    return replace(row, order=replace(row.order, setting=USUAL))
+
+
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Site:
     """A simulated site: its channels, its pools, and the noise of the bootstrap."""
@@ -85,11 +89,11 @@ class Site:
     spread: Values
 
     @classmethod
-    def of(cls, rows: Sequence[Row]) -> "Site":
-        """Make the site of the rows; channels that never change are left out."""
-        usual = [row for row in rows if (row.order.setting, row.order.change) == (USUAL, UNCHANGED)]
+    def of(cls, rows: Sequence[Row], *, usual_setting: str = USUAL) -> "Site":
+        """Make the site of the rows: one scanner (USUAL), or many (ANY)."""
+        usual = [row for row in rows if (row.order.setting, row.order.change) == (usual_setting, UNCHANGED)]
         names = sorted({name for row in usual for name in row.monitored.numbers} - set(NOT_COMPARED))
-        found = pools(rows, names)
+        found = {**pools(rows, names), **pools([_as_usual(row) for row in usual], names)}
         spread = np.nanstd(found[USUAL].values, axis=0)
         return cls(names=tuple(names), pools=found, spread=spread)
 
@@ -248,10 +252,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--streams", type=int, default=STREAMS, metavar="N", help=f"streams of each kind ({STREAMS})")
     parser.add_argument("--exams", type=int, default=EXAMS, metavar="N", help=f"exams of a usual stream ({EXAMS})")
     parser.add_argument("--baseline", type=int, nargs="*", default=(300, 1000), metavar="N", help="exams of a baseline")
+    parser.add_argument("--site", choices=(USUAL, ANY), default=USUAL, help="one scanner (usual), or many (any)")
     options = parser.parse_args(arguments)
     for path in options.rows:
-        site = Site.of(read_rows(path))
-        _say(f"{path.stem}: channels {', '.join(site.names)}")
+        site = Site.of(read_rows(path), usual_setting=options.site)
+        sizes = ", ".join(f"{kind} {len(pool.diseased)}" for kind, pool in sorted(site.pools.items()))
+        _say(f"{path.stem}: channels {', '.join(site.names)}; exams drawn from: {sizes}")
         for studies in options.baseline:
             table(site, studies=studies, streams=options.streams, exams=options.exams, say=_say)
     return 0
