@@ -18,7 +18,7 @@ STUDIES: Final = 104
 FIRST_SEED: Final = 40_000
 LEFT_OUT: Final = ("spacing_mm", "outcome")
 """Channels that say how the phantoms were drawn, or how many of them, and nothing of the package."""
-_EMPTY: Final = ((), [], "", 0.0)
+_EMPTY: Final[tuple[object, ...]] = ((), [], "", 0.0)
 
 
 def orders(studies: int = STUDIES) -> list[Order]:

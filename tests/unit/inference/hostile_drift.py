@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows of the table of hostile packages on the reference of drift; importing it adds them."""
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ CHANNEL = {"channel": "score", "edges": [0.0, 0.5], "counts": [0, 60, 60]}
 
 
 def declare(folder: Path, *channels: dict[str, Any], **more: Any) -> None:
-    section = {"source": "120 phantoms", "groups": [{"channels": [dict(entry) for entry in channels]}], **more}
+    section = {"source": "120 phantoms", "groups": [{"channels": [deepcopy(entry) for entry in channels]}], **more}
     edit_manifest(folder, lambda manifest: manifest.update(drift_reference=section))
 
 
