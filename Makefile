@@ -59,6 +59,7 @@ models: setup-test ## train the demonstration packages again; pneumoconiosis nee
 	$(BIN)/python -m models.train models/recipes/diffuse_lung.yaml --out models/packages
 	$(BIN)/python -m models.train models/recipes/mammography.yaml --out models/packages
 	$(BIN)/python -m models.repack --out models/packages
+	for package in models/packages/*/*/; do $(BIN)/python -m models.drift $$package || exit 1; done
 
 chaos: setup-test peers ## kill, cut, fill, drain and starve the node (hours; CHAOS="--quick --only cut"); writes build/chaos.json
 	$(BIN)/python -m tests.chaos --out build/chaos.json $(CHAOS)

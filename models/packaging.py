@@ -4,7 +4,7 @@
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -187,14 +187,39 @@ def put_files(folder: Path, files: Mapping[str, bytes]) -> None:
     PackageError
         The result would not be accepted by the node; the package stays as it was.
     """
+
+    def change(manifest: dict[str, Any]) -> None:
+        listed = manifest["files"] | {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+        manifest["files"] = dict(sorted(listed.items()))
+
+    _change(folder, change, files=files)
+
+
+def put_keys(folder: Path, keys: Mapping[str, Any]) -> None:
+    """Write keys into a package's manifest, new or instead of earlier ones, before its files; its digest changes.
+
+    Raises
+    ------
+    PackageError
+        The result would not be accepted by the node; the package stays as it was.
+    """
+
+    def change(manifest: dict[str, Any]) -> None:
+        files = manifest.pop("files")
+        manifest.update(keys)
+        manifest["files"] = files
+
+    _change(folder, change, files={})
+
+
+def _change(folder: Path, change: Callable[[dict[str, Any]], object], *, files: Mapping[str, bytes]) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent.parent, prefix=".writing-") as scratch:
         draft = Path(scratch) / folder.parent.name / folder.name
         shutil.copytree(folder, draft)
         for name, data in files.items():
             (draft / name).write_bytes(data)
         manifest = yaml.safe_load((draft / MANIFEST_NAME).read_bytes())
-        listed = manifest["files"] | {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-        manifest["files"] = dict(sorted(listed.items()))
+        change(manifest)
         (draft / MANIFEST_NAME).write_text(_as_yaml(manifest), encoding="utf-8")
         load_package(draft, provider="cpu")
         _replace(folder, draft)

@@ -13,6 +13,7 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
+from service.domain.drift import Monitored
 from service.domain.errors import DestinationUnreachableError
 from service.domain.event import Event
 from service.domain.instance import Instance
@@ -106,12 +107,21 @@ class FakeAnalyst:
     shadowed: list[tuple[AnalysisRequest, str]] = field(default_factory=list)
     shadow_summary: AnalysisSummary = SHADOW_SUMMARY
     before_shadow: Callable[[AnalysisRequest], None] = lambda _: None
+    monitored: Callable[[AnalysisRequest], Monitored | None] = lambda _: None
+    requests: list[AnalysisRequest] = field(default_factory=list)
 
     def analyse(self, request: AnalysisRequest) -> AnalysisSummary:
         self.analysed.append(request.job_key)
+        self.requests.append(request)
         self.before(request)
         (request.folder / "result").write_text("no findings")
-        return AnalysisSummary(outcome=Outcome.NO_FINDINGS, headline="No findings", triage=self.triage)
+        return AnalysisSummary(
+            outcome=Outcome.NO_FINDINGS,
+            headline="No findings",
+            triage=self.triage,
+            flags=request.caveats,
+            monitored=self.monitored(request),
+        )
 
     def runs(self, package: PackageIdentity) -> bool:
         return self.has is None or package.sha256 in self.has

@@ -2,6 +2,7 @@
 """What runs in the child process: it loads the packages once, then analyses and encodes on request."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from service.bootstrap.encoding import EncodingJob, Written, objects_folder
@@ -25,9 +26,10 @@ from service.domain.errors import PackageError
 from service.domain.event import Event, ObjectHeld, SourceItemsLeftOut
 from service.domain.profile import DEFAULT_PROFILE
 from service.domain.record import load_result, save_result
-from service.domain.result import PipelineResult
+from service.domain.result import Outcome, PipelineResult
 from service.inference.package import LoadedPackage
 from service.pipelines import PIPELINES
+from service.pipelines.monitored import monitored
 from service.ports import AnalysisRequest, AnalysisSummary, ResultContext, ResultObject
 from service.results.gate import Gate, check_object
 from service.results.report.predecessors import with_series
@@ -79,7 +81,7 @@ class Child:
         request = REQUEST.validate_python(task["request"])
         package = self._package(task.get("package", request.pipeline))
         result = PIPELINES[request.pipeline].run(selection_of(request), package, analysed_at=request.analysed_at)
-        return self._keep(with_companion(result, request.companion), request)
+        return self._keep(with_caveats(with_companion(result, request.companion), request), request)
 
     def _package(self, key: str) -> LoadedPackage:
         package = self._loaded.get(key)
@@ -97,7 +99,7 @@ class Child:
     def _keep(result: PipelineResult, request: AnalysisRequest) -> Reply:
         save_result(result, request.folder)
         flush_folder(request.folder)  # the ledger must not name what a power cut could take away
-        return {"summary": _summary(result)}
+        return {"summary": _summary(result, request)}
 
     def _encode(self, task: dict[str, Any]) -> Reply:
         request = ENCODE_REQUEST.validate_python(task["request"])
@@ -139,12 +141,20 @@ class Child:
         return {"object": OBJECT.dump_python(note, mode="json")}
 
 
-def _summary(result: PipelineResult) -> Any:
+def with_caveats(result: PipelineResult, request: AnalysisRequest) -> PipelineResult:
+    """Return the result with what the node has to add; a study that was not analysed claims nothing to be doubted."""
+    if result.outcome is Outcome.NOT_ANALYSED:
+        return result
+    return replace(result, flags=(*result.flags, *request.caveats))
+
+
+def _summary(result: PipelineResult, request: AnalysisRequest) -> Any:
     summary = AnalysisSummary(
         outcome=result.outcome,
         headline=result.headline,
         refusals=result.refusals,
         flags=result.flags,
         triage=result.triage,
+        monitored=monitored(result, request.instances) if request.instances else None,
     )
     return SUMMARY.dump_python(summary, mode="json")

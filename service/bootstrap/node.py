@@ -37,6 +37,7 @@ from service.ports import Observer, Receiver
 from service.settings import DestinationSettings, HttpSettings, NodeSettings, Settings
 from service.storage.database import database_of, migrate
 from service.storage.disk_audit import StorageAudit, reconcile_storage
+from service.storage.drift import SqlDriftReader
 from service.storage.folder import DataFolder, FolderLock, open_folder, site_key
 from service.storage.instance_store import FileStore
 from service.storage.ledger import SqlLedger
@@ -141,6 +142,8 @@ class Node:
         self._reconcile_storage(partial(reconcile_storage, database, folder, store))
         key = partial(study_key, site_key=site_key(folder.root))
         self._measure(SqlStatistics(database), folder)
+        if settings.drift.enabled:
+            self._metrics.add_drift_collector(SqlDriftReader(database))
         self._start_serving(ledger)
         destinations = {
             entry.name: make_destination(entry, ae_title=settings.node.ae_title, observer=self._observe)

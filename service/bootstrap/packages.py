@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from service.bootstrap.dicomweb import dicomweb_problems
+from service.bootstrap.drift import drift_problems
 from service.bootstrap.durability import durability_problems
 from service.bootstrap.security import security_problems
 from service.bootstrap.viewers import viewer_problems
@@ -128,7 +129,10 @@ def installed_packages(
         except (PackageError, ConfigurationError) as error:
             observe(_rejected(choice, error, role=role))
             continue
-        installed[key] = InstalledPackage(identity=files.identity, acceptance=files.manifest.acceptance)
+        manifest = files.manifest
+        installed[key] = InstalledPackage(
+            identity=files.identity, acceptance=manifest.acceptance, drift=manifest.drift_reference
+        )
     return installed
 
 
@@ -252,7 +256,8 @@ def start_problems(settings: Settings) -> list[str]:
     """
     problems = [problem for name in settings.pipelines for problem in _pipeline_problems(settings, name)]
     problems += _key_problems(settings) + _destination_problems(settings) + security_problems(settings)
-    return problems + durability_problems(settings) + dicomweb_problems(settings) + viewer_problems(settings)
+    problems += durability_problems(settings) + dicomweb_problems(settings) + viewer_problems(settings)
+    return problems + drift_problems(settings.drift)
 
 
 def _folder_of(settings: Settings, choice: PackageSettings) -> Path:

@@ -9,6 +9,7 @@ import typer
 
 from service import __version__
 from service.cli.console import stop
+from service.cli.drift_commands import drift_app
 from service.cli.models_audit import audit
 from service.cli.models_commands import register
 from service.cli.phantom_commands import phantom_app
@@ -37,6 +38,7 @@ quarantine_app = typer.Typer(
 )
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(phantom_app, name="phantom")
+app.add_typer(drift_app, name="drift")
 
 Config = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="The site's configuration, for example config.yaml.", show_default=True)

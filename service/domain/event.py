@@ -432,6 +432,21 @@ class ShadowCompared(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DriftAlarmRaised(Event):
+    """The studies that come are no longer like the reference of a package; or another of its channels shifted too.
+
+    `kinds` and `channels` say what has shifted, `studies` how many the watch has counted.
+    """
+
+    pipeline: str
+    package: str
+    version: str
+    kinds: tuple[str, ...]
+    channels: tuple[str, ...]
+    studies: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigurationReloaded(Event):
     """config.yaml was read again; `result`: applied, partly (some packages failed their checks), rejected.
 

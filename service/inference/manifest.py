@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, JsonValue, StringConstraints, ValidationError, model_validator
 
 from service.codes import code
+from service.domain.drift import DriftReference
 from service.domain.errors import PackageError
 from service.domain.reliability import ConformalSet, Limit, Reliability, ScoreCalibration
 from service.domain.result import PackageStatus
@@ -173,6 +174,8 @@ class Manifest(Strict):
     conformal: tuple[ConformalSet, ...] = ()
     out_of_distribution: tuple[Limit, ...] = ()
     disagreement: tuple[Limit, ...] = ()
+    drift_reference: DriftReference | None = None
+    """What usual studies look like to the package, for the watch over drift."""
     budget: Budget | None = None
     promotions: tuple[Promotion, ...] = ()
     files: Annotated[dict[RelativePath, Digest], Field(min_length=1)]

@@ -176,6 +176,10 @@ def _shadowed(families: Families, event: events.ShadowCompared) -> None:
         families.shadow_difference.labels(event.package, event.version).observe(event.score_difference)
 
 
+def _drifted(families: Families, event: events.DriftAlarmRaised) -> None:
+    families.drift_alarms.labels(event.pipeline, event.package).inc()
+
+
 def _reloaded(families: Families, event: events.ConfigurationReloaded) -> None:
     families.config_reloads.labels(event.result).inc()
     families.config_reload_successful.set(event.result == "applied")
@@ -237,6 +241,7 @@ MOVES: dict[type[Event], Callable[[Families, Any], None] | None] = {
     events.GoldenTested: _golden,
     events.GoldenStudiesTested: _golden_studies,
     events.ShadowCompared: _shadowed,
+    events.DriftAlarmRaised: _drifted,
     events.ConfigurationReloaded: _reloaded,
     events.AuditCollectorReached: _collector_reached,
     events.AuditCollectorLost: _collector_lost,

@@ -182,6 +182,9 @@ class Families:
         self.shadow_difference = self._histogram(
             "shadow_score_difference", "Difference of a shadow's triage score.", SCORE_BUCKETS, *model
         )
+        self.drift_alarms = self._counter(
+            "drift_alarms", "Alarms that studies differ from a package's reference.", "pipeline", "model"
+        )
 
     def _declare_security(self) -> None:
         self.tls_handshakes = self._counter("tls_handshakes", "TLS handshakes of peers.", "result")

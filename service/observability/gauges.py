@@ -2,13 +2,15 @@
 """Gauges that are asked for when they are scraped: queues from the ledger, space from the disk."""
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from service.domain.drift import DriftKind
 from service.domain.errors import StorageError
+from service.ports.drift import DriftMode, DriftReader, DriftStatus
 from service.ports.statistics import QueueCounts, QueueStatistics
 
 NOTHING = QueueCounts(
@@ -67,6 +69,46 @@ class StorageGauges(Collector):
         except OSError:
             return
         yield _free_bytes({"data": free})
+
+
+class DriftGauges(Collector):
+    """Whether studies are still like the reference of each package, and how far the scores are from it."""
+
+    def __init__(self, reader: DriftReader) -> None:
+        self._reader = reader
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """Name the metrics without asking the ledger."""
+        yield from _drift(())
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Ask the ledger; when it cannot be read, `dokuei_ledger_up` says so."""
+        try:
+            statuses = self._reader.statuses()
+        except StorageError:
+            return
+        yield from _drift(statuses)
+
+
+def _drift(statuses: Sequence[DriftStatus]) -> Iterator[GaugeMetricFamily]:
+    """Yield 0 or 1 for each kind of what is watched; nothing for a package that has no reference yet."""
+    alarm = GaugeMetricFamily(
+        "dokuei_drift_alarm",
+        "1 while studies differ from a package's reference in channels of a kind, else 0.",
+        labels=["pipeline", "model", "kind"],
+    )
+    index = GaugeMetricFamily(
+        "dokuei_score_psi",
+        "Population stability index of the latest scores against the reference.",
+        labels=["model", "version"],
+    )
+    for status in statuses:
+        for kind in DriftKind if status.mode is not DriftMode.LEARNING else ():
+            alarm.add_metric([status.pipeline, status.model, kind.value], float(kind in status.kinds))
+        if status.score_psi is not None:
+            index.add_metric([status.model, status.version], status.score_psi)
+    yield alarm
+    yield index
 
 
 def _queues(counts: QueueCounts) -> Iterator[GaugeMetricFamily]:

@@ -8,7 +8,8 @@ from prometheus_client.registry import CollectorRegistry
 from service.domain.event import Event
 from service.observability.counting import MOVES
 from service.observability.families import Families
-from service.observability.gauges import QueueGauges, StorageGauges
+from service.observability.gauges import DriftGauges, QueueGauges, StorageGauges
+from service.ports.drift import DriftReader
 from service.ports.statistics import QueueStatistics
 
 
@@ -37,3 +38,7 @@ class Metrics:
     def add_storage_collector(self, folder: Path, reserve_bytes: int) -> None:
         """Show the free space of the file system that holds `folder`, and the reserve below which nothing is taken."""
         self._registry.register(StorageGauges(folder, reserve_bytes))
+
+    def add_drift_collector(self, reader: DriftReader) -> None:
+        """Show the watch over drift, asked at each scrape."""
+        self._registry.register(DriftGauges(reader))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from service.domain.companion import Companion
+from service.domain.drift import DriftReference, Monitored
 from service.domain.instance import Instance
 from service.domain.profile import EncodingProfile
 from service.domain.result import Outcome, PackageIdentity, Priority, Reason, Triage
@@ -19,6 +20,7 @@ class InstalledPackage:
 
     identity: PackageIdentity
     acceptance: Mapping[str, Any]
+    drift: DriftReference | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +39,7 @@ class AnalysisRequest:
 
     `folder` is the job's own: the neutral result and every result object go there. `analysed_at` is fixed per job, so
     that doing it again gives the same bytes. `prior` is the latest older study that the result is compared with,
-    `companion` what the other kind of chest image of the patient came to.
+    `companion` what the other kind of chest image of the patient came to. `caveats` are flags that the node adds to whatever the pipeline says.
     """
 
     job_key: str
@@ -51,17 +53,22 @@ class AnalysisRequest:
     priority: Priority
     prior: PriorAnalysis | None = None
     companion: Companion | None = None
+    caveats: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnalysisSummary:
-    """The part of a result that decides what happens next; the whole result lies in the job's folder."""
+    """The part of a result that decides what happens next; the whole result lies in the job's folder.
+
+    `monitored` is what the watch over drift counts of the study.
+    """
 
     outcome: Outcome
     headline: str
     refusals: tuple[Reason, ...] = ()
     flags: tuple[Reason, ...] = ()
     triage: Triage | None = None
+    monitored: Monitored | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,7 @@ from service.domain.quarantine import NewQuarantined, Quarantined
 from service.domain.result import PackageIdentity, Priority, Reason
 from service.ports.analyst import AnalysisSummary, ResultObject
 from service.ports.audit import AuditLedger
+from service.ports.drift import DriftLedger
 from service.ports.engine import Task
 from service.ports.outbox import CircuitLedger, CommitmentLedger, OrderLedger
 from service.ports.shadow import ShadowLedger
@@ -322,6 +323,10 @@ class LedgerTransaction(Protocol):
     @property
     def shadows(self) -> ShadowLedger:
         """What shadow packages say."""
+
+    @property
+    def drift(self) -> DriftLedger:
+        """The watch over drift."""
 
     def enqueue(self, task: Task) -> None:
         """Enqueue a task together with what this transaction writes."""

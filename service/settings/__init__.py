@@ -2,6 +2,7 @@
 """config.yaml as one frozen `Settings` value: read once, checked whole, passed on section by section."""
 
 from service.settings.base import AeTitle, Section
+from service.settings.drift import DriftSettings
 from service.settings.inference import InferenceSettings, PackageSettings, PipelineSettings, Provider
 from service.settings.loader import Problem, SettingsError, load_settings, parse_settings
 from service.settings.schema import (
@@ -33,6 +34,7 @@ __all__ = [
     "Condition",
     "DestinationSettings",
     "DicomwebSettings",
+    "DriftSettings",
     "HttpSettings",
     "InferenceSettings",
     "LogSettings",

@@ -27,6 +27,8 @@ class PipelineSettings(PackageSettings):
     """Packages that are computed too and compared in the ledger: nothing of theirs is sent or raises a priority."""
     prevalence: float | None = Field(default=None, gt=0, lt=1)
     """Share of the site's studies of this pipeline with disease, for the predictive values that reports print."""
+    drift: bool = True
+    """Whether the pipeline's studies are watched for drift (section `drift`)."""
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from service.settings.base import AeTitle, Name, Port, Seconds, Section, Timeout
+from service.settings.drift import DriftSettings
 from service.settings.inference import InferenceSettings, PipelineSettings
 from service.settings.results import DEFAULT_OBJECTS, STATEMENTS, ChosenKind, ResultKind, ResultSettings, Supersession
 from service.settings.security import (
@@ -469,6 +470,7 @@ class Settings(Section):
     dicomweb: DicomwebSettings | None = None
     """Absent: nothing is taken in over DICOMweb."""
     log: LogSettings = LogSettings()
+    drift: DriftSettings = DriftSettings()
     audit: AuditSettings | None = None
 
     @model_validator(mode="after")

@@ -21,6 +21,7 @@ from service.storage.commit_group import CommitGroup
 from service.storage.commitments import SqlCommitments
 from service.storage.deliveries import SqlDeliveries
 from service.storage.dialect import SQLITE, execute
+from service.storage.drift import SqlDrift
 from service.storage.jobs import SqlJobs
 from service.storage.orders import SqlOrders
 from service.storage.postgresql import lock_for_writing
@@ -51,6 +52,7 @@ class SqlTransaction:
         self.circuits = SqlCircuits(connection)
         self.orders = SqlOrders(connection, root=root)
         self.shadows = SqlShadows(connection)
+        self.drift = SqlDrift(connection)
 
     def enqueue(self, task: Task) -> None:
         """Enqueue the task in this transaction."""

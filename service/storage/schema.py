@@ -326,3 +326,30 @@ audit_message = sa.Table(
     _text("text"),
     sqlite_autoincrement=True,  # a number is never used again: the collector knows repetitions by it
 )
+
+drift_study = sa.Table(
+    "drift_study",
+    metadata,
+    _id(),
+    _text("pipeline"),
+    _text("package_sha256"),
+    _text("study_key"),
+    _json("numbers"),
+    _json("words"),
+    _time("at"),
+    sa.UniqueConstraint("pipeline", "package_sha256", "study_key", name="uq_drift_study_package_study"),
+    sqlite_autoincrement=True,  # the newest have the highest numbers, also after the oldest are forgotten
+)
+
+drift_watch = sa.Table(
+    "drift_watch",
+    metadata,
+    _id(),
+    _text("pipeline"),
+    _text("package_sha256"),
+    _text("package_name"),
+    _text("package_version"),
+    _text("state"),
+    _time("updated_at"),
+    sa.UniqueConstraint("pipeline", "package_sha256", name="uq_drift_watch_package"),
+)

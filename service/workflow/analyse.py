@@ -21,6 +21,7 @@ from service.domain.study import Refusal
 from service.ports.analyst import AnalysisRequest, AnalysisSummary, PriorAnalysis
 from service.ports.ledger import LedgerTransaction
 from service.workflow.context import FlowParts
+from service.workflow.drift import count_study, standing_caveats
 from service.workflow.quarantine import MAX_CRASHES, Quarantine
 from service.workflow.shadow import plan_shadows
 from service.workflow.stages import ANALYSE, ENCODE, NOTIFY, task, task_id
@@ -76,7 +77,9 @@ class AnalyseJob:
             instances = transaction.jobs.instances(job_id)
             prior = transaction.jobs.prior(job_id)
             companion = transaction.jobs.companion(job_id)
-        request = replace(analysis_request(self._parts, job, instances), prior=self._where(prior), companion=companion)
+            caveats = standing_caveats(self._parts, transaction, job)
+        request = analysis_request(self._parts, job, instances)
+        request = replace(request, prior=self._where(prior), companion=companion, caveats=caveats)
         summary = self._summary(job, request)
         priority = raised_priority(job.priority, summary, job.package, settings=self._parts.settings)
         with self._parts.ledger.transaction() as transaction:
@@ -84,7 +87,8 @@ class AnalyseJob:
                 return
             self._finish(transaction, job, summary=summary, priority=priority)
             skipped = plan_shadows(self._parts, transaction, job, summary, at=self._parts.now())
-        for event in skipped:
+            alarms = count_study(self._parts, transaction, job, summary, at=self._parts.now())
+        for event in (*skipped, *alarms):
             self._parts.observer(event)
         self._observe(job, summary, raised=priority is not job.priority, started=started)
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Decides a study's reading priority: raised on good grounds only, and never lowered."""
 
+from service.domain.drift import PERFORMANCE_NOT_ASSURED
 from service.domain.result import Outcome, PackageIdentity, PackageStatus, Priority
 from service.ports.analyst import AnalysisSummary
 from service.settings import Profile, Settings
@@ -15,9 +16,15 @@ def raised_priority(
     """Return the priority after analysis: urgent when it was so already, or when a trusted score says so."""
     if rule_priority is Priority.URGENT:
         return Priority.URGENT
-    if not may_raise(package, settings=settings):
+    if not may_raise(package, settings=settings) or _is_suspended(summary, settings):
         return Priority.ROUTINE
     return Priority.URGENT if _speaks_for_urgency(summary) else Priority.ROUTINE
+
+
+def _is_suspended(summary: AnalysisSummary, settings: Settings) -> bool:
+    """Say whether the site wants no priority raised while the package's performance is not assured."""
+    doubted = any(flag.code == PERFORMANCE_NOT_ASSURED for flag in summary.flags)
+    return doubted and settings.drift.suspend_priority
 
 
 def may_raise(package: PackageIdentity | None, *, settings: Settings) -> bool:

@@ -155,6 +155,7 @@ REASONS = {
     "patient_orientation": "患者の向きの記録が使えません",
     "patient_sex": "パッケージが対象としない性別です",
     "polarity": "白黒が逆です",
+    "performance_not_assured": "モデルの性能は保証されません",
     "pixel_spacing": "画素間隔が範囲外または不明です",
     "pixel_spacing_coarse": "画素間隔が粗すぎます",
     "pixel_spacing_missing": "画素間隔が記録されていません",

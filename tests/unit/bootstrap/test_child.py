@@ -3,15 +3,18 @@
 
 import os
 import stat
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from service.bootstrap.child import Child
-from service.bootstrap.messages import REASONS, REQUEST
+from harness.studies import result_of
+from service.bootstrap.child import Child, with_caveats
+from service.bootstrap.messages import REASONS, REQUEST, SUMMARY
+from service.domain.drift import Monitored
 from service.domain.instance import Instance
-from service.domain.result import Priority, Reason
+from service.domain.result import Outcome, Priority, Reason
 from service.ports import AnalysisRequest
 
 
@@ -54,3 +57,23 @@ def test_the_name_of_a_result_is_flushed_too(tmp_path: Path, monkeypatch: pytest
     reasons = REASONS.dump_python((Reason(code="c", message="m"),), mode="json")
     Child({})({"task": "refuse", "request": REQUEST.dump_python(request(tmp_path), mode="json"), "reasons": reasons})
     assert tmp_path.stat().st_ino in flushed
+
+
+CAVEAT = Reason(code="performance_not_assured", message="m")
+
+
+def test_a_caveat_is_a_flag_of_whatever_was_analysed(tmp_path: Path) -> None:
+    asked = replace(request(tmp_path), caveats=(CAVEAT,))
+    flag = Reason(code="partial_view", message="p")
+    result = replace(result_of("MG", asked.instances, Outcome.FINDINGS), flags=(flag,))
+    assert with_caveats(result, asked).flags == (flag, CAVEAT)
+    assert with_caveats(result, request(tmp_path)).flags == (flag,)
+    refused = result_of("MG", asked.instances, Outcome.NOT_ANALYSED)
+    assert with_caveats(refused, asked) is refused
+
+
+def test_a_refusal_is_counted_without_a_look_at_the_pixels(tmp_path: Path) -> None:
+    reasons = REASONS.dump_python((Reason(code="c", message="m"),), mode="json")
+    task = {"task": "refuse", "request": REQUEST.dump_python(request(tmp_path), mode="json"), "reasons": reasons}
+    summary = SUMMARY.validate_python(Child({})(task)["summary"])
+    assert summary.monitored == Monitored(words={"outcome": "not_analysed"})

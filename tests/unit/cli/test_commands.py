@@ -30,6 +30,7 @@ COMMANDS = (
     "quarantine list",
     "quarantine show",
     "quarantine release",
+    *(f"drift {name}" for name in ("list", "acknowledge", "reference")),
     "phantom",
     "phantom radiograph",
     "phantom hrct",

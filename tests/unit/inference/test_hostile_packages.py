@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import hostile_drift  # noqa: F401 - adds its rows to the table
 import hostile_reliability  # noqa: F401 - adds its rows to the table
 import pytest
 from hostile_packages import GOLDEN, TABLE, Hostile, contents, policy_of

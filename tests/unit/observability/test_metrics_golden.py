@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import get_type_hints
 
@@ -13,6 +14,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from service.domain import event as events
+from service.domain.drift import DriftKind
 from service.domain.errors import StorageError
 from service.domain.event import Event
 from service.observability.counting import MOVES
@@ -20,6 +22,7 @@ from service.observability.families import TURNAROUND_BUCKETS
 from service.observability.labels import MAX_VALUES
 from service.observability.metrics import Metrics
 from service.observability.sentences import LEVELS, SENTENCES, WORSE
+from service.ports.drift import DriftMode, DriftStatus
 from service.ports.statistics import QueueCounts
 
 GOLDEN = Path(__file__).with_name("metric_names.txt")
@@ -55,8 +58,18 @@ class Queues:
         )
 
 
+class Watches:
+    def statuses(self) -> tuple[DriftStatus, ...]:
+        watch = DriftStatus(pipeline="p", model="m", version="1", mode=DriftMode.USUAL, studies=9, since=1.0)
+        alarm = replace(watch, mode=DriftMode.ALARM, kinds=(DriftKind.PIXELS,), psi={"score": 0.3, "noise": 2.0})
+        return (alarm, replace(watch, model="learning", mode=DriftMode.LEARNING), replace(watch, model="usual"))
+
+
 class ClosedLedger:
     def counts(self) -> QueueCounts:
+        raise StorageError("the ledger cannot be read")
+
+    def statuses(self) -> tuple[DriftStatus, ...]:
         raise StorageError("the ledger cannot be read")
 
 
@@ -80,6 +93,7 @@ def registry(metrics: Metrics, tmp_path: Path) -> CollectorRegistry:
     """A registry in which everything has happened once."""
     metrics.add_queue_collector(Queues())
     metrics.add_storage_collector(tmp_path, 7)
+    metrics.add_drift_collector(Watches())
     for kind in EVENT_TYPES:
         metrics(sample(kind))
     metrics(events.StudyRouted(study_key="x", revision=1, rules=(), pipelines=()))
@@ -255,3 +269,21 @@ def test_a_missing_folder_leaves_the_other_metrics(metrics: Metrics, tmp_path: P
     metrics.add_storage_collector(tmp_path / "absent", 7)
     assert metrics.registry.get_sample_value("dokuei_storage_free_bytes", {"volume": "data"}) is None
     assert metrics.registry.get_sample_value("dokuei_storage_reserve_bytes") == 7
+
+
+def test_the_watch_over_drift_says_each_kind_and_nothing_while_it_learns(metrics: Metrics) -> None:
+    metrics.add_drift_collector(Watches())
+
+    def alarm(model: str, kind: str) -> float | None:
+        labels = {"pipeline": "p", "model": model, "kind": kind}
+        return metrics.registry.get_sample_value("dokuei_drift_alarm", labels)
+
+    assert (alarm("m", "pixels"), alarm("m", "outputs"), alarm("usual", "pixels")) == (1, 0, 0)
+    assert alarm("learning", "pixels") is None
+    assert metrics.registry.get_sample_value("dokuei_score_psi", {"model": "m", "version": "1"}) == 0.3
+    assert metrics.registry.get_sample_value("dokuei_score_psi", {"model": "usual", "version": "1"}) is None
+
+
+def test_a_ledger_that_cannot_be_read_says_nothing_of_drift(metrics: Metrics) -> None:
+    metrics.add_drift_collector(ClosedLedger())
+    assert b"dokuei_drift_alarm{" not in generate_latest(metrics.registry)
