@@ -170,6 +170,8 @@ def _restarted(families: Families, event: events.WorkerRestarted) -> None:
 
 def _loaded(families: Families, event: events.PackageLoaded) -> None:
     status = "rejected" if event.error else event.status
+    # A rejection of before is over, and may have come without a digest.
+    families.model_info.remove(model=event.package, version=event.version, role=event.role)
     families.model_info.labels(event.package, event.version, event.sha256_8, status, event.role).set(1)
     if not event.error:
         families.model_loaded.labels(event.package, event.version).set_to_current_time()

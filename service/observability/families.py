@@ -119,7 +119,9 @@ class Families:
             "device",
         )
         model = ("model", "version")
-        self.inference = self._counter("inference", "Studies that a package has come to an end with.", *model, "outcome")
+        self.inference = self._counter(
+            "inference", "Studies that a package has come to an end with.", *model, "outcome"
+        )
         self.model_score = self._histogram("model_score", "Triage scores of studies.", SCORE_BUCKETS, *model)
         self.model_positive = self._counter(
             "model_positive", "Studies whose triage score lies at or above the operating point.", *model

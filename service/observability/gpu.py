@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What NVIDIA's driver says of the GPUs: memory, load and faults. Without a driver there is no series and no error.
 
-`nvidia-ml-py`, NVIDIA's own binding of NVML, comes with the extra `gpu`. It is not even imported where there is no driver.
+`nvidia-ml-py`, NVIDIA's own binding of NVML, comes with the extra `gpu`. Where there is no driver it is not imported.
 """
 
 import logging

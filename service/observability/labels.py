@@ -37,6 +37,10 @@ class Bounded(Generic[Metric]):
         """Return the series of these label values."""
         return self._metric.labels(*map(_admit, self._seen, values))
 
+    def remove(self, **labels: str) -> None:
+        """Forget the series that have these labels, whatever their other ones."""
+        self._metric.remove_by_labels(labels)
+
     def clear(self) -> None:
         """Forget all series."""
         self._metric.clear()

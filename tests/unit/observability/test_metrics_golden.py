@@ -144,11 +144,7 @@ def test_names_types_and_labels_are_the_golden_ones(registry: CollectorRegistry)
 
 
 def test_every_metric_is_moved_by_something(registry: CollectorRegistry) -> None:
-    still = [
-        family.name
-        for family in registry.collect()
-        if not any(item.value for item in family.samples)
-    ]
+    still = [family.name for family in registry.collect() if not any(item.value for item in family.samples)]
     assert set(still) <= THE_KERNELS
 
 
@@ -344,3 +340,13 @@ def test_exemplars_name_the_study_key_alone_and_only_in_openmetrics(metrics: Met
 
 def test_no_series_says_when_another_was_made(registry: CollectorRegistry) -> None:
     assert b"_created" not in generate_latest(registry)
+
+
+def test_a_package_that_is_mended_is_no_longer_rejected(metrics: Metrics) -> None:
+    model = {"package": "m", "version": "1"}
+    metrics(events.PackageLoaded(**model, status="rejected", sha256_8="", error="the file was altered"))
+    rejected = {"model": "m", "version": "1", "sha256_8": "", "status": "rejected", "role": "active"}
+    assert metrics.registry.get_sample_value("dokuei_model_info", rejected) == 1
+    metrics(events.PackageLoaded(**model, status="approved", sha256_8="12345678"))
+    assert series(metrics.registry, "dokuei_model_info") == 1
+    assert metrics.registry.get_sample_value("dokuei_model_info", rejected) is None
