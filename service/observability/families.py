@@ -154,7 +154,7 @@ class Families:
     def _declare_node(self) -> None:
         self.worker_restarts = self._counter("worker_restarts", "Child processes started again.", "reason")
         self.build_info = self._gauge("build_info", "The version that runs; always 1.", "version")
-        self.config_info = self._gauge("config_info", "The settings in effect, 1; 0 once replaced.", "sha256_8")
+        self.config_info = self._gauge("config_info", "The settings in effect; always 1.", "sha256_8")
         self.config_reloads = self._counter("config_reloads", "Times that config.yaml was read again.", "result")
         self.config_reload_successful = Gauge(
             "config_last_reload_successful",

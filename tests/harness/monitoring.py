@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ def alerts() -> tuple[Alert, ...]:
     )
 
 
+@cache
 def series() -> dict[str, set[str]]:
     """Names that may be asked for, and their labels: of the node, of Prometheus, and those that rules record."""
     known = {**OF_PROMETHEUS, **NOT_YET}

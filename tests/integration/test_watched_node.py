@@ -19,6 +19,7 @@ from harness.prometheus import Prometheus
 
 pytestmark = pytest.mark.skipif(Prometheus.missing(), reason="PEERS MISSING: prometheus; run tests/install_peers.sh")
 CHILD = b"worker_child"
+OPEN_AND_STORED = 'dokuei_associations_active{peer="modality"} and on (instance) dokuei_instances_received_total == 1'
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_prometheus_watches_a_node_from_cold_to_the_death_of_its_children(
     with Modality(node.port) as modality:
         assert store_one(modality, 1) == SUCCESS
         wait_until(
-            lambda: prometheus.value('dokuei_associations_active{peer="modality"}') == 1,
+            lambda: prometheus.value(OPEN_AND_STORED) == 1,
             seconds=30,
             what="Prometheus does not see the association",
         )
