@@ -21,7 +21,7 @@ class Metrics:
     """The node's metrics; an `Observer`. Safe to call from any thread."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        disable_created_metrics()  # a second series for each first one, of which Prometheus makes nothing
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # series of which Prometheus makes nothing
         self._registry = registry or CollectorRegistry()
         self._families = Families(self._registry)
 

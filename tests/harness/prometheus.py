@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from harness.monitoring import PROMETHEUS
-from harness.processes import Program, free_port
+from harness.processes import Program, free_port, wait_until
 
 PROGRAM = "prometheus"
 
@@ -46,6 +46,15 @@ class Prometheus:
         ]
         self._program = Program(command, log=self._folder / "prometheus.log")
         self._program.wait_for_port(self.port, seconds=60)
+        wait_until(self._is_ready, seconds=60, what="Prometheus is not ready")
+
+    def _is_ready(self) -> bool:
+        """Whether it answers questions; 503 for a while after its start."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=10) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
 
     def stop(self) -> None:
         if self._program is not None:
