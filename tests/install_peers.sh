@@ -4,6 +4,7 @@ set -euo pipefail
 
 declare -A package_of=(
   [Orthanc]=orthanc [storescu]=dcmtk [dciodvfy]=dicom3tools [zstd]=zstd [strace]=strace [promtool]=prometheus
+  [amtool]=prometheus-alertmanager
   [cc]="gcc libc6-dev" [ip]=iproute2 [rsyslogd]="rsyslog rsyslog-gnutls"
   [pg_ctl]=postgresql [pdftotext]=poppler-utils [qpdf]=qpdf [chromium]=chromium [npm]=npm
 )

@@ -24,7 +24,7 @@ from service.inference.providers import uses_gpu
 from service.inference.worker import WorkerPool
 from service.ports import InstalledPackage, Observer
 from service.ports.ledger import Ledger
-from service.settings import Settings, SettingsError
+from service.settings import Settings, SettingsError, settings_digest
 
 WARM_SECONDS = 600.0
 SETTLE_SECONDS = 60.0
@@ -170,7 +170,11 @@ class Reloader:
             return ConfigurationReloaded(result="rejected", problem=str(error))
         problem = f"{', '.join(kept)}: the package failed its checks, the one before it stays" if kept else ""
         return ConfigurationReloaded(
-            result="partly" if kept else "applied", kept=kept, restart=restart, problem=problem
+            result="partly" if kept else "applied",
+            kept=kept,
+            restart=restart,
+            problem=problem,
+            config_sha256_8=settings_digest(settings),
         )
 
     def _run(self) -> None:

@@ -28,13 +28,14 @@ from service.domain.errors import ConfigurationError, DokueiError, StorageError
 from service.domain.event import NodeStarted, NodeStopping, StageFailed, StorageAudited
 from service.domain.study import study_key
 from service.engine.dbos_engine import DbosEngine
+from service.observability.gpu import open_nvml
 from service.observability.health import Health
 from service.observability.http import HttpServer
 from service.observability.metrics import Metrics
 from service.observability.observer import combine
 from service.pipelines import PIPELINES
 from service.ports import Observer, Receiver
-from service.settings import DestinationSettings, HttpSettings, NodeSettings, Settings
+from service.settings import DestinationSettings, HttpSettings, NodeSettings, Settings, settings_digest
 from service.storage.database import database_of, migrate
 from service.storage.disk_audit import StorageAudit, reconcile_storage
 from service.storage.drift import SqlDriftReader
@@ -145,6 +146,8 @@ class Node:
         if settings.drift.enabled:
             self._metrics.add_drift_collector(SqlDriftReader(database))
         self._start_serving(ledger)
+        self._metrics.add_worker_collector(self.serving.workers)
+        self._active = self._metrics.add_association_collector(peer.name for peer in settings.peers)
         destinations = {
             entry.name: make_destination(entry, ae_title=settings.node.ae_title, observer=self._observe)
             for entry in settings.destinations
@@ -199,6 +202,7 @@ class Node:
         reserve_bytes = self.settings.storage.reserve_bytes
         self._metrics.add_queue_collector(statistics)
         self._metrics.add_storage_collector(folder.root, reserve_bytes)
+        self._metrics.add_machine_collectors(open_nvml())
         self._health.add_ready("disk", lambda: space_problem(folder.root, reserve_bytes))
         self._health.add_ready("ledger", lambda: _ledger_problem(statistics))
         self._health.add_ready("packages", self.serving.problem)
@@ -260,6 +264,7 @@ class Node:
         server = make_stow_server(settings, peers=self.settings.peers, receiver=receiver, observer=self._observe)
         with _naming_the_port("dicomweb", HttpSettings(host=settings.host, port=settings.listens_on)):
             server.start()
+        self._active.append(server.active)
         self._parts.callback(server.drain, DRAIN_SECONDS)
 
     def _start_scp(self, parts: FlowParts, receiver: Receiver) -> None:
@@ -277,6 +282,7 @@ class Node:
         )
         with _naming_the_port("node", node):
             scp.start()
+        self._active.append(scp.active)
         self._parts.callback(scp.drain, DRAIN_SECONDS)
         self._observe(
             NodeStarted(
@@ -284,6 +290,7 @@ class Node:
                 ae_title=node.ae_title,
                 port=scp.port,
                 durability=self.settings.storage.durability,
+                config_sha256_8=settings_digest(self.settings),
             )
         )
 

@@ -18,6 +18,7 @@ from service.domain.event import GoldenTested, ProviderPassedOver
 from service.domain.result import PackageIdentity
 from service.inference.worker import WorkerPool
 from service.ports import InstalledPackage, Observer
+from service.ports.statistics import Workers
 
 Packages = Mapping[str, InstalledPackage]
 
@@ -197,6 +198,13 @@ class Serving:
         with self._lock:
             return (*self._at_work(), *([self._shadows] if self._shadows else ()))
 
+    def workers(self) -> dict[str, Workers]:
+        """Return the child processes by role, those of crews that only end what they began among them."""
+        by_role: dict[str, list[WorkerPool]] = {}
+        for crew in self.crews():
+            by_role.setdefault(crew.role, []).append(crew.pool)
+        return {role: _census(pools) for role, pools in by_role.items()}
+
     def problem(self) -> str:
         """Return "" while each pipeline has a warm child, else why not."""
         with self._lock:
@@ -268,6 +276,12 @@ def _newest(crews: Sequence[Crew]) -> Crew:
     if not crews:
         raise WorkerUnavailableError("there are no child processes for this; the node is stopping")
     return crews[-1]
+
+
+def _census(pools: Sequence[WorkerPool]) -> Workers:
+    warm, size = sum(pool.warm for pool in pools), sum(pool.size for pool in pools)
+    ids = tuple(number for pool in pools for number in pool.process_ids)
+    return Workers(warm=warm, starting=max(0, size - warm), process_ids=ids)
 
 
 def _name(identity: PackageIdentity) -> str:

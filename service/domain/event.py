@@ -15,12 +15,16 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeStarted(Event):
-    """The node is listening; `durability` is "durable" unless somebody is measuring."""
+    """The node is listening; `durability` is "durable" unless somebody is measuring.
+
+    `config_sha256_8` are the first digits of the digest of the settings (settings.schema.settings_digest).
+    """
 
     version: str
     ae_title: str
     port: int
     durability: str = "durable"
+    config_sha256_8: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +184,22 @@ class InferenceFinished(Event):
     graph: str
     device: str
     seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyAnalysed(Event):
+    """A pipeline has come to an end with a study; `score` is that of the triage, -1 where it has none.
+
+    `positive` says that the score lies at or above the package's operating point.
+    """
+
+    study_key: str
+    pipeline: str
+    package: str
+    version: str
+    outcome: str
+    score: float = -1.0
+    positive: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -451,13 +471,14 @@ class ConfigurationReloaded(Event):
     """config.yaml was read again; `result`: applied, partly (some packages failed their checks), rejected.
 
     `kept` are the pipelines whose packages stay although others were asked for, `restart` the sections that have
-    changed and need a restart.
+    changed and need a restart. `config_sha256_8` is of the settings that are in effect now, "" where they stay.
     """
 
     result: str
     kept: tuple[str, ...] = ()
     restart: tuple[str, ...] = ()
     problem: str = ""
+    config_sha256_8: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

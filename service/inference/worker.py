@@ -82,6 +82,21 @@ class WorkerPool:
         return any(keeper.ready for keeper in self._keepers)
 
     @property
+    def process_ids(self) -> tuple[int, ...]:
+        """The process of each child that there is, warm or not."""
+        return tuple(found for keeper in self._keepers if (found := keeper.process_id) is not None)
+
+    @property
+    def warm(self) -> int:
+        """How many children are warm."""
+        return sum(keeper.ready for keeper in self._keepers)
+
+    @property
+    def size(self) -> int:
+        """How many children there are to be."""
+        return len(self._keepers)
+
+    @property
     def problem(self) -> str:
         """ "" while at least one child is warm, else why none is."""
         return "" if self.ready else "; ".join(sorted({keeper.problem for keeper in self._keepers} - {""}))

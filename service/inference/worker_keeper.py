@@ -69,6 +69,12 @@ class Keeper:
         return self._warm and process is not None and process.alive
 
     @property
+    def process_id(self) -> int | None:
+        """The process of the child, if there is one."""
+        process = self._process
+        return None if process is None else process.process_id
+
+    @property
     def problem(self) -> str:
         """ "" while the child is warm, else why it is not."""
         if self.ready:

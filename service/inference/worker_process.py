@@ -81,6 +81,11 @@ class WorkerProcess:
         return self._exchange(task, seconds=seconds)
 
     @property
+    def process_id(self) -> int:
+        """Its number."""
+        return self._process.pid
+
+    @property
     def alive(self) -> bool:
         """The child runs."""
         return self._process.poll() is None

@@ -9,11 +9,23 @@ from service.domain.event import Event
 from service.observability.families import Families
 from service.observability.labels import modality_word
 
+RESTARTS = ("crashed", "deadline")
+"""A counter that begins with its first event looks to Prometheus as if it had never moved: alerts need the zero."""
+TESTED = ("passed", "failed")
 DUPLICATE_KINDS = {"duplicate": "identical", "conflict": "conflict"}
 
 
 def _started(families: Families, event: events.NodeStarted) -> None:
     families.build_info.labels(event.version).set(1)
+    _configured(families, event.config_sha256_8)
+    for reason in RESTARTS:
+        families.worker_restarts.labels(reason)
+
+
+def _configured(families: Families, sha256_8: str) -> None:
+    """Show the settings that are in effect, and no others."""
+    families.config_info.clear()
+    families.config_info.labels(sha256_8).set(1)
 
 
 def _accepted(families: Families, event: events.AssociationAccepted) -> None:
@@ -36,6 +48,7 @@ def _handshake(families: Families, event: events.TlsHandshake) -> None:
 def _certificate(families: Families, event: events.CertificateLoaded) -> None:
     families.certificate_expiry.labels(event.certificate).set(event.expires_at)
     families.certificate_loads.labels(event.certificate, "loaded").inc()
+    families.certificate_loads.labels(event.certificate, "rejected")
 
 
 def _certificate_rejected(families: Families, event: events.CertificateRejected) -> None:
@@ -45,9 +58,14 @@ def _certificate_rejected(families: Families, event: events.CertificateRejected)
 def _received(families: Families, event: events.InstanceReceived) -> None:
     families.instances_received.labels(event.peer, modality_word(event.modality), event.outcome).inc()
     families.received_bytes.labels(event.peer).inc(event.size_bytes)
-    families.store_duration.observe(event.seconds)
+    families.store_duration.observe(event.seconds, _exemplar(event.study_key))
     if event.outcome in DUPLICATE_KINDS:
         families.duplicates.labels(DUPLICATE_KINDS[event.outcome]).inc()
+
+
+def _exemplar(study_key: str) -> dict[str, str] | None:
+    """Return what leads from a bucket to the lines of a study in the log: its key, which names nobody."""
+    return {"study_key": study_key} if study_key else None
 
 
 def _not_admitted(families: Families, event: events.AdmissionRefused) -> None:
@@ -93,13 +111,23 @@ def _inferred(families: Families, event: events.InferenceFinished) -> None:
     families.inference_duration.labels(*labels).observe(event.seconds)
 
 
+def _analysed(families: Families, event: events.StudyAnalysed) -> None:
+    model = (event.package, event.version)
+    families.inference.labels(*model, event.outcome).inc()
+    positive = families.model_positive.labels(*model)
+    if event.score >= 0:
+        families.model_score.labels(*model).observe(event.score)
+        positive.inc(event.positive)
+
+
 def _refused(families: Families, event: events.AnalysisRefused) -> None:
     families.analysis_refused.labels(event.pipeline, event.reason).inc()
 
 
 def _result(families: Families, event: events.ResultReady) -> None:
     families.results.labels(event.pipeline, event.outcome).inc()
-    families.turnaround.labels(event.pipeline, event.priority).observe(event.turnaround_seconds)
+    observed = families.turnaround.labels(event.pipeline, event.priority)
+    observed.observe(event.turnaround_seconds, _exemplar(event.study_key))
 
 
 def _raised(families: Families, event: events.PriorityRaised) -> None:
@@ -142,7 +170,11 @@ def _restarted(families: Families, event: events.WorkerRestarted) -> None:
 
 def _loaded(families: Families, event: events.PackageLoaded) -> None:
     status = "rejected" if event.error else event.status
+    # A rejection of before is over, and may have come without a digest.
+    families.model_info.remove(model=event.package, version=event.version, role=event.role)
     families.model_info.labels(event.package, event.version, event.sha256_8, status, event.role).set(1)
+    if not event.error:
+        families.model_loaded.labels(event.package, event.version).set_to_current_time()
     if event.device:
         families.model_provider.labels(event.package, event.version, event.device).set(1)
 
@@ -158,14 +190,16 @@ def _passed_over(families: Families, event: events.ProviderPassedOver) -> None:
 
 
 def _golden(families: Families, event: events.GoldenTested) -> None:
-    families.golden_tests.labels(event.package, event.version, event.result).inc()
+    for result in TESTED:
+        families.golden_tests.labels(event.package, event.version, result).inc(event.result == result)
     if event.result == "passed":
         families.golden_difference.labels(event.package, event.version).set(event.difference)
         families.golden_success.labels(event.package, event.version).set_to_current_time()
 
 
 def _golden_studies(families: Families, event: events.GoldenStudiesTested) -> None:
-    families.golden_study_tests.labels(event.package, event.version, event.result).inc()
+    for result in (*TESTED, "unfinished"):
+        families.golden_study_tests.labels(event.package, event.version, result).inc(event.result == result)
     if event.result == "passed":
         families.golden_study_success.labels(event.package, event.version).set_to_current_time()
 
@@ -183,6 +217,8 @@ def _drifted(families: Families, event: events.DriftAlarmRaised) -> None:
 def _reloaded(families: Families, event: events.ConfigurationReloaded) -> None:
     families.config_reloads.labels(event.result).inc()
     families.config_reload_successful.set(event.result == "applied")
+    if event.config_sha256_8:
+        _configured(families, event.config_sha256_8)
 
 
 def _collector_reached(families: Families, event: events.AuditCollectorReached) -> None:  # noqa: ARG001 - one form
@@ -221,6 +257,7 @@ MOVES: dict[type[Event], Callable[[Families, Any], None] | None] = {
     events.StageFailed: _stage_failed,
     events.JobsReconciled: _reconciled,
     events.InferenceFinished: _inferred,
+    events.StudyAnalysed: _analysed,
     events.AnalysisRefused: _refused,
     events.ResultReady: _result,
     events.PriorityRaised: _raised,

@@ -11,7 +11,9 @@ STORE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 STAGE_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
 TURNAROUND_BUCKETS = (1, 2, 5, 10, 20, 30, 60, 90, 120, 180, 300, 600, 1200, 3600)
 """300 s is the service level: a threshold must be the edge of a bucket."""
-SCORE_BUCKETS = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1)
+DIFFERENCE_BUCKETS = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1)
+SCORE_BUCKETS = tuple(number / 20 for number in range(1, 21))
+"""Scores lie in [0, 1]; bins of equal width, those of the packages' reference histograms."""
 LAG_BUCKETS = (1, 5, 15, 30, 60, 120, 300, 900, 3600, 14_400, 86_400)
 
 
@@ -116,6 +118,14 @@ class Families:
             "graph",
             "device",
         )
+        model = ("model", "version")
+        self.inference = self._counter(
+            "inference", "Studies that a package has come to an end with.", *model, "outcome"
+        )
+        self.model_score = self._histogram("model_score", "Triage scores of studies.", SCORE_BUCKETS, *model)
+        self.model_positive = self._counter(
+            "model_positive", "Studies whose triage score lies at or above the operating point.", *model
+        )
         self.results = self._counter("results", "Results made.", "pipeline", "outcome")
         self.priority_raised = self._counter("priority_raised", "Studies raised to urgent.", "pipeline")
         self.objects_held = self._counter(
@@ -144,6 +154,7 @@ class Families:
     def _declare_node(self) -> None:
         self.worker_restarts = self._counter("worker_restarts", "Child processes started again.", "reason")
         self.build_info = self._gauge("build_info", "The version that runs; always 1.", "version")
+        self.config_info = self._gauge("config_info", "The settings in effect; always 1.", "sha256_8")
         self.config_reloads = self._counter("config_reloads", "Times that config.yaml was read again.", "result")
         self.config_reload_successful = Gauge(
             "config_last_reload_successful",
@@ -156,6 +167,9 @@ class Families:
         model = ("model", "version")
         self.model_info = self._gauge(
             "model_info", "The model packages: 1, or 0 once replaced.", *model, "sha256_8", "status", "role"
+        )
+        self.model_loaded = self._gauge(
+            "model_load_timestamp_seconds", "When a child process last loaded a package with all checks.", *model
         )
         self.model_provider = self._gauge(
             "model_provider", "1 for what runs a package, 0 for what is asked for and does not.", *model, "provider"
@@ -180,7 +194,7 @@ class Families:
             "shadow_runs", "Studies that a shadow package was run on.", "pipeline", *model, "result"
         )
         self.shadow_difference = self._histogram(
-            "shadow_score_difference", "Difference of a shadow's triage score.", SCORE_BUCKETS, *model
+            "shadow_score_difference", "Difference of a shadow's triage score.", DIFFERENCE_BUCKETS, *model
         )
         self.drift_alarms = self._counter(
             "drift_alarms", "Alarms that studies differ from a package's reference.", "pipeline", "model"

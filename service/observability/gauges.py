@@ -2,7 +2,8 @@
 """Gauges that are asked for when they are scraped: queues from the ledger, space from the disk."""
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from prometheus_client.core import GaugeMetricFamily
@@ -10,9 +11,11 @@ from prometheus_client.registry import Collector
 
 from service.domain.drift import DriftKind
 from service.domain.errors import StorageError
+from service.observability.slowly import Slowly
 from service.ports.drift import DriftMode, DriftReader, DriftStatus
 from service.ports.statistics import QueueCounts, QueueStatistics
 
+SPOOL_SECONDS = 60.0
 NOTHING = QueueCounts(
     pending={},
     oldest_received_at={},
@@ -47,6 +50,42 @@ class QueueGauges(Collector):
             return
         yield _ledger_up(1)
         yield from _queues(counts)
+
+
+class SpoolGauge(Collector):
+    """What waits, in bytes; found beside the scrape, because the ledger looks at every instance of it."""
+
+    def __init__(self, statistics: QueueStatistics) -> None:
+        self._spool_bytes = Slowly(statistics.spool_bytes, seconds=SPOOL_SECONDS)
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """Name the metric without asking the ledger."""
+        yield _spool(0)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Show the last number; nothing before the first."""
+        found = self._spool_bytes()
+        if found is not None:
+            yield _spool(found)
+
+
+class AssociationGauges(Collector):
+    """Associations and DICOMweb requests that are open, by peer: configured ones are shown when they have none."""
+
+    def __init__(self, peers: Iterable[str]) -> None:
+        self._peers = tuple(peers)
+        self.sources: list[Callable[[], Mapping[str, int]]] = []
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """Name the metric."""
+        yield _associations({})
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Ask the servers."""
+        found = Counter(dict.fromkeys(self._peers, 0))
+        for source in self.sources:
+            found.update(source())
+        yield _associations(found)
 
 
 class StorageGauges(Collector):
@@ -170,6 +209,14 @@ def _queues(counts: QueueCounts) -> Iterator[GaugeMetricFamily]:
     )
     yield GaugeMetricFamily("dokuei_failed_jobs", "Jobs that ended in failure.", counts.failed_jobs)
     yield GaugeMetricFamily("dokuei_audit_pending", "Audit messages that wait for the collector.", counts.audit_pending)
+
+
+def _spool(value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily("dokuei_spool_bytes", "Bytes of received instances of studies that are unfinished.", value)
+
+
+def _associations(values: Mapping[str, int]) -> GaugeMetricFamily:
+    return _labelled("associations_active", "Associations and DICOMweb requests that are open.", "peer", values)
 
 
 def _ledger_up(value: int) -> GaugeMetricFamily:

@@ -37,6 +37,16 @@ class Bounded(Generic[Metric]):
         """Return the series of these label values."""
         return self._metric.labels(*map(_admit, self._seen, values))
 
+    def remove(self, **labels: str) -> None:
+        """Forget the series that have these labels, whatever their other ones."""
+        self._metric.remove_by_labels(labels)
+
+    def clear(self) -> None:
+        """Forget all series."""
+        self._metric.clear()
+        for seen in self._seen:
+            seen.clear()
+
 
 def _admit(seen: set[str], value: str) -> str:
     if value in seen:

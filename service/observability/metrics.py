@@ -1,22 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """Counts what happens: an observer of events, and the collectors that look at queues and disks when scraped."""
 
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+from prometheus_client import ProcessCollector, disable_created_metrics
 from prometheus_client.registry import CollectorRegistry
 
 from service.domain.event import Event
 from service.observability.counting import MOVES
-from service.observability.families import Families
-from service.observability.gauges import DriftGauges, QueueGauges, StorageGauges
+from service.observability.families import NAMESPACE, Families
+from service.observability.gauges import AssociationGauges, DriftGauges, QueueGauges, SpoolGauge, StorageGauges
+from service.observability.gpu import GpuGauges
+from service.observability.machine import ClockGauges, WorkerGauges
 from service.ports.drift import DriftReader
-from service.ports.statistics import QueueStatistics
+from service.ports.statistics import QueueStatistics, Workers
 
 
 class Metrics:
     """The node's metrics; an `Observer`. Safe to call from any thread."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # series of which Prometheus makes nothing
         self._registry = registry or CollectorRegistry()
         self._families = Families(self._registry)
 
@@ -34,6 +40,24 @@ class Metrics:
     def add_queue_collector(self, statistics: QueueStatistics) -> None:
         """Show what waits in the ledger, asked at each scrape."""
         self._registry.register(QueueGauges(statistics))
+        self._registry.register(SpoolGauge(statistics))
+
+    def add_association_collector(self, peers: Iterable[str]) -> list[Callable[[], Mapping[str, int]]]:
+        """Show what is open by peer; what is appended to the returned list is asked at each scrape."""
+        gauges = AssociationGauges(peers)
+        self._registry.register(gauges)
+        return gauges.sources
+
+    def add_worker_collector(self, census: Callable[[], Mapping[str, Workers]]) -> None:
+        """Show the child processes."""
+        self._registry.register(WorkerGauges(census))
+
+    def add_machine_collectors(self, nvml: Any | None = None) -> None:
+        """Show this process, the kernel's clock, and the GPUs where there is `nvml` (gpu.open_nvml)."""
+        ProcessCollector(namespace=NAMESPACE, registry=self._registry)
+        self._registry.register(ClockGauges())
+        if nvml is not None:
+            self._registry.register(GpuGauges(nvml))
 
     def add_storage_collector(self, folder: Path, reserve_bytes: int) -> None:
         """Show the free space of the file system that holds `folder`, and the reserve below which nothing is taken."""

@@ -31,6 +31,7 @@ SENTENCES: dict[type[Event], str] = {
     events.StageFailed: "A stage failed; it is tried again when it is retryable.",
     events.JobsReconciled: "Jobs that the engine had lost were found in the ledger and started again.",
     events.InferenceFinished: "A graph was run.",
+    events.StudyAnalysed: "A pipeline came to an end with a study.",
     events.AnalysisRefused: "A study was not analysed; the result says so too.",
     events.ResultReady: "A result waits for delivery.",
     events.PriorityRaised: "A study's priority was raised to urgent.",
@@ -82,6 +83,7 @@ LEVELS: dict[type[Event], int] = {
     events.RetryPlanned: logging.DEBUG,
     events.StageFinished: logging.DEBUG,
     events.InferenceFinished: logging.DEBUG,
+    events.StudyAnalysed: logging.DEBUG,
 }
 
 WORSE: dict[type[Event], tuple[int, Callable[[Any], bool]]] = {

@@ -39,7 +39,8 @@ class AnalysisRequest:
 
     `folder` is the job's own: the neutral result and every result object go there. `analysed_at` is fixed per job, so
     that doing it again gives the same bytes. `prior` is the latest older study that the result is compared with,
-    `companion` what the other kind of chest image of the patient came to. `caveats` are flags that the node adds to whatever the pipeline says.
+    `companion` what the other kind of chest image of the patient came to. `caveats` are flags that the node adds to
+    whatever the pipeline says.
     """
 
     job_key: str

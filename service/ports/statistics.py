@@ -37,11 +37,29 @@ class QueueCounts:
     """Result objects that failed the checks before sending, or could not be written."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workers:
+    """The child processes of one role, "active" or "shadow", at one moment."""
+
+    warm: int
+    starting: int
+    process_ids: tuple[int, ...]
+
+
 class QueueStatistics(Protocol):
     """Asks the ledger; called at each scrape, so it is a handful of indexed counts."""
 
     def counts(self) -> QueueCounts:
         """Return what waits now.
+
+        Raises
+        ------
+        StorageError
+            The ledger cannot be read.
+        """
+
+    def spool_bytes(self) -> int:
+        """Return the bytes of all instances of studies that have something left to do; looks at each of them.
 
         Raises
         ------

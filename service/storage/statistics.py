@@ -94,6 +94,14 @@ class SqlStatistics:
                 held=_count(connection, schema.held_object),
             )
 
+    def spool_bytes(self) -> int:
+        """Return the bytes of the instances of unfinished studies."""
+        statement = sa.select(sa.func.sum(schema.instance.c.size_bytes)).where(
+            schema.instance.c.study_id.in_(_unfinished_studies())
+        )
+        with self._reading() as connection:
+            return int(connection.execute(statement).scalar_one() or 0)
+
     def studies(self, *, limit: int) -> tuple[StudyStatus, ...]:
         """Return the studies that arrived last, newest first."""
         with self._reading() as connection:
@@ -127,6 +135,15 @@ def _count(connection: sa.Connection, table: sa.Table, *where: sa.ColumnElement[
 
 def _quarantined_bytes(connection: sa.Connection) -> int:
     return int(connection.execute(sa.select(sa.func.sum(schema.quarantine.c.size_bytes))).scalar_one() or 0)
+
+
+def _unfinished_studies() -> sa.CompoundSelect[tuple[int]]:
+    study, revision, job = schema.study.c, schema.revision.c, schema.job.c
+    return sa.union(
+        sa.select(study.id).where(study.unclosed > 0),
+        sa.select(revision.study_id).where(revision.routed_at.is_(None)),
+        sa.select(job.study_id).where(job.state.in_([JobState.QUEUED, JobState.ANALYSED, JobState.ENCODED])),
+    )
 
 
 def _waiting(connection: sa.Connection) -> dict[str, tuple[int, float]]:

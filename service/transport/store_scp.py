@@ -4,6 +4,7 @@
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from service.domain.errors import StorageError
@@ -93,7 +94,7 @@ class StoreScp:
         self.negotiator = Negotiator(contexts, max_pdu_bytes=node.max_pdu_bytes)
         self._limits = limits or _limits(node)
         self._draining = threading.Event()
-        self._associations: set[Association] = set()
+        self._associations: dict[Association, _Session] = {}
         self._lock = threading.Lock()
         self._tls = tls
         self._servers: list[Server] = []
@@ -163,6 +164,12 @@ class StoreScp:
         with self._lock:
             return list(self._associations)
 
+    def active(self) -> Counter[str]:
+        """Return the number of established associations by the peer's name."""
+        with self._lock:
+            found = list(self._associations.items())
+        return Counter(session.peer for association, session in found if association.established)
+
     def _serve_tls(self, connection: socket.socket, address: str) -> None:
         assert self._tls is not None  # noqa: S101 - the server of its port is started with it alone
         secured = self._tls.wrap(connection)
@@ -183,14 +190,14 @@ class StoreScp:
             connection.close()
             return
         with self._lock:
-            self._associations.add(association)
+            self._associations[association] = session
         try:
             association.run()
         except Exception as error:  # noqa: BLE001 - outermost loop of the connection's thread
             self.failed(error, retryable=False)
         finally:
             with self._lock:
-                self._associations.discard(association)
+                self._associations.pop(association, None)
 
     def dropped(self, reason: str, address: str) -> None:
         """Report a connection that was ended."""
@@ -209,7 +216,7 @@ class _Session:
         self._scp = scp
         self._address = address
         self._certificate = certificate
-        self._peer = STRANGER
+        self.peer = STRANGER
         self._calling_ae = ""
         self.handlers: Mapping[int, Callable[[Message, Answer], None]] = {
             CommandField.C_ECHO: echo,
@@ -242,19 +249,19 @@ class _Session:
             certificate=self._certificate,
         )
         peer = find_peer(scp.peers, caller)
-        self._peer = peer.name if peer else STRANGER
+        self.peer = peer.name if peer else STRANGER
         self._calling_ae = request.calling_ae
         reason = scp.rejection(caller)
         if reason is not None:
             self._report_rejection(reason)
             raise EndAssociationError(reject(*REJECTION[reason]))
-        scp.observer(AssociationAccepted(peer=self._peer, user_identity=request.user_identity))
+        scp.observer(AssociationAccepted(peer=self.peer, user_identity=request.user_identity))
         offered = permitted(scp.negotiator.sop_class_uids, permissions(scp.peers, caller))
         return scp.negotiator.accept(request, offered)
 
     def _report_rejection(self, reason: Rejection) -> None:
         rejected = AssociationRejected(
-            peer=self._peer, reason=reason.value, address=self._address, calling_ae=self._calling_ae
+            peer=self.peer, reason=reason.value, address=self._address, calling_ae=self._calling_ae
         )
         self._scp.observer(rejected)
 
@@ -292,7 +299,7 @@ class _Session:
 
     def _incoming(self, message: Message, stream: "_Stream") -> IncomingInstance:
         return IncomingInstance(
-            peer=self._peer,
+            peer=self.peer,
             calling_ae=self._calling_ae,
             sop_class_uid=message.command.text(Tag.AFFECTED_SOP_CLASS_UID),
             sop_instance_uid=message.command.text(Tag.AFFECTED_SOP_INSTANCE_UID),
@@ -304,15 +311,15 @@ class _Session:
         """Report an answer that the receiver, which reports all others, knows nothing of."""
         seconds = time.monotonic() - started
         event = InstanceReceived(
-            peer=self._peer, modality="", outcome=outcome, size_bytes=0, seconds=seconds, study_key=""
+            peer=self.peer, modality="", outcome=outcome, size_bytes=0, seconds=seconds, study_key=""
         )
         self._scp.observer(event)
 
     def _commit(self, message: Message, answer: Answer) -> None:
-        self._scp.commitment.requested(message, answer, peer=self._peer, calling_ae=self._calling_ae)
+        self._scp.commitment.requested(message, answer, peer=self.peer, calling_ae=self._calling_ae)
 
     def _report(self, message: Message, answer: Answer) -> None:
-        self._scp.commitment.reported(message, answer, peer=self._peer)
+        self._scp.commitment.reported(message, answer, peer=self.peer)
 
 
 class _Stream:

@@ -14,7 +14,7 @@ from service.domain.errors import (
     WorkerError,
     WorkerUnavailableError,
 )
-from service.domain.event import AnalysisRefused, PriorityRaised, StageFailed, StageFinished
+from service.domain.event import AnalysisRefused, PriorityRaised, StageFailed, StageFinished, StudyAnalysed
 from service.domain.instance import Instance
 from service.domain.result import Priority, Reason
 from service.domain.study import Refusal
@@ -188,6 +188,7 @@ class AnalyseJob:
         key = self._parts.study_key(job.study_instance_uid)
         seconds = self._parts.clock.monotonic() - started
         self._parts.observer(StageFinished(stage=ANALYSE, seconds=seconds, study_key=key, pipeline=job.pipeline))
+        self._parts.observer(_analysed(job, summary, study_key=key))
         for reason in summary.refusals:
             self._parts.observer(AnalysisRefused(study_key=key, pipeline=job.pipeline, reason=reason.code))
         if raised:
@@ -196,6 +197,19 @@ class AnalyseJob:
 
 def _is_ours(job: JobRecord, own_task_id: str) -> bool:
     return job.state is JobState.QUEUED and job.task_id == own_task_id
+
+
+def _analysed(job: JobRecord, summary: AnalysisSummary, *, study_key: str) -> StudyAnalysed:
+    triage = summary.triage
+    return StudyAnalysed(
+        study_key=study_key,
+        pipeline=job.pipeline,
+        package=job.package.name if job.package else "",
+        version=job.package.version if job.package else "",
+        outcome=summary.outcome.value,
+        score=-1.0 if triage is None else triage.score,
+        positive=triage is not None and triage.above_operating_point,
+    )
 
 
 def _reason(error: Exception) -> Reason:

@@ -36,6 +36,7 @@ from tests.benchmarks.one_film import measure_one_film
 from tests.benchmarks.pass_lines import line_for
 from tests.benchmarks.receiving import dcmtk_sender_benchmarks, durable_benchmarks, not_flushed_benchmarks
 from tests.benchmarks.result_sets import measure_result_sets
+from tests.benchmarks.scraping import measure_scraping
 from tests.benchmarks.sending import measure_sending
 from tests.benchmarks.shadowing import measure_shadowing
 from tests.benchmarks.status_page import measure_status_page
@@ -63,6 +64,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Iterable[Measurement]]] = {
     "one-film": measure_one_film,
     "shadow": measure_shadowing,
     "status-page": measure_status_page,
+    "scrape": measure_scraping,
 }
 
 

@@ -76,6 +76,7 @@ PASS_LINES = (
     PassLine(name="burst .*: studies without an answer", value_at_most=0.0),
     PassLine(name="mammogram .*: report and pictures without programs", value_at_most=120.0),
     PassLine(name="files to findings, (chest radiograph|HRCT .*)", against="its graphs", ratio_at_most=1.25),
+    PassLine(name=r"scrape of 20 peers and 10 packages .*", value_at_most=50.0),
     PassLine(name=r"restart with .* instances in the ledger", value_at_most=5.0),
 )
 

@@ -14,7 +14,7 @@ import pytest
 from fakes import FakeAnalyst, Recorder, ct_dataset, incoming
 from node import SETTINGS, Node, running
 from service.domain.errors import DeliveryError, PixelError, WorkerCrashedError
-from service.domain.event import JobsReconciled, NotificationSent, PriorityRaised, StageFailed
+from service.domain.event import JobsReconciled, NotificationSent, PriorityRaised, StageFailed, StudyAnalysed
 from service.domain.result import Triage
 from service.ports import AnalysisRequest, Notification, StoreOutcome
 from service.settings import Profile
@@ -212,6 +212,8 @@ def test_a_raised_priority_is_told_until_it_is_heard(tmp_path: Path, database_ur
         node.wait(lambda: node.rows("select state, attempts from notification") == [("sent", 2)])
         assert [event.status for event in node.observer.of(NotificationSent)] == ["failed", "sent"]
         assert len(node.observer.of(PriorityRaised)) == 1
+        (analysed,) = node.observer.of(StudyAnalysed)
+        assert (analysed.package, analysed.score, analysed.positive) == ("fake", 0.9, True)
         assert (hook.told[1].accession_number, hook.told[1].priority) == ("A1", "urgent")
         assert node.analyst.encoded[-1].may_raise
 

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """No fault of a part behind the flow's seams lets a study end without a visible result."""
 
+import http.client
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +17,11 @@ from service.domain.errors import OutOfSpaceError, WorkerUnavailableError
 from service.domain.event import AnalysisRefused, StageFailed, StageFinished
 from service.domain.instance import Instance
 from service.domain.study import Completeness, Refusal, Selection
+from service.observability.health import Health
+from service.observability.http import HttpServer
+from service.observability.metrics import Metrics
 from service.ports import AnalysisRequest, EncodeRequest, ResultObject, StoreOutcome
+from service.settings import HttpSettings
 from service.workflow.encode import FAILURES_UNTIL_GIVING_UP
 
 
@@ -124,3 +130,42 @@ def test_a_housekeeper_that_hangs_is_no_life(tmp_path: Path, monkeypatch: pytest
         node.wait(lambda: "reconciler" in node.flow.problem(), seconds=10)
         release.set()
         node.wait(lambda: node.flow.problem() == "", seconds=10)
+
+
+def page_of(node: Node) -> HttpServer:
+    """The health of a flow as the node's own port shows it."""
+    health = Health()
+    health.add_live("flow", node.flow.problem)
+    settings = HttpSettings.model_construct(host="127.0.0.1", port=0)
+    return HttpServer(settings, health=health, registry=Metrics().registry)
+
+
+def answer(server: HttpServer, path: str) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
+    connection.request("GET", path)
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+def test_a_restart_mends_a_loop_that_hangs_within_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+    with running(tmp_path, reconcile_seconds=0.1) as node:
+        server = page_of(node)
+        server.start()
+        assert answer(server, "/livez") == 200
+        monkeypatch.setattr(node.engine, "live", lambda _: release.wait(20) and frozenset())
+        send(node, 1, 1)
+        node.wait(lambda: answer(server, "/livez") == 503, seconds=10)
+        assert answer(server, "/readyz") == 200  # it still takes studies in, until it is restarted
+        release.set()
+        server.stop()
+    started = time.monotonic()
+    with running(tmp_path, reconcile_seconds=0.1) as node:
+        server = page_of(node)
+        server.start()
+        assert answer(server, "/livez") == 200
+        node.wait(lambda: finished(node))
+        assert answer(server, "/livez") == 200
+        server.stop()
+    assert time.monotonic() - started < 30

@@ -107,13 +107,17 @@ class StowServer:
         server.end_all()
         return not busy
 
+    def active(self) -> Counter[str]:
+        """Return the number of requests under way by the peer's name."""
+        return Counter() if self._server is None else self._server.active()
+
     def _converse(self, visit: "_Visit") -> None:
         conversation = Conversation(visit.connection, self._limits)
         try:
             while (request := conversation.request()) is not None:
                 visit.busy = True
                 conversation.answer(self._answer(conversation, request, visit))
-                visit.busy = False
+                visit.busy, visit.peer = False, ""
                 if self.draining or not conversation.go_on():
                     break
         except h11.RemoteProtocolError as error:
@@ -128,7 +132,10 @@ class StowServer:
             certificate=_certificate(visit.connection),
         )
         admitted = self._reception(request, caller, draining=self.draining)
-        return admitted if isinstance(admitted, Answer) else self._stow(admitted, conversation.body())
+        if isinstance(admitted, Answer):
+            return admitted
+        visit.peer = admitted.peer
+        return self._stow(admitted, conversation.body())
 
 
 def _limits(settings: DicomwebSettings) -> WebLimits:
@@ -150,12 +157,13 @@ def _certificate(connection: socket.socket) -> CertificateIdentity | None:
 
 
 class _Visit:
-    """A connection, and whether it is within a request."""
+    """A connection, whether it is within a request, and whose: "" outside one that was admitted."""
 
     def __init__(self, connection: socket.socket, address: Address) -> None:
         self.connection = connection
         self.address = address
         self.busy = False
+        self.peer = ""
 
 
 class _Server(socketserver.ThreadingTCPServer):
@@ -237,6 +245,11 @@ class _Server(socketserver.ThreadingTCPServer):
         """Report a fault of ours; the stock method prints a traceback, which may quote an object."""
         name = type(sys.exception()).__name__
         self._observer(StageFailed(stage="receive", study_key="", pipeline="", error=name, retryable=False))
+
+    def active(self) -> Counter[str]:
+        """Return the number of requests under way by the peer's name."""
+        with self._lock:
+            return Counter(visit.peer for visit in self._visits.values() if visit.peer)
 
     def end_idle(self) -> list[_Visit]:
         """Close the connections between requests; return those within one."""

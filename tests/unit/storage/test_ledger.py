@@ -12,6 +12,7 @@ from service.ports import AnalysisSummary, ResultObject
 from service.ports.ledger import Wanted
 from service.storage import SqlLedger, create_database, migrate
 from service.storage.ledger import SqlTransaction
+from service.storage.statistics import SqlStatistics
 
 
 @pytest.fixture
@@ -114,6 +115,32 @@ def test_work_that_has_become_wanted_again_is_done_again(ledger: SqlLedger, tmp_
         assert again is not None
         assert again.key != "a"
         assert again.key.startswith("a")
+
+
+def test_the_spool_is_what_unfinished_studies_weigh(tmp_path: Path, database_url: str | None) -> None:
+    engine = create_database(tmp_path, url=database_url)
+    migrate(engine)
+    ledger = SqlLedger(engine, root=tmp_path, enqueue=lambda connection, task: None)  # noqa: ARG005 - the engine's form
+    spool_bytes = SqlStatistics(engine).spool_bytes
+    assert spool_bytes() == 0
+    with ledger.transaction() as transaction:
+        study = transaction.studies.add_instance(instance(tmp_path, 1), peer="p", at=0.0)
+    assert spool_bytes() == 1, "to be closed"
+    with ledger.transaction() as transaction:
+        frozen = transaction.studies.freeze(study.id, reason="quiet", task_id=lambda row: f"route-{row}", at=0.0)
+    assert spool_bytes() == 1, "to be routed"
+    with ledger.transaction() as transaction:
+        transaction.studies.routed(frozen.id, rules=(), pipelines=(), at=0.0)
+    assert spool_bytes() == 0, "nobody wants it"
+    with ledger.transaction() as transaction:
+        job = add(transaction, tmp_path, 2, "a")
+    assert job is not None
+    assert spool_bytes() == 2, "each instance once, although the study is to be routed and analysed"
+    with ledger.transaction() as transaction:
+        finish(transaction, tmp_path, job)
+        transaction.studies.routed(job.revision_id, rules=(), pipelines=(), at=0.0)
+    assert spool_bytes() == 0
+    engine.dispose()
 
 
 def test_a_row_that_moved_on_is_not_taken_over(ledger: SqlLedger, tmp_path: Path) -> None:
