@@ -8,6 +8,7 @@ from pathlib import Path
 
 from service.bootstrap.dicomweb import dicomweb_problems
 from service.bootstrap.durability import durability_problems
+from service.bootstrap.secret_files import secret_problems
 from service.bootstrap.security import security_problems
 from service.domain.errors import ConfigurationError, DokueiError, PackageError
 from service.domain.event import Event, GoldenTested, PackageLoaded, PackageRetired
@@ -251,7 +252,7 @@ def start_problems(settings: Settings) -> list[str]:
     """
     problems = [problem for name in settings.pipelines for problem in _pipeline_problems(settings, name)]
     problems += _key_problems(settings) + _destination_problems(settings) + security_problems(settings)
-    return problems + durability_problems(settings) + dicomweb_problems(settings)
+    return problems + secret_problems(settings) + durability_problems(settings) + dicomweb_problems(settings)
 
 
 def _folder_of(settings: Settings, choice: PackageSettings) -> Path:
