@@ -88,7 +88,7 @@ def test_ten_megabytes_are_not_read(config: Path) -> None:
 
 
 def test_more_problems_than_anybody_reads_are_counted(config: Path) -> None:
-    config.write_bytes(b"peers:\n" + b"  - {nome: a}\n" * 1_000)
+    config.write_bytes(b"peers:\n" + b"  - {naem: a}\n" * 1_000)
     with pytest.raises(SettingsError) as caught:
         load_settings(config)
     assert len(caught.value.problems) == MAX_PROBLEMS + 1
