@@ -61,7 +61,7 @@ class PlainLoader(yaml.SafeLoader):
             raise refusal(problem, event.start_mark)
 
 
-def refusal(problem: str, mark: yaml.Mark | None) -> yaml.MarkedYAMLError:
+def refusal(problem: str, mark: Any) -> yaml.MarkedYAMLError:
     """Return the error that names a place in the file."""
     return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
 
@@ -69,8 +69,9 @@ def refusal(problem: str, mark: yaml.Mark | None) -> yaml.MarkedYAMLError:
 def _problem(event: yaml.NodeEvent, *, depth: int, values: int) -> str:
     if isinstance(event, yaml.AliasEvent):
         return "aliases (*name) are not accepted; write the value out"
-    if getattr(event, "tag", None) is not None:
-        return f"tags ({event.tag!r}) are not accepted; remove it"
+    tag = getattr(event, "tag", None)
+    if tag is not None:
+        return f"tags ({tag!r}) are not accepted; remove it"
     if depth >= MAX_DEPTH:
         return f"more than {MAX_DEPTH} levels within each other; is it the right file?"
     if values > MAX_VALUES:
