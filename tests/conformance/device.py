@@ -11,7 +11,7 @@ from types import MappingProxyType
 from service.audit import messages
 from service.audit.messages import AlertType, Reporter
 from service.bootstrap.secret_files import SECRET_KEYS
-from service.settings import AuditSettings, HttpSettings, NodeSettings, QuarantineSettings, TlsServerSettings
+from service.settings import AuditSettings, HttpSettings, NodeSettings, QuarantineSettings, Settings, TlsServerSettings
 from service.storage.folder import DataFolder
 from service.transport.certificates import KEY_MODE
 from service.transport.tls import CIPHERS, VERSIONS
@@ -108,12 +108,13 @@ def _callers(function: str) -> list[str]:
     return [path.name for path in sources if f".{function}(" in path.read_text(encoding="utf-8")]
 
 
+KEPT = "`retention`" if "retention" in Settings.model_fields else "until an operator deletes them"
 FOLDERS: Mapping[str, str] = MappingProxyType(
     {
-        "instances": "images as they came | yes | until an operator deletes them",
+        "instances": f"images as they came | yes | {KEPT}",
         "incoming": "an object on its way in | yes | seconds; what a crash left is deleted at the next start",
         "quarantine": "what was not let in | yes | `quarantine`: {quarantine}",
-        "results": "results, and pictures of them | yes | until an operator deletes them",
+        "results": f"results, and pictures of them | yes | {KEPT}",
         "unclaimed": "whole files that no row of the ledger names | yes | until an operator deletes them",
     }
 )

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from service.settings import Settings
+
 TESTS = Path(__file__).parents[2]
 PAGE = (TESTS.parent / "docs" / "security.md").read_text(encoding="utf-8")
 ROWS = [
@@ -61,3 +63,11 @@ def test_no_claim_of_conformity_or_clearance_is_made(page: str) -> None:
     text = (TESTS.parent / "docs" / page).read_text(encoding="utf-8")
     assert CLAIMS.findall(text) == []
     assert "research software" in text.lower()
+
+
+def test_what_is_said_of_deletion_is_what_the_node_can_do() -> None:
+    """Both pages say that the node deletes nothing; they must be written anew with the day on which it does."""
+    questionnaire = (TESTS.parent / "docs" / "mds2.md").read_text(encoding="utf-8")
+    deletes = "retention" in Settings.model_fields
+    assert ("Images and results are not deleted by the node" not in PAGE) == deletes
+    assert ("| can delete it by itself after long-term storage | No |" not in questionnaire) == deletes
