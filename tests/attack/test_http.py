@@ -4,6 +4,7 @@
 The paths are asked of the node itself, so that a page that is added is attacked like the others.
 """
 
+import re
 import socket
 import subprocess
 import sys
@@ -69,12 +70,14 @@ def status(answer: bytes) -> int:
 
 @pytest.fixture
 def paths(node: NodeProgram) -> list[str]:
-    """The pages of the port, which it tells whoever asks for one that is not there."""
+    """The pages of the port: those that an answer 404 tells, and those that a front page, where there is one, links."""
     code, told = node.http("/no-such-page")
     assert code == 404
     found = told.split()[1:]
     assert {"/metrics", "/livez", "/readyz"} <= set(found)
-    return found
+    code, front = node.http("/")
+    linked = ["/", *re.findall(r'(?:href|src)="(/[^"#?]*)"', front)] if code == 200 else []
+    return list(dict.fromkeys(found + linked))
 
 
 @pytest.fixture(scope="module")
