@@ -4,6 +4,7 @@
 import os
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from doc_blocks import ROOT, Command, blocks
 from doc_table import Row
 
 from harness.orthanc import Orthanc
-from harness.processes import Program, free_port, listens, wait_until
+from harness.processes import Program, free_port, wait_until
 
 SECONDS = 240
 QUIET = "inference: {self_test_studies: false}\nnode: {ae_title: DOKUEI, host: 127.0.0.1, port: 11112}\n"
@@ -93,7 +94,14 @@ class Sandbox:
         """Start the node as the document says, and wait until it is ready."""
         started = f"cd {self.folder} && exec {self.translated(command.text)}"
         self._node = Program(["bash", "-c", started], log=self.folder / "node.log", environment=self.environment)
-        wait_until(lambda: listens(self.ports["11112"]), seconds=90, what=f"{command.text}: no DICOM port")
+        wait_until(self._is_ready, seconds=120, what=f"{command.text}: the node does not become ready")
+
+    def _is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['9180']}/readyz", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
 
     def stop(self) -> int:
         """End the node with SIGTERM; return its exit status."""
