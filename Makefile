@@ -3,11 +3,11 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-LONG := attack_long or full_size or phantoms_full or viewers_long or full_matrix
+LONG := attack_long or docs_long or full_size or phantoms_full or viewers_long or full_matrix
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test peers demo test test-full check lint types imports models chaos bench soak attack viewers fuzz conformance clean
+.PHONY: help setup setup-test peers demo test test-full check lint types imports models chaos bench soak attack docs viewers fuzz conformance clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -66,6 +66,9 @@ chaos: setup-test peers ## kill, cut, fill, drain and starve the node (hours; CH
 
 attack: setup-test peers ## every attack of tests/attack, the long ones too (some need root)
 	$(BIN)/python -m pytest tests/attack -m "attack_long or not attack_long"
+
+docs: setup-test peers ## execute every command of the documents, the long ones too
+	$(BIN)/python -m pytest tests/docs -m "docs_long or not docs_long"
 
 viewers: setup-test peers ## every page of tests/viewers: OHIF in Chromium before Orthanc, and Orthanc's previews
 	$(BIN)/python -m pytest tests/viewers -m "viewers_long or not viewers_long"

@@ -23,7 +23,8 @@ _THICKNESS_MM = 0.05
 def golden_samples(package: PackageFiles, subject: Subject) -> Samples:
     """Return the golden inputs of the subject's graph; nobody knows what is in them."""
     files = [package.contents[golden.file] for golden in package.manifest.golden if golden.graph == subject.graph]
-    inputs = np.concatenate([np.load(io.BytesIO(data))[f"inputs/{subject.image}"] for data in files])
+    archives = [np.load(io.BytesIO(data), allow_pickle=False) for data in files]
+    inputs = np.concatenate([archive[f"inputs/{subject.image}"] for archive in archives])
     return Samples(inputs=inputs, masks=_masks(inputs, subject), truth=None, origin="golden inputs of the package")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from service.bootstrap.dicomweb import dicomweb_problems
 from service.bootstrap.drift import drift_problems
 from service.bootstrap.durability import durability_problems
+from service.bootstrap.secret_files import secret_problems
 from service.bootstrap.security import security_problems
 from service.bootstrap.viewers import viewer_problems
 from service.domain.errors import ConfigurationError, DokueiError, PackageError
@@ -256,8 +257,8 @@ def start_problems(settings: Settings) -> list[str]:
     """
     problems = [problem for name in settings.pipelines for problem in _pipeline_problems(settings, name)]
     problems += _key_problems(settings) + _destination_problems(settings) + security_problems(settings)
-    problems += durability_problems(settings) + dicomweb_problems(settings) + viewer_problems(settings)
-    return problems + drift_problems(settings.drift)
+    problems += secret_problems(settings) + durability_problems(settings) + dicomweb_problems(settings)
+    return problems + viewer_problems(settings) + drift_problems(settings.drift)
 
 
 def _folder_of(settings: Settings, choice: PackageSettings) -> Path:

@@ -45,6 +45,10 @@ def _handshake(families: Families, event: events.TlsHandshake) -> None:
     families.tls_handshakes.labels(event.result).inc()
 
 
+def _viewer_refused(families: Families, event: events.ViewerRefused) -> None:
+    families.viewers_refused.labels(event.reason).inc()
+
+
 def _certificate(families: Families, event: events.CertificateLoaded) -> None:
     families.certificate_expiry.labels(event.certificate).set(event.expires_at)
     families.certificate_loads.labels(event.certificate, "loaded").inc()
@@ -244,6 +248,7 @@ MOVES: dict[type[Event], Callable[[Families, Any], None] | None] = {
     events.AssociationRejected: _rejected,
     events.ConnectionDropped: _dropped,
     events.TlsHandshake: _handshake,
+    events.ViewerRefused: _viewer_refused,
     events.CertificateLoaded: _certificate,
     events.CertificateRejected: _certificate_rejected,
     events.InstanceReceived: _received,

@@ -202,6 +202,9 @@ class Families:
 
     def _declare_security(self) -> None:
         self.tls_handshakes = self._counter("tls_handshakes", "TLS handshakes of peers.", "result")
+        self.viewers_refused = self._counter(
+            "viewers_refused", "Sign-ins to the status page that were not let in.", "reason"
+        )
         self.certificate_expiry = self._gauge(
             "certificate_expiry_timestamp_seconds", "When a certificate or revocation list ends.", "certificate"
         )

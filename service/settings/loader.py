@@ -2,6 +2,7 @@
 """Reads config.yaml: every problem at once, each with its line, the key, the value, the rule and the remedy."""
 
 import difflib
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,13 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from service.settings.plain_yaml import PlainLoader
 from service.settings.schema import Settings
 
 MAX_CONFIG_BYTES = 1_000_000
+MAX_PROBLEMS = 100
+"""So many problems are told at once; whoever has more has another file in hand."""
+WRITABLE_BY_ALL = stat.S_IWOTH
 SHOWN_VALUE_LENGTH = 60
 
 Location = tuple[int | str, ...]
@@ -45,26 +50,6 @@ class SettingsError(ValueError):
         self.problems = problems
 
 
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses aliases (YAML bombs) and duplicate keys."""
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.MarkedYAMLError(
-                problem="aliases (*name) are not accepted; write the value out", problem_mark=mark
-            )
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"key '{key.value}' is given twice", problem_mark=key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
 def load_settings(path: Path) -> Settings:
     """Read and check a configuration file.
 
@@ -74,15 +59,33 @@ def load_settings(path: Path) -> Settings:
         With every problem of the file, or the one reason why it cannot be read.
     """
     try:
-        if path.stat().st_size > MAX_CONFIG_BYTES:
-            raise SettingsError(
-                str(path), (_problem(f"file is larger than {MAX_CONFIG_BYTES} bytes; is it the right one?"),)
-            )
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise SettingsError(str(path), (_problem(f"cannot be read: {reason}"),)) from error
+        text = _decoded(_content(path), str(path))
+    except OSError as error:
+        raise _refused(str(path), f"cannot be read: {error.strerror}") from error
     return parse_settings(text, source=str(path))
+
+
+def _content(path: Path) -> bytes:
+    """Return the bytes of a plain file of bounded size that not everybody may write; nothing else is even opened."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise _refused(str(path), "is no plain file; name the file itself")
+    if status.st_mode & WRITABLE_BY_ALL:
+        raise _refused(str(path), f"everybody on this machine may change it; chmod 0640 {path}")
+    with path.open("rb") as stream:
+        content = stream.read(MAX_CONFIG_BYTES + 1)
+    if len(content) > MAX_CONFIG_BYTES:
+        raise _refused(str(path), f"file is larger than {MAX_CONFIG_BYTES} bytes; is it the right one?")
+    return content
+
+
+def _decoded(content: bytes, source: str) -> str:
+    try:
+        return content.decode("utf-8-sig")  # YAML 1.2 section 5.2 allows the mark, and some editors write it
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        message = f"byte 0x{content[error.start]:02X} is not UTF-8; save the file as UTF-8"
+        raise SettingsError(source, (Problem(line=line, key="", message=message),)) from None
 
 
 def parse_settings(text: str, *, source: str = "config.yaml") -> Settings:
@@ -91,28 +94,52 @@ def parse_settings(text: str, *, source: str = "config.yaml") -> Settings:
     try:
         return Settings.model_validate(data)
     except ValidationError as error:
-        problems = tuple(_explain(detail, node) for detail in error.errors(include_url=False, include_context=True))
-        raise SettingsError(source, tuple(sorted(problems, key=lambda problem: problem.line))) from None
+        details = error.errors(include_url=False, include_context=True)
+        problems = sorted((_explain(detail, node) for detail in details[:MAX_PROBLEMS]), key=lambda found: found.line)
+        raise SettingsError(source, (*problems, *_untold(len(details) - MAX_PROBLEMS))) from None
 
 
-def _problem(message: str) -> Problem:
-    return Problem(line=0, key="", message=message)
+def _untold(count: int) -> Iterator[Problem]:
+    if count > 0:
+        yield Problem(line=0, key="", message=f"and {count} more; correct these first")
+
+
+def _refused(source: str, message: str) -> SettingsError:
+    return SettingsError(source, (Problem(line=0, key="", message=message),))
 
 
 def _parse_yaml(text: str, source: str) -> tuple[yaml.Node | None, dict[str, Any]]:
-    loader = _Loader(text)
     try:
-        node = loader.get_single_node()
-        data = loader.construct_document(node) if node is not None else {}
+        node, data = _composed(text)
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        message = f"not valid YAML: {getattr(error, 'problem', None) or error}"
-        raise SettingsError(source, (Problem(line=mark.line + 1 if mark else 0, key="", message=message),)) from None
-    finally:
-        loader.dispose()
+        message = f"not valid YAML: {_words(error)}"
+        raise SettingsError(source, (Problem(line=_line_in(text, error), key="", message=message),)) from None
     if not isinstance(data, dict):
         raise SettingsError(source, (Problem(line=1, key="", message="the top level must be 'key: value' sections"),))
     return node, data
+
+
+def _composed(text: str) -> tuple[yaml.Node | None, Any]:
+    loader = PlainLoader(text)
+    try:
+        node = loader.get_single_node()
+        return node, loader.construct_document(node) if node is not None else {}
+    finally:
+        loader.dispose()
+
+
+def _words(error: yaml.YAMLError) -> str:
+    if isinstance(error, yaml.reader.ReaderError):
+        return f"the character U+{error.character:04X} cannot stand in a text file; remove it"
+    problem = str(getattr(error, "problem", None) or error)
+    return problem + "; indent with blanks, tabs are not accepted" * ("'\\t'" in problem)
+
+
+def _line_in(text: str, error: yaml.YAMLError) -> int:
+    if isinstance(error, yaml.reader.ReaderError):
+        return text.count("\n", 0, error.position) + 1
+    mark = getattr(error, "problem_mark", None)
+    return mark.line + 1 if mark else 0
 
 
 def _explain(detail: ErrorDetails, node: yaml.Node | None) -> Problem:

@@ -6,13 +6,30 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
-from tests.conformance import association, attributes, configuration, provider, results, terminology, trees, user, web
+from tests.conformance import (
+    association,
+    attributes,
+    configuration,
+    device,
+    provider,
+    results,
+    terminology,
+    trees,
+    user,
+    vendor,
+    web,
+)
 from tests.conformance.examples import contexts
 from tests.conformance.generated import Table, filled
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = (DOCS / "conformance.md", *sorted((DOCS / "conformance").glob("*.md")))
+PAGES = (
+    DOCS / "conformance.md",
+    DOCS / "mds2.md",
+    *sorted((DOCS / "conformance").glob("*.md")),
+    *sorted((DOCS / "pacs").glob("generic*.md")),
+)
 GROUPS: Mapping[str, attributes.Group] = MappingProxyType(
     {
         "comprehensive-3d-sr": ("sr", "1.2.840.10008.5.1.4.1.1.88.34"),
@@ -67,6 +84,16 @@ TABLES: Mapping[str, Table] = MappingProxyType(
         "codes-other": terminology.other_codes,
         "context-groups": terminology.context_groups,
         "parameters": configuration.parameters,
+        "device-ports": device.ports,
+        "device-ciphers": device.ciphers,
+        "device-audit": device.audit_events,
+        "device-kept": device.kept_data,
+        "device-secrets": device.secrets,
+        "device-components": device.components,
+        **{f"vendor-node-{language}": partial(vendor.node, language) for language in vendor.HEADS},
+        **{f"vendor-in-{language}": partial(vendor.classes_in, language) for language in vendor.HEADS},
+        **{f"vendor-syntaxes-{language}": vendor.syntaxes_in for language in vendor.HEADS},
+        **{f"vendor-out-{language}": partial(vendor.classes_out, language) for language in vendor.HEADS},
         "common-attributes": attributes.common_attributes,
         "extended-attributes": attributes.extended_attributes,
         "private-attributes": attributes.private_attributes,

@@ -44,6 +44,7 @@ class StowNode:
     ) -> None:
         self.token_file = root / "token"
         self.token_file.write_text(f"{TOKEN}\n")
+        self.token_file.chmod(0o600)
         self.folder = open_folder(root / "data")
         self.database = create_database(self.folder.root)
         migrate(self.database)

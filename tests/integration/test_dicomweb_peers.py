@@ -192,6 +192,7 @@ def test_a_study_comes_in_and_its_results_go_out_over_dicomweb_alone(
 ) -> None:
     token_file, port = tmp_path / "token", free_port()
     token_file.write_text(TOKEN)
+    token_file.chmod(0o600)
     retries = {"retry_first_seconds": 0.5, "retry_max_seconds": 2}
     node = start_node(
         archive,
