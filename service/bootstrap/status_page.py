@@ -16,9 +16,10 @@ from service.domain.event import Event, GoldenStudiesTested, GoldenTested
 from service.observability.health import WELL, Health
 from service.ports import Observer
 from service.ports.pages import Pages
-from service.ports.status_page import DriftMonitor, GoldenState, ModelState, Readiness, View
+from service.ports.status_page import GoldenState, ModelState, Readiness, View
 from service.results.words.wording import WORDS
 from service.settings import Settings
+from service.storage.drift import SqlDriftReader
 from service.storage.reading import reading_engine
 from service.storage.status_page import SqlStatusLedger
 from service.transport.tls import TlsServer
@@ -51,9 +52,7 @@ class GoldenMemory:
 
 
 @contextmanager
-def status_pages(
-    parts: FlowParts, *, serving: Serving, health: Health, golden: GoldenMemory, drift: DriftMonitor | None = None
-) -> Iterator[Pages]:
+def status_pages(parts: FlowParts, *, serving: Serving, health: Health, golden: GoldenMemory) -> Iterator[Pages]:
     """Lend the pages under /status; none where config.yaml does not ask for them."""
     if not parts.settings.http.status_page:
         yield lambda _request: None
@@ -73,7 +72,7 @@ def status_pages(
         ae_title=settings.node.ae_title,
         destinations=tuple(entry.name for entry in settings.destinations),
         urgent_rules=urgent_rules(settings),
-        drift=drift,
+        drift=SqlDriftReader(engine) if settings.drift.enabled else None,
     )
     try:
         yield StatusSite(sources, Access(settings.http.viewers, observer=parts.observer))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The seams of the status page: what it asks of the ledger, of the model packages, and of a monitor of drift."""
+"""The seams of the status page: what it asks of the ledger and of the model packages."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -277,34 +277,6 @@ class ModelState:
     golden: GoldenState = GoldenState.UNKNOWN
     golden_at: float | None = None
     problem: str = ""
-
-
-class Drift(StrEnum):
-    """What a monitor says of the scores of a package."""
-
-    USUAL = "usual"
-    ALARM = "alarm"
-    LEARNING = "learning"
-    """Nothing is compared yet: too few studies, or no reference."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DriftState:
-    """The drift of one package; `psi` is the population stability index, `since` when the state began (epoch)."""
-
-    pipeline: str
-    name: str
-    version: str
-    state: Drift
-    psi: float | None = None
-    since: float | None = None
-
-
-class DriftMonitor(Protocol):
-    """Compares the scores of each package with those of its validation."""
-
-    def states(self) -> Sequence[DriftState]:
-        """Return the state of each package; returns at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

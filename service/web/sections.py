@@ -4,8 +4,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from service.ports.drift import DriftStatus
 from service.ports.statistics import QueueCounts
-from service.ports.status_page import DriftState, ModelState, SetAside
+from service.ports.status_page import ModelState, SetAside
 from service.web import states
 from service.web.labels import Label
 from service.web.moments import Moment, Say, moment
@@ -121,18 +122,24 @@ def quarantine(found: Sequence[SetAside], say: Say) -> tuple[QuarantineRow, ...]
     )
 
 
-def drift(found: Sequence[DriftState], say: Say, speech: Speech) -> tuple[DriftRow, ...]:
+def drift(found: Sequence[DriftStatus], say: Say, speech: Speech) -> tuple[DriftRow, ...]:
     """Return the drift of each package as rows."""
     return tuple(
         DriftRow(
             pipeline=speech.pipeline(item.pipeline),
-            name=f"{item.name} {item.version}",
-            state=Label(text=say(states.DRIFTS[item.state]), tone=states.DRIFT_TONES[item.state]),
-            psi="" if item.psi is None else f"{item.psi:.3f}",
-            since=moment(item.since),
+            name=f"{item.model} {item.version}",
+            state=Label(text=_shift(item, say), tone=states.DRIFT_TONES[item.mode]),
+            psi="" if item.score_psi is None else f"{item.score_psi:.3f}",
+            since=moment(item.since) if item.since else None,
         )
         for item in found
     )
+
+
+def _shift(item: DriftStatus, say: Say) -> str:
+    """Return the state, with the channels that have shifted, by the names that `dokuei drift list` gives."""
+    state = say(states.DRIFTS[item.mode])
+    return f"{state} ({', '.join(item.channels)})" if item.channels else state
 
 
 def warnings(counts: QueueCounts, sources: Sources, say: Say) -> tuple[Label, ...]:

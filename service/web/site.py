@@ -123,7 +123,7 @@ class StatusSite:
             models=sections.models(sources.models(), say, speech),
             destinations=sections.destinations(counts, sources.destinations, say),
             quarantine=sections.quarantine(sources.ledger.quarantine(), say),
-            drift=None if sources.drift is None else sections.drift(sources.drift.states(), say, speech),
+            drift=None if sources.drift is None else sections.drift(sources.drift.statuses(), say, speech),
             refresh=0 if viewer or choice.after else REFRESH_SECONDS,
             address=choice.link(HOME),
         )

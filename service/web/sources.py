@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Protocol
 
 from service.domain.result import Outcome, Reason
-from service.ports.status_page import DriftMonitor, ModelState, Readiness, RecordViews, StatusLedger
+from service.ports.drift import DriftReader
+from service.ports.status_page import ModelState, Readiness, RecordViews, StatusLedger
 from service.settings.results import Language
 
 
@@ -61,4 +62,4 @@ class Sources:
     ae_title: str
     destinations: tuple[str, ...] = ()
     urgent_rules: frozenset[tuple[str, str]] = frozenset()
-    drift: DriftMonitor | None = None
+    drift: DriftReader | None = None

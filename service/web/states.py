@@ -9,7 +9,8 @@ from enum import StrEnum
 from service.domain.entry import CommitmentState, DeliveryState, JobState
 from service.domain.fault import Fault
 from service.domain.quarantine import CONFLICT, POISON
-from service.ports.status_page import Drift, GoldenState
+from service.ports.drift import DriftMode
+from service.ports.status_page import GoldenState
 
 
 class Tone(StrEnum):
@@ -92,8 +93,8 @@ GOLDEN_TONES = {GoldenState.PASSED: Tone.GOOD, GoldenState.FAILED: Tone.BAD, Gol
 
 ROLES = {"active": "active", "shadow": "shadow (compared only)"}
 
-DRIFTS = {Drift.USUAL: "usual", Drift.ALARM: "ALARM", Drift.LEARNING: "learning, nothing compared yet"}
-DRIFT_TONES = {Drift.USUAL: Tone.GOOD, Drift.ALARM: Tone.BAD, Drift.LEARNING: Tone.WAITING}
+DRIFTS = {DriftMode.USUAL: "usual", DriftMode.ALARM: "ALARM", DriftMode.LEARNING: "learning, nothing compared yet"}
+DRIFT_TONES = {DriftMode.USUAL: Tone.GOOD, DriftMode.ALARM: Tone.BAD, DriftMode.LEARNING: Tone.WAITING}
 
 _DAMAGED = "The sender writes objects that cannot be read safely; have its vendor look at it, then send again."
 _OLD = (

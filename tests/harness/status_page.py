@@ -20,9 +20,8 @@ from service.domain.event import Event
 from service.domain.study import study_key
 from service.observability.health import Health
 from service.observability.http import HttpServer
+from service.ports.drift import DriftMode, DriftStatus
 from service.ports.status_page import (
-    Drift,
-    DriftState,
     GoldenState,
     ModelState,
     Readiness,
@@ -69,17 +68,25 @@ MODELS = (
 class TwoDrifts:
     """A monitor that has seen two packages."""
 
-    def states(self) -> Sequence[DriftState]:
-        usual = DriftState(
-            pipeline="pneumoconiosis", name="pneumoconiosis-demo", version="0.2.0", state=Drift.USUAL, psi=0.03
+    def statuses(self) -> tuple[DriftStatus, ...]:
+        usual = DriftStatus(
+            pipeline="pneumoconiosis",
+            model="pneumoconiosis-demo",
+            version="0.2.0",
+            mode=DriftMode.USUAL,
+            studies=900,
+            since=NOW - 86_400,
+            psi={"score": 0.03},
         )
-        alarm = DriftState(
+        alarm = DriftStatus(
             pipeline="mammography",
-            name="mammography-demo",
+            model="mammography-demo",
             version="0.1.0",
-            state=Drift.ALARM,
-            psi=0.31,
+            mode=DriftMode.ALARM,
+            studies=120,
             since=NOW - 7200,
+            channels=("noise",),
+            psi={"score": 0.31},
         )
         return (usual, alarm)
 

@@ -17,7 +17,8 @@ from service.domain.entry import CommitmentState, DeliveryState, JobState
 from service.domain.fault import Fault
 from service.domain.quarantine import CONFLICT, POISON
 from service.domain.result import PackageStatus
-from service.ports.status_page import Drift, GoldenState
+from service.ports.drift import DriftMode
+from service.ports.status_page import GoldenState
 from service.settings.results import Language
 from service.web import site, states
 from service.web.japanese import JAPANESE
@@ -33,8 +34,8 @@ TABLES: list[tuple[dict[Any, Any], type[StrEnum]]] = [
     (states.COMMITMENTS, CommitmentState),
     (states.GOLDEN, GoldenState),
     (states.GOLDEN_TONES, GoldenState),
-    (states.DRIFTS, Drift),
-    (states.DRIFT_TONES, Drift),
+    (states.DRIFTS, DriftMode),
+    (states.DRIFT_TONES, DriftMode),
 ]
 
 
