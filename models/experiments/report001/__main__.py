@@ -18,7 +18,7 @@ from models.experiments.report001.run import Experiment, run, steps_of
 from models.experiments.report001.site_films import site_films
 from models.generative.wgan import GanPlan
 from service.domain.errors import DokueiError
-from service.inference.package import LoadedPackage, default_packages_folder, load_package
+from service.inference.package import LoadedPackage, default_packages_folder, find_packages, load_package
 
 _FULL = ("vgg16", "resnet50")
 _QUICK_FILMS = 40
@@ -63,7 +63,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _demo_package() -> Path:
-    return default_packages_folder() / "pneumoconiosis-demo" / "0.2.0"
+    """Return the newest demonstration that is there."""
+    return [path for path in find_packages(default_packages_folder()) if path.parent.name == "pneumoconiosis-demo"][-1]
 
 
 def _films(options: argparse.Namespace, package: LoadedPackage) -> Collection:

@@ -4,13 +4,14 @@
 import pytest
 from pydantic import ValidationError
 
+from harness.shipped import shipped
 from service.bootstrap.messages import CHOICES
 from service.bootstrap.packages import choose_packages, choose_shadows, load_choices
 from service.settings import Settings
 from service.settings.inference import PipelineSettings
 
-FILM = {"package": "pneumoconiosis-demo", "version": "0.2.0"}
-OTHER = {"package": "pneumoconiosis-demo", "version": "0.3.0"}
+FILM = {"package": "pneumoconiosis-demo", "version": shipped("pneumoconiosis-demo").name}
+OTHER = {"package": "pneumoconiosis-demo", "version": "9.9.9"}
 
 
 def settings(**film: object) -> Settings:

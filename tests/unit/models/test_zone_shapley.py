@@ -8,9 +8,10 @@ import pytest
 
 pytest.importorskip("torch", reason="the phantoms' tensors need the optional extra `train`")
 
+from harness.shipped import shipped
 from models.recipes.pneumoconiosis_data import zone_set
 from service.imaging.shapley import in_mask_low_pass, shapley_values
-from service.inference.package import default_packages_folder, load_package
+from service.inference.package import load_package
 from service.pipelines.pneumoconiosis.reading import read_film, read_zone
 
 NAMES = ("RU", "RM", "RL", "LU", "LM", "LL")
@@ -19,7 +20,7 @@ NAMES = ("RU", "RM", "RL", "LU", "LM", "LL")
 @pytest.fixture(scope="module")
 def film_score() -> Any:
     """A function of coalitions of zones. Each zone is read on its own, so that twelve readings serve all 64."""
-    package = load_package(default_packages_folder() / "pneumoconiosis-demo" / "0.2.0", provider="cpu")
+    package = load_package(shipped("pneumoconiosis-demo"), provider="cpu")
     drawn = zone_set(31, bodies=1, exposures=1, shifted=None)
     zones = drawn.tensors.float().numpy()
     blurred = zones.copy()

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Phantoms and a site's films take the same way into the experiment: the node's decoder, display and lung finder."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="needs the optional extra `train`")
 
+from harness.shipped import shipped
 from models.data.folder import walk
 from models.data.labels import LabelRow, Line
 from models.data.site import SiteSettings, join
@@ -17,7 +16,7 @@ from models.experiments.report001.site_films import site_films
 from models.phantoms.dicom import PhantomStudy, write_dx
 from service.inference.package import load_package
 
-PACKAGE = Path(__file__).resolve().parents[4] / "models" / "packages" / "pneumoconiosis-demo" / "0.2.0"
+PACKAGE = shipped("pneumoconiosis-demo")
 PLAN = Plan(share=0.02)
 
 

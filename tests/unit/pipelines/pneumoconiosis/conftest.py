@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from harness.shipped import shipped
 from harness.variants import stored_instance
 from models.recipes.pneumoconiosis_card import ACCEPTANCE
 from service.domain.instance import AttributeValue, Instance
 from service.inference.package import LoadedPackage, load_package
 
-PACKAGE = Path(__file__).parents[4] / "models/packages/pneumoconiosis-demo/0.2.0"
+PACKAGE = shipped("pneumoconiosis-demo")
 DX = "1.2.840.10008.5.1.4.1.1.1.1"
 
 PA_CHEST: dict[str, AttributeValue] = {
