@@ -24,6 +24,7 @@ from service.bootstrap.serving import Crew, Serving
 from service.bootstrap.status_page import GoldenMemory, http_tls, status_pages
 from service.bootstrap.study_tests import StudyTests
 from service.dicom.pixels import SUPPORTED_TRANSFER_SYNTAXES
+from service.domain.entry import CircuitState
 from service.domain.errors import ConfigurationError, DokueiError, StorageError
 from service.domain.event import NodeStarted, NodeStopping, StageFailed, StorageAudited
 from service.domain.study import study_key
@@ -44,7 +45,7 @@ from service.storage.instance_store import FileStore
 from service.storage.ledger import SqlLedger
 from service.storage.postgresql import DatabaseLock
 from service.storage.space import space_problem
-from service.storage.statistics import SqlStatistics
+from service.storage.statistics import CIRCUITS, SqlStatistics
 from service.transport.store_scp import StoreScp
 from service.transport.store_scu import StoreScu
 from service.transport.tls import TlsServer
@@ -207,6 +208,7 @@ class Node:
         self._health.add_ready("ledger", lambda: _ledger_problem(statistics))
         self._health.add_ready("packages", self.serving.problem)
         self._health.add_note("inference", self.serving.notes)
+        self._health.add_note("destinations", lambda: _held_note(statistics))
         self._health.add_ready("draining", lambda: "the node is stopping" if self._stopping.is_set() else "")
 
     def _start_http(self, parts: FlowParts) -> None:
@@ -304,6 +306,12 @@ def _naming_the_port(section: str, place: NodeSettings | HttpSettings) -> Iterat
             f"{section}.port: cannot listen on {place.host}:{place.port}: {error.strerror}; stop what uses it "
             "(another node?), or choose another port"
         ) from error
+
+
+def _held_note(statistics: SqlStatistics) -> str:
+    held = [name for name, state in statistics.counts().circuits.items() if state == CIRCUITS[CircuitState.HELD]]
+    names = ", ".join(map(repr, sorted(held)))
+    return f"a person holds the delivery to {names}; `dokuei hold --release` lets it go" if held else ""
 
 
 def _ledger_problem(statistics: SqlStatistics) -> str:

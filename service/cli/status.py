@@ -17,7 +17,7 @@ from service.storage.statistics import ClassStatus, SqlStatistics, StudyStatus
 SHOWN = 50
 DESTINATION_COLUMNS = ("destination", "circuit", "to send", "oldest", "to commit", "declined", "refused", "last stored")
 CLASS_COLUMNS = ("destination", "kind", "SOP class", "answer", "objects")
-CIRCUITS = ("closed", "half-open", "open: not there")
+CIRCUITS = ("closed", "half-open", "open: not there", "HELD by a person")
 
 
 def status(config: Path, *, as_json: bool) -> int:

@@ -135,6 +135,21 @@ class QuarantineTrimmed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DataDeleted(Event):
+    """Files that nobody needs any more were deleted; the ledger keeps the proof under `purge`.
+
+    `what` is "input" or "result"; `digests_sha256` is that of the list of their digests.
+    """
+
+    what: str
+    study_key: str
+    files: int
+    size_bytes: int
+    digests_sha256: str
+    purge: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StorageAudited(Event):
     """At the start, ledger and disk were compared: `orphans`, which no row names, were put away; `missing` are lost."""
 

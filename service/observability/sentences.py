@@ -24,6 +24,7 @@ SENTENCES: dict[type[Event], str] = {
     events.AdmissionRefused: "An object was not let in; 'detail' says why and what to do.",
     events.QuarantineEntered: "Something was kept aside for a person; see `dokuei quarantine list`.",
     events.QuarantineTrimmed: "The quarantine passed a limit and gave up its oldest.",
+    events.DataDeleted: "Files that nobody needs any more were deleted; the ledger keeps the proof.",
     events.StorageAudited: "Ledger and disk were compared; 'missing' files are named by the ledger and not there.",
     events.StudyClosed: "A study's images were taken as complete.",
     events.StudyRouted: "Rules chose the pipelines of a study.",

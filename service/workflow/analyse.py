@@ -4,6 +4,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from service.domain.entry import JobRecord, JobState, PriorJob
 from service.domain.errors import (
@@ -110,7 +111,8 @@ class AnalyseJob:
             study_instance_uid=prior.study_instance_uid,
             study_date=prior.study_date,
             package=prior.package,
-            folder=self._parts.store.result_folder(prior.key),
+            folder=self._parts.store.result_folder(prior.key) if prior.kept is None else Path(),
+            kept=prior.kept,
         )
 
     def _with_a_package(self, transaction: LedgerTransaction, job: JobRecord) -> JobRecord:
@@ -182,7 +184,8 @@ class AnalyseJob:
             row = transaction.deliveries.add_notification(
                 job.id, name, task_id=lambda row_id: task_id(NOTIFY, row_id, 0), at=now
             )
-            transaction.enqueue(task(NOTIFY, row.id, attempt=0, priority=Priority.URGENT))
+            if row is not None:
+                transaction.enqueue(task(NOTIFY, row.id, attempt=0, priority=Priority.URGENT))
 
     def _observe(self, job: JobRecord, summary: AnalysisSummary, *, raised: bool, started: float) -> None:
         key = self._parts.study_key(job.study_instance_uid)

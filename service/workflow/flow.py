@@ -21,6 +21,7 @@ from service.workflow.outbox import Outbox
 from service.workflow.promise import ReportOrder
 from service.workflow.quarantine import Quarantine
 from service.workflow.reconcile import Reconcile
+from service.workflow.retention import Retention
 from service.workflow.route import RouteRevision
 from service.workflow.shadow_job import ShadowJob
 from service.workflow.stages import (
@@ -65,6 +66,7 @@ class Flow:
         self._reconcile_seconds = reconcile_seconds
         self._quarantine = Quarantine(parts)
         self._stopping = threading.Event()
+        self._retention = Retention(parts, stopping=self._stopping.is_set)
         self._beat_at = parts.clock.monotonic()
         self._housekeeper = threading.Thread(target=self._keep_house, name="reconciler", daemon=True)
         self._reconcile = Reconcile(parts, engine, stages=self._register())
@@ -107,6 +109,10 @@ class Flow:
         if silent_seconds > MISSED_BEATS * self._reconcile_seconds:
             return f"the reconciler has not finished a pass for {silent_seconds:.0f} s; restart the node"
         return self._engine.problem()
+
+    def retain(self) -> int:
+        """Delete what nobody needs any more; return the number of purges."""
+        return self._retention()
 
     def reconcile(self) -> int:
         """Start again whatever the engine lost; return the number."""
@@ -207,6 +213,7 @@ class Flow:
         try:
             self._reconcile()
             self._quarantine.trim()
+            self._retention()
             self._engine.forget(older_than_seconds=FORGET_AFTER_SECONDS)
         except Exception as error:  # noqa: BLE001 - the outermost loop of this thread: it must outlive every fault
             self._parts.observer(
