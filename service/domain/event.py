@@ -35,6 +35,11 @@ class NodeStopping(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodeDraining(Event):
+    """The node takes nothing more in and goes on with what it has, because a person asked it to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AssociationAccepted(Event):
     """A peer opened an association.
 

@@ -249,6 +249,7 @@ def _audit_dropped(families: Families, event: events.AuditDropped) -> None:
 MOVES: dict[type[Event], Callable[[Families, Any], None] | None] = {
     events.NodeStarted: _started,
     events.NodeStopping: None,
+    events.NodeDraining: None,
     events.AssociationAccepted: _accepted,
     events.AssociationRejected: _rejected,
     events.ConnectionDropped: _dropped,

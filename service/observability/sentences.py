@@ -14,6 +14,7 @@ from service.observability.labels import is_word, modality_word
 SENTENCES: dict[type[Event], str] = {
     events.NodeStarted: "The node listens.",
     events.NodeStopping: "The node finishes its work and stops.",
+    events.NodeDraining: "The node takes nothing more in and finishes what it has; a restart takes studies in again.",
     events.AssociationAccepted: "A peer opened an association.",
     events.AssociationRejected: "An association was refused; 'reason' says which setting it failed.",
     events.ConnectionDropped: "A connection was dropped because the peer passed a limit or broke the protocol.",

@@ -76,6 +76,9 @@ class StudyLedger(Protocol):
     def restore_instance(self, instance: Instance, *, peer: str, at: float) -> StudyRecord:
         """Give an instance whose file was deleted a file again, touch its study, and return it."""
 
+    def find(self, study_instance_uid: str) -> StudyRecord | None:
+        """Return the study with this UID."""
+
     def listed(self, *, since: float = 0.0) -> tuple[StudyRecord, ...]:
         """Return the studies of which something arrived since, the oldest first."""
 
@@ -109,6 +112,9 @@ class JobLedger(Protocol):
 
     def add(self, job: NewJob, *, task_id: Callable[[int], str], at: float) -> JobRecord | None:
         """Insert the job and supersede unfinished earlier ones; None when the same work is known already."""
+
+    def of_study(self, study_id: int) -> tuple[JobRecord, ...]:
+        """Return all jobs of a study, the oldest first."""
 
     def covers(self, job: NewJob) -> bool:
         """Say whether the pipeline's latest result on the study was made of the same instances, and not refused."""

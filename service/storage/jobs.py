@@ -62,6 +62,11 @@ class SqlJobs:
         self._update(row_id, task_id=task_id(row_id))
         return self.get(row_id)
 
+    def of_study(self, study_id: int) -> tuple[JobRecord, ...]:
+        """Return all jobs of a study, the oldest first."""
+        query = sa.select(schema.job.c.id).where(schema.job.c.study_id == study_id).order_by(schema.job.c.id)
+        return tuple(self.get(row_id) for row_id in self._connection.execute(query).scalars().all())
+
     def covers(self, job: NewJob) -> bool:
         """Say whether the latest result was made of the same instances."""
         newest = self._newest(job.study_id, job.pipeline)

@@ -91,6 +91,12 @@ class SqlStudies:
         self._connection.execute(sa.update(schema.instance).where(condition).values(values))
         return self._touch_study(instance.study_instance_uid, at=at)
 
+    def find(self, study_instance_uid: str) -> StudyRecord | None:
+        """Return the study with this UID."""
+        query = sa.select(schema.study).where(schema.study.c.study_instance_uid == study_instance_uid)
+        row = self._connection.execute(query).mappings().one_or_none()
+        return StudyRecord(**row) if row else None
+
     def listed(self, *, since: float = 0.0) -> tuple[StudyRecord, ...]:
         """Return the studies of which something arrived since, the oldest first."""
         query = sa.select(schema.study).where(schema.study.c.last_seen_at >= since).order_by(schema.study.c.id)

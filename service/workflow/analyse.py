@@ -18,6 +18,7 @@ from service.domain.errors import (
 from service.domain.event import AnalysisRefused, PriorityRaised, StageFailed, StageFinished, StudyAnalysed
 from service.domain.instance import Instance
 from service.domain.result import Priority, Reason
+from service.domain.self_test import is_self_test
 from service.domain.study import Refusal
 from service.ports.analyst import AnalysisRequest, AnalysisSummary, PriorAnalysis
 from service.ports.ledger import LedgerTransaction
@@ -83,6 +84,8 @@ class AnalyseJob:
         request = replace(request, prior=self._where(prior), companion=companion, caveats=caveats)
         summary = self._summary(job, request)
         priority = raised_priority(job.priority, summary, job.package, settings=self._parts.settings)
+        if is_self_test(instances):
+            priority = Priority.ROUTINE
         with self._parts.ledger.transaction() as transaction:
             if not _is_ours(transaction.jobs.get(job_id), own_task_id):
                 return

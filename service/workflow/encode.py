@@ -10,6 +10,7 @@ from service.domain.event import AnalysisRefused, ResultReady, StageFailed, Stag
 from service.domain.instance import Instance
 from service.domain.profile import EncodingProfile, encoding_profile, profile_key
 from service.domain.result import Reason
+from service.domain.self_test import is_self_test
 from service.ports.analyst import AnalysisRequest, EncodeRequest, ObjectSet, ResultObject
 from service.ports.ledger import LedgerTransaction, Wanted
 from service.settings.results import STATEMENTS, ResultKind
@@ -75,7 +76,7 @@ class EncodeJob:
             analysis=self._request(job, instances),
             revision=job.result_revision,
             sets=self._sets(earlier),
-            may_raise=may_raise(job.package, settings=self._parts.settings),
+            may_raise=may_raise(job.package, settings=self._parts.settings) and not is_self_test(instances),
         )
         objects = self._parts.analyst.encode(request)
         if job.encode_failures + 1 == FAILURES_UNTIL_REFUSAL:

@@ -12,6 +12,7 @@ from service.domain.errors import InputError
 from service.domain.event import StageFailed, StageFinished, StudyRouted
 from service.domain.instance import Instance, sop_instance_uids
 from service.domain.result import PackageIdentity, Priority, Reason
+from service.domain.self_test import is_self_test
 from service.domain.study import Refusal, Selection
 from service.ports.ledger import LedgerTransaction
 from service.settings import RuleSettings
@@ -97,7 +98,7 @@ class RouteRevision:
             study_id=revision.study_id,
             pipeline=pipeline,
             package=package,
-            priority=_priority(pipeline, rules),
+            priority=Priority.ROUTINE if is_self_test(instances) else _priority(pipeline, rules),
             input_sop_instance_uids=tuple(instance.sop_instance_uid for instance in inputs),
             flags=choice.flags if isinstance(choice, Selection) else (),
             refusals=refusals,

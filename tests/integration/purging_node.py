@@ -10,6 +10,7 @@ from service.workflow.retention import Retention
 
 if __name__ == "__main__":
     with open_desk(load_settings(Path(sys.argv[1]))) as parts:
-        print("ready", flush=True)
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
         sys.stdin.readline()
-        print(Retention(parts)(), flush=True)
+        Retention(parts)()

@@ -80,18 +80,6 @@ def test_images_and_results_are_deleted_and_the_proof_stays(tmp_path: Path, data
         assert [row[0] for row in node.rows("select distinct state from job")] == ["finished"]
 
 
-def hold_object(node: Node) -> None:
-    with node.ledger.transaction() as transaction:
-        item = transaction.jobs.earlier  # the ledger's own way in is `hold`
-        assert item
-    with node.database.begin() as connection:
-        connection.execute(
-            sa.text(
-                "insert into held_object (job_id, kind, destinations, problems, held_at) values (1, 'sr', '[]', '[]', 0)"
-            )
-        )
-
-
 def change(statement: str) -> Callable[[Node], None]:
     def apply(node: Node) -> None:
         with node.database.begin() as connection:
@@ -110,6 +98,7 @@ def promise(node: Node) -> None:
         transaction.orders.settle(order.id, reported=True, at=0.0)
 
 
+HELD = "insert into held_object (job_id, kind, destinations, problems, held_at) values (1, 'sr', '[]', '[]', 0)"
 QUARANTINED = (
     'insert into quarantine (key, reason, job_key, first_at, last_at, size_bytes, "offset", flags) '
     "select 'k', 'poison', key, 0, 4102444800, 0, 0, '[]' from job where id = 1"
@@ -118,7 +107,7 @@ NEEDED: dict[str, tuple[Callable[[Node], None], set[str]]] = {
     "refused": (change("update delivery set state = 'refused'"), {"input", "result"}),
     "abandoned": (change("update delivery set state = 'abandoned'"), {"input", "result"}),
     "stored but not committed": (change("update delivery set state = 'stored'"), {"input", "result"}),
-    "held object": (hold_object, {"input", "result"}),
+    "held object": (change(HELD), {"input", "result"}),
     "failed": (change("update job set state = 'failed'"), {"input", "result"}),
     "poison": (change(QUARANTINED), {"input", "result"}),
     "promised to a peer": (promise, {"input"}),
