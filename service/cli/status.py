@@ -77,7 +77,8 @@ def _tell_of_retention(kept: RetentionStatus) -> None:
     promised = f", {kept.promised_images} of them promised to a peer for good" if kept.promised_images else ""
     console.print(
         f"on disk: {kept.images} images ({kept.image_bytes / 1e9:.2f} GB){promised}, {kept.results} results; deleted "
-        f"by retention: {kept.deleted_images} images, {kept.deleted_results} results, last {_local(kept.last_deleted_at)}",
+        f"by retention: {kept.deleted_images} images, {kept.deleted_results} results, "
+        f"last {_local(kept.last_deleted_at)}",
         markup=False,
     )
 

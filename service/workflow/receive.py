@@ -145,7 +145,7 @@ class StoreInstance:
             arm_closer(transaction, study, evaluate_at=max(now, study.evaluated_at + PROBE_SECONDS), now=now)
             return StoreOutcome.STORED, False
         if known.sha256 == instance.sha256:
-            if known.is_deleted:
+            if known.is_deleted or not known.path.is_file():  # lost from the disk, which doctor told of
                 return self._restore(transaction, instance, kept, peer=peer)
             return StoreOutcome.DUPLICATE, known.path != kept.path
         return StoreOutcome.CONFLICT, True
