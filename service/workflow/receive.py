@@ -171,6 +171,7 @@ class StoreInstance:
                 size_bytes=received.size_bytes,
                 seconds=seconds,
                 study_key=self._parts.study_key(uid) if uid else "",
+                association=incoming.association,
             )
         )
 
