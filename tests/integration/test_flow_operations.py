@@ -119,8 +119,8 @@ def test_what_cannot_be_done_again_says_why(tmp_path: Path) -> None:
     with running(tmp_path) as node:
         node.destination.down = True
         send(node, 1)
-        send(node, 2, images=1)
         node.wait(lambda: bool(node.rows("select 1 from delivery where attempts > 0")))
+        send(node, 2, images=1)
         assert replayed(node) == {"it is at work, or its results are not delivered yet", "it is still arriving"}
 
 
