@@ -273,3 +273,23 @@ def test_a_kill_at_any_step_leaves_every_file_listed_and_the_next_pass_ends_it(t
         assert purges == (6, 6), (call, when)
         shutil.rmtree(root)
     assert kills >= len(KILLS) - 2, f"only {kills} passes were killed"
+
+
+def test_an_image_whose_file_a_purge_took_at_that_moment_is_not_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both have one name: the purge's turn comes between the rename and the ledger's transaction."""
+    with running(tmp_path, settings=IMAGES) as node:
+        analysed(node, 1)
+        node.wait(lambda: not files(node, "instances"))
+        keep = node.store.keep
+
+        def kept_and_deleted(arrived: Any) -> Path:
+            path = keep(arrived)
+            node.store.delete([path])
+            return path
+
+        monkeypatch.setattr(node.store, "keep", kept_and_deleted)
+        assert send(node, 1, images=1) == [StoreOutcome.OUT_OF_RESOURCES]
+        monkeypatch.undo()
+        assert send(node, 1, images=1) == [StoreOutcome.STORED]
