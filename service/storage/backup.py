@@ -26,7 +26,7 @@ from service.settings import StorageSettings
 from service.storage.database import database_of, newest_revision, revision_of
 from service.storage.flush import flush_folder
 from service.storage.folder import nothing_deleted
-from service.storage.postgresql_backup import Snapshot, restore_dump
+from service.storage.postgresql_backup import Snapshot, check_empty, restore_dump
 from service.storage.sqlite import DATABASE_FILE
 
 MANIFEST = "manifest.json"
@@ -254,6 +254,8 @@ def _check_fit(storage: StorageSettings, manifest: Mapping[str, Any]) -> None:
             f"storage.folder '{storage.folder}' is not empty; a backup is never mixed with what is there: name an "
             "empty folder, or move the old one away"
         )
+    if kind == "postgresql":
+        check_empty(storage)
 
 
 def _check_digests(source: Path, files: Mapping[str, Any]) -> None:

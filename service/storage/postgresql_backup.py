@@ -44,16 +44,8 @@ class Snapshot:
         _run("pg_dump", storage, *options, f"--dbname={storage.database_url}")
 
 
-def restore_dump(storage: StorageSettings, source: Path) -> None:
-    """Put a dump into the empty database of the settings.
-
-    Raises
-    ------
-    ConfigurationError
-        The database has tables.
-    StorageError
-        The tool failed.
-    """
+def check_empty(storage: StorageSettings) -> None:
+    """Raise ConfigurationError when the database of the settings has tables."""
     engine = database_of(storage)
     try:
         with engine.connect() as connection:
@@ -62,6 +54,10 @@ def restore_dump(storage: StorageSettings, source: Path) -> None:
         engine.dispose()
     if tables:
         raise ConfigurationError("the database of storage.database_url has tables; name an empty one")
+
+
+def restore_dump(storage: StorageSettings, source: Path) -> None:
+    """Put a dump into the empty database of the settings; StorageError when the tool fails."""
     options = ("--no-owner", "--exit-on-error", "--single-transaction", f"--dbname={storage.database_url}")
     _run("pg_restore", storage, *options, str(source))
 
