@@ -21,6 +21,8 @@ from service.workflow.context import FlowParts
 FILES_AT_ONCE = 25
 """Files deleted while the ledger is held: an image that arrives meanwhile waits for some milliseconds."""
 DUE_AT_ONCE = 20
+PASS_SECONDS = 30.0
+"""After so long a pass leaves the rest to the next one: the reconciler waits behind it."""
 SECONDS_PER_HOUR = 3600.0
 SECONDS_PER_DAY = 86_400.0
 
@@ -50,9 +52,13 @@ class Retention:
             with self._parts.ledger.reading() as view:
                 unfinished = view.purges.open()
             done = [self._finish(purge) for purge in unfinished]
-            while not self._stopping() and (begun := self._begin()):
+            ends = self._parts.clock.monotonic() + PASS_SECONDS
+            while self._goes_on(ends) and (begun := self._begin()):
                 done += [self._finish(purge) for purge in begun]
         return sum(done)
+
+    def _goes_on(self, ends: float) -> bool:
+        return not self._stopping() and self._parts.clock.monotonic() < ends
 
     def _begin(self) -> list[PurgeRecord]:
         """Begin to delete some of what is due."""

@@ -293,3 +293,15 @@ def test_an_image_whose_file_a_purge_took_at_that_moment_is_not_acknowledged(
         assert send(node, 1, images=1) == [StoreOutcome.OUT_OF_RESOURCES]
         monkeypatch.undo()
         assert send(node, 1, images=1) == [StoreOutcome.STORED]
+
+
+def test_a_pass_leaves_the_rest_to_the_next_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running(tmp_path, settings=NEVER) as node:
+        analysed(node, 1, 2)
+    node = Node(tmp_path, settings=AT_ONCE)
+    monkeypatch.setattr("service.workflow.retention.PASS_SECONDS", 0.0)
+    assert node.flow.retain() == 0
+    monkeypatch.undo()
+    monkeypatch.setattr("service.workflow.retention.DUE_AT_ONCE", 1)
+    assert node.flow.retain() == 4
+    node.database.dispose()

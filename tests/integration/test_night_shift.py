@@ -31,6 +31,9 @@ CHANGES: dict[str, Any] = {
         {"name": "selftest", "ae_title": "DOKUEI_TEST", "address": "127.0.0.1", "may": ["store"]},
     ],
     "site": {"profile": "demo"},
+    "pipelines": {"pneumoconiosis": {"package": "pneumoconiosis-demo", "version": "0.2.0"}},  # one is quicker to start
+    "rules": [{"name": "film", "when": {"attribute": "Modality", "equals": "DX"}, "pipelines": ["pneumoconiosis"]}],
+    "inference": {"workers": 1},
 }
 
 
