@@ -111,6 +111,7 @@ class Node:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._signalled)
         signal.signal(signal.SIGHUP, lambda *_: self._reloader.ask())
+        signal.signal(signal.SIGUSR1, lambda *_: self._flow.wake())
         signal.signal(signal.SIGUSR2, lambda *_: self.drain())
         self._stopping.wait()
 
@@ -273,6 +274,7 @@ class Node:
             self._observe(StageFailed(stage="packages", study_key="", pipeline="", error=name, retryable=True))
 
     def _start_flow(self, flow: Flow) -> None:
+        self._flow = flow
         flow.start()
         self._health.add_live("flow", flow.problem)
         self._parts.callback(flow.stop, drain_seconds=DRAIN_SECONDS)

@@ -157,7 +157,7 @@ def _arrival(settings: Settings, entry: DestinationSettings, job: JobRecord, row
     try:
         found = _found(settings, entry, job, taken)
     except DeliveryError as error:
-        problem = problem or str(error)
+        problem = problem or f"{error}; does it let {settings.node.ae_title} query (C-FIND, QIDO-RS)?"
     missing = len(taken) - len(found)
     if missing and not problem:
         problem = f"answered success for {missing} object(s) that a query does not find"

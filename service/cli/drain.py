@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from service.cli.console import complain, console, print_json
+from service.cli.signals import tell
 from service.cli.status import open_statistics
 from service.domain.entry import CircuitState
 from service.ports.statistics import QueueCounts
@@ -30,7 +31,12 @@ def drain(config: Path, *, seconds: float, stop: bool, as_json: bool) -> int:
     if process is None:
         complain(f"no node uses storage.folder '{settings.storage.folder}': there is nothing to drain")
         return NO_NODE
-    os.kill(process, signal.SIGUSR2)
+    if not tell(process, signal.SIGUSR2):
+        complain(
+            f"the node (process {process}) does not listen to `drain` (yet, or it is an older version); SIGTERM "
+            "stops it in order, and what is queued is there at the next start"
+        )
+        return NO_NODE
     started = time.monotonic()
     left = _wait(settings, open_statistics(settings.storage), ends=started + seconds, quiet=as_json)
     stopped = stop and not left and _stopped(settings, process, ends=time.monotonic() + max(seconds, 60))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from service.bootstrap.desk import open_desk
 from service.cli.console import console, print_json
+from service.cli.signals import wake
 from service.domain.errors import ConfigurationError
 from service.settings import Settings, load_settings
 from service.workflow import circuit
@@ -16,6 +17,7 @@ def hold(config: Path, destination: str, *, release: bool, as_json: bool) -> int
     _check(settings, destination)
     with open_desk(settings) as parts, parts.ledger.transaction() as transaction:
         changed = (circuit.let_go if release else circuit.hold)(transaction, destination)
+    wake(settings.storage)
     if as_json:
         print_json({"destination": destination, "held": not release, "changed": changed})
         return 0

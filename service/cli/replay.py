@@ -8,6 +8,7 @@ from pathlib import Path
 
 from service.bootstrap.desk import open_desk
 from service.cli.console import console, print_json
+from service.cli.signals import wake
 from service.domain.entry import StudyRecord
 from service.domain.errors import ConfigurationError
 from service.settings import Settings, load_settings
@@ -27,6 +28,7 @@ def replay(config: Path, study: str | None, *, since: str | None, pipeline: str 
         again = Replay(parts, pipeline=pipeline or "")
         outcomes = Counter(again(record) for record in found)
     asked = outcomes.pop("", 0)
+    wake(settings.storage)
     if as_json:
         print_json({"studies": len(found), "asked": asked, "left_out": dict(sorted(outcomes.items()))})
     else:

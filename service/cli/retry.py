@@ -4,6 +4,7 @@
 from pathlib import Path
 
 from service.cli.console import console, print_json
+from service.cli.signals import wake
 from service.cli.status import open_statistics
 from service.domain.errors import ConfigurationError
 from service.settings import load_settings
@@ -21,6 +22,7 @@ def retry(config: Path, destination: str | None, *, as_json: bool) -> int:
     ledger = SqlLedger(database_of(settings.storage), root=settings.storage.folder, enqueue=_no_task)
     with ledger.transaction() as transaction:
         number = transaction.deliveries.reopen(destination)
+    wake(settings.storage)
     if as_json:
         print_json({"reopened": number, "destination": destination})
         return 0

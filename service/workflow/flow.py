@@ -65,7 +65,7 @@ class Flow:
         self._engine = engine
         self._reconcile_seconds = reconcile_seconds
         self._quarantine = Quarantine(parts)
-        self._stopping = threading.Event()
+        self._stopping, self._wake = threading.Event(), threading.Event()
         self._retention = Retention(parts, stopping=self._stopping.is_set)
         self._beat_at = parts.clock.monotonic()
         self._housekeeper = threading.Thread(target=self._keep_house, name="reconciler", daemon=True)
@@ -86,6 +86,7 @@ class Flow:
     def stop(self, *, drain_seconds: float) -> None:
         """Finish what is running within this time; the rest is recovered at the next start."""
         self._stopping.set()
+        self._wake.set()
         if self._housekeeper.is_alive():
             self._housekeeper.join()
         breaking = threading.Timer(SENDING_SECONDS, self._interrupt)
@@ -109,6 +110,10 @@ class Flow:
         if silent_seconds > MISSED_BEATS * self._reconcile_seconds:
             return f"the reconciler has not finished a pass for {silent_seconds:.0f} s; restart the node"
         return self._engine.problem()
+
+    def wake(self) -> None:
+        """Have the next pass made now: a command has left work in the ledger."""
+        self._wake.set()
 
     def retain(self) -> int:
         """Delete what nobody needs any more; return the number of purges."""
@@ -206,7 +211,9 @@ class Flow:
         while True:
             self._keep_house_once()
             self._beat_at = self._parts.clock.monotonic()
-            if self._stopping.wait(self._reconcile_seconds):
+            self._wake.wait(self._reconcile_seconds)
+            self._wake.clear()
+            if self._stopping.is_set():
                 return
 
     def _keep_house_once(self) -> None:

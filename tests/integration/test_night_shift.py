@@ -48,7 +48,8 @@ def readiness(node: NodeProgram) -> str:
     return node.http("/readyz")[1]
 
 
-def test_a_night_with_one_node(orthanc: Orthanc, start_node: StartNode, tmp_path: Path) -> None:
+def test_a_night_with_one_node(start_orthanc: Callable[..., Orthanc], start_node: StartNode, tmp_path: Path) -> None:
+    orthanc = start_orthanc(options={"DicomAlwaysAllowFind": True})
     node = start_node(orthanc, **CHANGES)
     url = f"http://127.0.0.1:{orthanc.http_port}"
     config = ("--config", node.config)

@@ -2,7 +2,10 @@
 """Commands of the night shift without a node: JSON keys and exit statuses are an interface."""
 
 import json
+import signal
 import sqlite3
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from service.bootstrap.desk import open_desk
 from service.bootstrap.time_service import clock_state
 from service.cli.app import app, main
 from service.cli.replay import moment
+from service.cli.signals import tell
 from service.domain.errors import ConfigurationError
 from service.settings import load_settings
 from service.storage import create_database, migrate, open_folder
@@ -199,3 +203,11 @@ def test_errors_end_with_one_sentence_and_status_one(
         main()
     assert ended.value.code == 1
     assert capsys.readouterr().err.startswith("dokuei: destination 'elsewhere' is not configured")
+
+
+def test_a_node_that_does_not_listen_is_not_ended_by_a_command() -> None:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)"]) as process:
+        assert not tell(process.pid, signal.SIGUSR2)
+        assert process.poll() is None
+        process.kill()
+    assert not tell(process.pid, signal.SIGUSR2), "a process that is gone"
