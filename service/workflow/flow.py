@@ -4,7 +4,7 @@
 import threading
 from collections.abc import Callable
 
-from service.domain.errors import ConfigurationError, StorageError, WorkerUnavailableError
+from service.domain.errors import ConfigurationError, StorageError, WorkerError, WorkerUnavailableError
 from service.domain.event import StageFailed
 from service.ports import CommitmentPeer
 from service.ports.engine import Engine, TaskHandler
@@ -184,8 +184,10 @@ class Flow:
             try:
                 handler(row_id, task_id)
             except Exception as error:
+                name = type(error).__name__
+                detail = str(error) if isinstance(error, WorkerError) else ""  # types and places in the code alone
                 self._parts.observer(
-                    StageFailed(stage=stage, study_key="", pipeline="", error=type(error).__name__, retryable=True)
+                    StageFailed(stage=stage, study_key="", pipeline="", error=name, retryable=True, detail=detail)
                 )
                 raise  # the task ends as failed, and the reconciler starts the work again
 
