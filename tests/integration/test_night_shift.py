@@ -191,6 +191,7 @@ def check_no_negative(metrics: str) -> None:
 
 def test_bad_configuration_is_told_by_check_reload_and_the_metric(orthanc: Orthanc, start_node: StartNode) -> None:
     node = start_node(orthanc, **CHANGES)
+    wait_until(lambda: node.http("/readyz")[0] == 200, seconds=90, what="the node is not ready")
     good = node.config.read_text()
     node.config.write_text(good + "nod: {}\n")
     assert CliRunner().invoke(app, ["check", str(node.config)]).exit_code == 2
