@@ -87,6 +87,13 @@ def test_a_night_with_one_node(start_orthanc: Callable[..., Orthanc], start_node
     assert {row.state for row in node.studies().values()} == {"finished"}
     assert node.events("node_draining")
 
+    accepted = {line["association"] for line in node.events("association_accepted")}
+    received = node.events("instance_received")
+    assert "" not in accepted
+    assert {line["association"] for line in received} <= accepted, "an image is traced from its association ..."
+    delivered = {line["study_key"] for line in node.events("object_delivered")}
+    assert {line["study_key"] for line in received} == delivered, "... to its delivery"
+
 
 def pending_and_delivered(node: NodeProgram) -> tuple[set[tuple[Any, ...]], set[str], int]:
     """What waits, what was delivered, and how many images are named."""
