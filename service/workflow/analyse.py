@@ -54,7 +54,7 @@ def analysis_request(parts: FlowParts, job: JobRecord, instances: tuple[Instance
         instances=instances,
         flags=job.flags if job.state is JobState.QUEUED else (),
         folder=parts.store.result_folder(job.key),
-        analysed_at=datetime.fromtimestamp(job.created_at, tz=UTC),
+        analysed_at=datetime.fromtimestamp(job.created_at, tz=UTC).astimezone(),  # DICOM times are the place's
         priority=job.priority,
     )
 

@@ -68,11 +68,11 @@ def _model(result: PipelineResult, package: PackageIdentity) -> Dataset:
 def local_time(moment: datetime, source: Dataset) -> datetime:
     """Return the moment in the source's declared time zone, because one declaration holds for the whole data set.
 
-    Without Timezone Offset From UTC (0008,0201) times are those of the place (PS3.3 C.12.1.1.8): this machine's zone.
+    Without Timezone Offset From UTC (0008,0201) the moment keeps its own.
     """
     offset = text(source, "TimezoneOffsetFromUTC")
     if len(offset) != 5 or offset[0] not in "+-" or not offset[1:].isdecimal():
-        return moment if moment.tzinfo is None else moment.astimezone()
+        return moment
     minutes = int(offset[1:3]) * 60 + int(offset[3:5])
     if moment.tzinfo is None or minutes >= 24 * 60:
         return moment
