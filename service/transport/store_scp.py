@@ -260,7 +260,7 @@ class _Session:
             self._report_rejection(reason)
             raise EndAssociationError(reject(*REJECTION[reason]))
         scp.observer(AssociationAccepted(peer=self.peer, user_identity=request.user_identity))
-        scp.observer(AssociationAccepted(peer=self._peer, user_identity=request.user_identity, association=self._id))
+        scp.observer(AssociationAccepted(peer=self.peer, user_identity=request.user_identity, association=self._id))
         offered = permitted(scp.negotiator.sop_class_uids, permissions(scp.peers, caller))
         return scp.negotiator.accept(request, offered)
 
@@ -317,8 +317,7 @@ class _Session:
         """Report an answer that the receiver, which reports all others, knows nothing of."""
         seconds = time.monotonic() - started
         event = InstanceReceived(
-            peer=self.peer, modality="", outcome=outcome, size_bytes=0, seconds=seconds, study_key=""
-            peer=self._peer,
+            peer=self.peer,
             modality="",
             outcome=outcome,
             size_bytes=0,

@@ -84,7 +84,7 @@ def test_old_rows_are_delivered_and_a_downgrade_keeps_them(tmp_path: Path, datab
     engine.dispose()
 
 
-REVISIONS = tuple(f"{number:04d}" for number in range(1, 9))
+REVISIONS = tuple(f"{number:04d}" for number in range(1, 10))
 GIVEN: dict[tuple[str, str], object] = {
     ("commitment_order", "references"): [["1.2.840", "instance-sop_instance_uid-2"]],
     ("job", "state"): "finished",
@@ -193,7 +193,7 @@ def test_a_ledger_of_a_newer_version_is_refused_with_the_remedy(tmp_path: Path, 
     migrate(engine)
     with engine.begin() as connection:
         connection.execute(sa.text("UPDATE ledger_version SET version_num = '9999'"))
-    with pytest.raises(ConfigurationError, match=r"revision 9999.*reads up to 0008.*dokuei ledger --to 0008"):
+    with pytest.raises(ConfigurationError, match=r"revision 9999.*reads up to 0009.*dokuei ledger --to 0009"):
         migrate(engine)
     with pytest.raises(ConfigurationError, match="cannot be taken to revision"):
         change_revision(engine, "0007")
