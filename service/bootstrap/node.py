@@ -24,8 +24,9 @@ from service.bootstrap.serving import Crew, Serving
 from service.bootstrap.status_page import GoldenMemory, http_tls, status_pages
 from service.bootstrap.study_tests import StudyTests
 from service.dicom.pixels import SUPPORTED_TRANSFER_SYNTAXES
+from service.domain.entry import CircuitState
 from service.domain.errors import ConfigurationError, DokueiError, StorageError
-from service.domain.event import NodeStarted, NodeStopping, StageFailed, StorageAudited
+from service.domain.event import NodeDraining, NodeStarted, NodeStopping, StageFailed, StorageAudited
 from service.domain.study import study_key
 from service.engine.dbos_engine import DbosEngine
 from service.observability.gpu import open_nvml
@@ -44,7 +45,7 @@ from service.storage.instance_store import FileStore
 from service.storage.ledger import SqlLedger
 from service.storage.postgresql import DatabaseLock
 from service.storage.space import space_problem
-from service.storage.statistics import SqlStatistics
+from service.storage.statistics import CIRCUITS, SqlStatistics
 from service.transport.store_scp import StoreScp
 from service.transport.store_scu import StoreScu
 from service.transport.tls import TlsServer
@@ -86,7 +87,8 @@ class Node:
         self._golden = GoldenMemory()
         self._observe = combine(log, self._metrics, self._golden, *audited)
         self._health = Health()
-        self._stopping = threading.Event()
+        self._stopping, self._draining = threading.Event(), threading.Event()
+        self._intakes: list[Callable[[float], bool]] = []
         self._read_again = read_again or (lambda: settings)
         self.serving = Serving(self._observe)
         self._parts = ExitStack()
@@ -109,7 +111,20 @@ class Node:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._signalled)
         signal.signal(signal.SIGHUP, lambda *_: self._reloader.ask())
+        signal.signal(signal.SIGUSR1, lambda *_: self._flow.wake())
+        signal.signal(signal.SIGUSR2, lambda *_: self.drain())
         self._stopping.wait()
+
+    def drain(self) -> None:
+        """Take nothing more in, and go on with what is here; returns at once."""
+        if not self._draining.is_set():
+            self._draining.set()
+            threading.Thread(target=self._drain, name="drain", daemon=True).start()
+
+    def _drain(self) -> None:
+        self._observe(NodeDraining())
+        for close in self._intakes:
+            close(DRAIN_SECONDS)
 
     def reload(self) -> None:
         """Have config.yaml read again, beside the work."""
@@ -207,7 +222,13 @@ class Node:
         self._health.add_ready("ledger", lambda: _ledger_problem(statistics))
         self._health.add_ready("packages", self.serving.problem)
         self._health.add_note("inference", self.serving.notes)
-        self._health.add_ready("draining", lambda: "the node is stopping" if self._stopping.is_set() else "")
+        self._health.add_note("destinations", lambda: _held_note(statistics))
+        self._health.add_ready("draining", self._draining_problem)
+
+    def _draining_problem(self) -> str:
+        if self._stopping.is_set():
+            return "the node is stopping"
+        return "a person has it drain; restart it to take studies in again" if self._draining.is_set() else ""
 
     def _start_http(self, parts: FlowParts) -> None:
         pages = self._parts.enter_context(
@@ -253,6 +274,7 @@ class Node:
             self._observe(StageFailed(stage="packages", study_key="", pipeline="", error=name, retryable=True))
 
     def _start_flow(self, flow: Flow) -> None:
+        self._flow = flow
         flow.start()
         self._health.add_live("flow", flow.problem)
         self._parts.callback(flow.stop, drain_seconds=DRAIN_SECONDS)
@@ -265,6 +287,7 @@ class Node:
         with _naming_the_port("dicomweb", HttpSettings(host=settings.host, port=settings.listens_on)):
             server.start()
         self._active.append(server.active)
+        self._intakes.append(server.drain)
         self._parts.callback(server.drain, DRAIN_SECONDS)
 
     def _start_scp(self, parts: FlowParts, receiver: Receiver) -> None:
@@ -283,6 +306,7 @@ class Node:
         with _naming_the_port("node", node):
             scp.start()
         self._active.append(scp.active)
+        self._intakes.append(scp.drain)
         self._parts.callback(scp.drain, DRAIN_SECONDS)
         self._observe(
             NodeStarted(
@@ -304,6 +328,12 @@ def _naming_the_port(section: str, place: NodeSettings | HttpSettings) -> Iterat
             f"{section}.port: cannot listen on {place.host}:{place.port}: {error.strerror}; stop what uses it "
             "(another node?), or choose another port"
         ) from error
+
+
+def _held_note(statistics: SqlStatistics) -> str:
+    held = [name for name, state in statistics.counts().circuits.items() if state == CIRCUITS[CircuitState.HELD]]
+    names = ", ".join(map(repr, sorted(held)))
+    return f"a person holds the delivery to {names}; `dokuei hold --release` lets it go" if held else ""
 
 
 def _ledger_problem(statistics: SqlStatistics) -> str:

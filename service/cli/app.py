@@ -12,6 +12,7 @@ from service.cli.console import stop
 from service.cli.drift_commands import drift_app
 from service.cli.models_audit import audit
 from service.cli.models_commands import register
+from service.cli.operations import register as register_operations
 from service.cli.phantom_commands import phantom_app
 from service.domain.errors import DokueiError
 from service.settings import SettingsError
@@ -39,6 +40,7 @@ quarantine_app = typer.Typer(
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(phantom_app, name="phantom")
 app.add_typer(drift_app, name="drift")
+register_operations(app)
 
 Config = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="The site's configuration, for example config.yaml.", show_default=True)
@@ -96,7 +98,7 @@ def check(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
 
 @app.command()
 def doctor(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
-    """Look at this machine as the node would: disk, ports, decoders, ONNX Runtime, packages, destinations (C-ECHO).
+    """Look at this machine as the node would: disk, clock, ports, decoders, ONNX Runtime, packages, destinations.
 
     Exit status 0 when all is well, 1 when something needs attention.
     """
@@ -161,12 +163,12 @@ def status(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
 
 
 @app.command()
-def reload(config: Config = DEFAULT_CONFIG) -> None:
+def reload(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
     """Have the running node take over the model packages and providers of its configuration, without a restart.
 
     As SIGHUP does. A package that fails its checks leaves the old one in service; studies end as they began.
     """
-    raise typer.Exit(_command("reload").reload(config))
+    raise typer.Exit(_command("reload").reload(config, as_json=as_json))
 
 
 @app.command()
@@ -179,9 +181,11 @@ def shadows(config: Config = DEFAULT_CONFIG, *, as_json: Json = False) -> None:
 def retry(
     config: Config = DEFAULT_CONFIG,
     destination: Annotated[str | None, typer.Option(help="Only results for this destination.")] = None,
+    *,
+    as_json: Json = False,
 ) -> None:
     """Send again what destinations refused for good; a running node picks it up within a minute."""
-    raise typer.Exit(_command("retry").retry(config, destination))
+    raise typer.Exit(_command("retry").retry(config, destination, as_json=as_json))
 
 
 @app.command()

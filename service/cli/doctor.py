@@ -5,7 +5,7 @@ import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from service.bootstrap.dicomweb import make_destination
 from service.bootstrap.packages import configuration_problems, packages_folder, signature_policy
 from service.bootstrap.security import ending_soon, security_problems, tls_sections
 from service.cli.console import console, print_json
+from service.cli.doctor_clock import look_at_clock
+from service.cli.finding import Finding
 from service.cli.status import open_statistics
 from service.dicom.pixels import missing_decoders
 from service.domain.errors import DestinationUnreachableError, DokueiError
@@ -22,24 +24,13 @@ from service.inference.providers import available_devices, provider_order
 from service.settings import Settings, StorageSettings, load_settings
 from service.storage.database import DATABASE_FILE, database_of
 from service.storage.disk_audit import audit_storage
-from service.storage.folder import DataFolder, open_folder
+from service.storage.folder import DataFolder, lock_owner, open_folder
 from service.storage.space import space_problem
 from service.transport.syslog_tls import SyslogTls
 
 IN_FLIGHT_SECONDS = 60.0
 """Younger files may still be on their way into the ledger of a running node."""
 SHOWN_PATHS = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing that was looked at; `advice` says what to do when it is not well."""
-
-    subject: str
-    well: bool
-    text: str
-    advice: str = ""
-
 
 Look = Callable[[Settings], Iterator[Finding]]
 
@@ -153,15 +144,19 @@ def _ports(settings: Settings) -> Iterator[Finding]:
     ]
     if settings.dicomweb is not None:
         places.append(("DICOMweb port", settings.dicomweb.host, settings.dicomweb.listens_on))
+    process = lock_owner(settings.storage.folder)
     for name, host, port in places:
         if port is None:
             continue
         problem = _bind_problem(host, port)
+        ours = bool(problem) and process is not None
         yield Finding(
             subject=name,
-            well=not problem,
-            text=problem or f"{host}:{port} is free",
-            advice="if the node itself is running, that is why; otherwise choose another port",
+            well=not problem or ours,
+            text=f"{host}:{port} is the running node's (process {process})"
+            if ours
+            else problem or f"{host}:{port} is free",
+            advice="something else uses it: stop that, or choose another port",
         )
 
 
@@ -270,6 +265,7 @@ LOOKS: tuple[Look, ...] = (
     _configuration,
     _certificates,
     _disk,
+    look_at_clock,
     _ledger,
     _ports,
     _decoders,

@@ -14,7 +14,8 @@ def run(config: Path) -> None:
     """Start the node and block until it has drained after SIGTERM or SIGINT."""
     bound_malloc_arenas()
     forbid_core_dumps()
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the node can reload: its default would end the process
+    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):  # until the node can: the default ends the process
+        signal.signal(number, signal.SIG_IGN)
     settings = load_settings(config)
     with Node(settings, configure_logging(settings.log), read_again=lambda: load_settings(config)) as node:
         node.wait()

@@ -12,12 +12,13 @@ from service.domain.errors import ConfigurationError
 from service.ports.statistics import QueueCounts
 from service.settings import StorageSettings, load_settings
 from service.storage.database import DATABASE_FILE, database_of
+from service.storage.retention_status import RetentionStatus, retention_status
 from service.storage.statistics import ClassStatus, SqlStatistics, StudyStatus
 
 SHOWN = 50
 DESTINATION_COLUMNS = ("destination", "circuit", "to send", "oldest", "to commit", "declined", "refused", "last stored")
 CLASS_COLUMNS = ("destination", "kind", "SOP class", "answer", "objects")
-CIRCUITS = ("closed", "half-open", "open: not there")
+CIRCUITS = ("closed", "half-open", "open: not there", "HELD by a person")
 
 
 def status(config: Path, *, as_json: bool) -> int:
@@ -28,10 +29,12 @@ def status(config: Path, *, as_json: bool) -> int:
     if as_json:
         rows = [asdict(study) for study in studies]
         takes = [asdict(entry) for entry in classes]
-        print_json({"durability": storage.durability, "queues": asdict(counts), "studies": rows, "classes": takes})
+        document = {"durability": storage.durability, "queues": asdict(counts), "studies": rows, "classes": takes}
+        print_json({**document, "retention": asdict(retention_status(database_of(storage)))})
     else:
         _warn_of_unsafe(storage)
         _tell(counts, studies, classes)
+        _tell_of_retention(retention_status(database_of(storage)))
     return 1 if _needs_a_person(counts) else 0
 
 
@@ -67,6 +70,17 @@ def _tell(counts: QueueCounts, studies: tuple[StudyStatus, ...], classes: tuple[
     if any(entry.state != "stored" for entry in classes):
         print_table("What destinations take", CLASS_COLUMNS, class_rows(classes))
     _tell_of_faults(counts)
+
+
+def _tell_of_retention(kept: RetentionStatus) -> None:
+    """Say what lies on the disk, and what was deleted."""
+    promised = f", {kept.promised_images} of them promised to a peer for good" if kept.promised_images else ""
+    console.print(
+        f"on disk: {kept.images} images ({kept.image_bytes / 1e9:.2f} GB){promised}, {kept.results} results; deleted "
+        f"by retention: {kept.deleted_images} images, {kept.deleted_results} results, "
+        f"last {_local(kept.last_deleted_at)}",
+        markup=False,
+    )
 
 
 def class_rows(classes: tuple[ClassStatus, ...]) -> list[tuple[str, ...]]:

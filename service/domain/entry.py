@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the ledger remembers of a study on its way: one immutable record per row that the workflow reads."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from service.domain.result import PackageIdentity, Priority, Reason
 
@@ -78,6 +80,8 @@ class CircuitState(StrEnum):
     CLOSED = "closed"
     HALF_OPEN = "half_open"
     OPEN = "open"
+    HELD = "held"
+    """A person holds it: nothing is sent, nor tried, until a person releases it."""
 
 
 class NotificationState(StrEnum):
@@ -93,7 +97,8 @@ class StudyRecord:
     """A study; all times are seconds since the epoch.
 
     `revision` is the last frozen revision of its instance set (0: none yet), `unclosed` the number of instances that
-    came after it. `closer_task_id` names the task that will look at the study next; "" when nothing is due.
+    came after it. `closer_task_id` names the task that will look at the study next; "" when nothing is due. `purged` is
+    1 when all its files are deleted.
     """
 
     id: int
@@ -106,6 +111,7 @@ class StudyRecord:
     unclosed: int
     closer_task_id: str
     generation: int
+    purged: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,12 +183,16 @@ class JobRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriorJob:
-    """The analysis of an older study of the same patient by the same pipeline; `study_date` is YYYYMMDD."""
+    """The analysis of an older study of the same patient by the same pipeline; `study_date` is YYYYMMDD.
+
+    `kept` is what the ledger keeps of its result when its files are deleted; None while they are there.
+    """
 
     key: str
     study_instance_uid: str
     study_date: str
     package: PackageIdentity
+    kept: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,6 +231,7 @@ class EarlierDelivery:
     slot: str
     rank: int
     state: DeliveryState
+    series_instance_uid: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ Fields never identify a patient: studies appear as `study_key` (see domain.study
 their name in config.yaml ("other" for a stranger), reasons as slugs from closed sets.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,15 +35,21 @@ class NodeStopping(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodeDraining(Event):
+    """The node takes nothing more in and goes on with what it has, because a person asked it to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AssociationAccepted(Event):
     """A peer opened an association.
 
     `user_identity` is the type of the user identity that it offered (PS3.7 D.3.3.7), which the node does not use;
-    "" for none.
+    "" for none. `association` names it in the lines of what came over it.
     """
 
     peer: str
     user_identity: str = ""
+    association: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +99,10 @@ class CertificateRejected(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceReceived(Event):
-    """A C-STORE was answered; `outcome` is the StoreOutcome's value, `seconds` from request to response."""
+    """A C-STORE was answered; `outcome` is the StoreOutcome's value, `seconds` from request to response.
+
+    `association` is that of AssociationAccepted, `study_key` that of everything that happens to the study.
+    """
 
     peer: str
     modality: str
@@ -101,6 +110,7 @@ class InstanceReceived(Event):
     size_bytes: int
     seconds: float
     study_key: str
+    association: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +142,21 @@ class QuarantineTrimmed(Event):
 
     reason: str
     count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataDeleted(Event):
+    """Files that nobody needs any more were deleted; the ledger keeps the proof under `purge`.
+
+    `what` is "input" or "result"; `digests_sha256` is that of the list of their digests.
+    """
+
+    what: str
+    study_key: str
+    files: int
+    size_bytes: int
+    digests_sha256: str
+    purge: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

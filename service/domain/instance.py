@@ -19,6 +19,7 @@ class Instance:
 
     `attributes` maps DICOM keywords to values; an attribute inside a sequence is named with a dot and collects the
     values of all items ("ViewCodeSequence.CodeValue"). Absent attributes are absent keys, empty ones are None.
+    `is_deleted` says that its file was deleted after its results were delivered: only the rest is left.
     """
 
     sop_instance_uid: str
@@ -31,6 +32,7 @@ class Instance:
     size_bytes: int
     calling_ae: str = ""
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
+    is_deleted: bool = False
 
     def get(self, keyword: str) -> AttributeValue:
         """Return the attribute's value; None when it is absent or empty."""

@@ -80,6 +80,15 @@ def load_prior(folder: Path, *, study_instance_uid: str, study_date: str, packag
     )
 
 
+def kept_values(folder: Path) -> dict[str, Any] | None:
+    """Return what stays of a result when its folder is deleted: outcome and values; None when there is no record."""
+    try:
+        result = _document(folder)["result"]
+        return {"outcome": Outcome(result["outcome"]).value, "values": dict(result["values"])}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, StorageError):
+        return None
+
+
 def _document(folder: Path) -> dict[str, Any]:
     document: dict[str, Any] = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
     if document.get("format") != FORMAT:

@@ -84,6 +84,11 @@ def _trimmed(families: Families, event: events.QuarantineTrimmed) -> None:
     families.quarantine_dropped.labels(event.reason).inc(event.count)
 
 
+def _deleted(families: Families, event: events.DataDeleted) -> None:
+    families.deleted_files.labels(event.what).inc(event.files)
+    families.deleted_bytes.labels(event.what).inc(event.size_bytes)
+
+
 def _audited(families: Families, event: events.StorageAudited) -> None:
     families.storage_orphans.inc(event.orphans)
     families.storage_missing.set(event.missing)
@@ -244,6 +249,7 @@ def _audit_dropped(families: Families, event: events.AuditDropped) -> None:
 MOVES: dict[type[Event], Callable[[Families, Any], None] | None] = {
     events.NodeStarted: _started,
     events.NodeStopping: None,
+    events.NodeDraining: None,
     events.AssociationAccepted: _accepted,
     events.AssociationRejected: _rejected,
     events.ConnectionDropped: _dropped,
@@ -255,6 +261,7 @@ MOVES: dict[type[Event], Callable[[Families, Any], None] | None] = {
     events.AdmissionRefused: _not_admitted,
     events.QuarantineEntered: _quarantined,
     events.QuarantineTrimmed: _trimmed,
+    events.DataDeleted: _deleted,
     events.StorageAudited: _audited,
     events.StudyClosed: _closed,
     events.StudyRouted: _routed,

@@ -69,6 +69,8 @@ class Families:
         )
 
     def _declare_storage(self) -> None:
+        self.deleted_files = self._counter("deleted_files", "Files deleted because nobody needs them any more.", "what")
+        self.deleted_bytes = self._counter("deleted_bytes", "Bytes of the files that were deleted.", "what")
         self.storage_orphans = Counter(
             "storage_orphans",
             "Files that no row of the ledger named, put into the folder 'unclaimed' at a start.",

@@ -187,7 +187,8 @@ def _queues(counts: QueueCounts) -> Iterator[GaugeMetricFamily]:
     )
     yield _labelled(
         "circuit_state",
-        "Whether a destination is tried: 0 closed (it is), 1 half-open (it is being probed), 2 open (it is not there).",
+        "Whether a destination is tried: 0 closed (it is), 1 half-open (it is being probed), 2 open (it is not there), "
+        "3 held by a person.",
         "destination",
         counts.circuits,
     )

@@ -14,6 +14,7 @@ from service.observability.labels import is_word, modality_word
 SENTENCES: dict[type[Event], str] = {
     events.NodeStarted: "The node listens.",
     events.NodeStopping: "The node finishes its work and stops.",
+    events.NodeDraining: "The node takes nothing more in and finishes what it has; a restart takes studies in again.",
     events.AssociationAccepted: "A peer opened an association.",
     events.AssociationRejected: "An association was refused; 'reason' says which setting it failed.",
     events.ConnectionDropped: "A connection was dropped because the peer passed a limit or broke the protocol.",
@@ -24,6 +25,7 @@ SENTENCES: dict[type[Event], str] = {
     events.AdmissionRefused: "An object was not let in; 'detail' says why and what to do.",
     events.QuarantineEntered: "Something was kept aside for a person; see `dokuei quarantine list`.",
     events.QuarantineTrimmed: "The quarantine passed a limit and gave up its oldest.",
+    events.DataDeleted: "Files that nobody needs any more were deleted; the ledger keeps the proof.",
     events.StorageAudited: "Ledger and disk were compared; 'missing' files are named by the ledger and not there.",
     events.StudyClosed: "A study's images were taken as complete.",
     events.StudyRouted: "Rules chose the pipelines of a study.",

@@ -129,7 +129,8 @@ class IncomingInstance:
     Reading it raises OSError when the peer breaks off, which passes through the receiver: nothing must be left behind.
     A receiver that refuses before it reads lets the peer be told at once.
     `peer` is the peer's name in config.yaml. `study_instance_uid` is the study that the sender said it sends (the URL
-    of a STOW-RS request), "" when it said none: an instance of another study is a MISMATCH.
+    of a STOW-RS request), "" when it said none: an instance of another study is a MISMATCH. `association` names the
+    association in logs.
     """
 
     peer: str
@@ -139,6 +140,7 @@ class IncomingInstance:
     transfer_syntax_uid: str
     dataset: Iterable[bytes | memoryview]
     study_instance_uid: str = ""
+    association: str = ""
 
 
 class StoreOutcome(StrEnum):

@@ -31,6 +31,8 @@ class PriorAnalysis:
     study_date: str
     package: PackageIdentity
     folder: Path
+    kept: Mapping[str, Any] | None = None
+    """Outcome and values of that result where its folder is deleted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +95,7 @@ class ResultObject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriorObject:
-    """An object of an earlier result of the study; `series_instance_uid` is "" until its file has been read."""
+    """An object of an earlier result of the study; `series_instance_uid` is "" until its file was read."""
 
     kind: str
     sop_class_uid: str

@@ -33,6 +33,7 @@ from service.ports.audit import AuditLedger
 from service.ports.drift import DriftLedger
 from service.ports.engine import Task
 from service.ports.outbox import CircuitLedger, CommitmentLedger, OrderLedger
+from service.ports.purge import PurgeLedger
 from service.ports.shadow import ShadowLedger
 
 Outcome = TypeVar("Outcome")
@@ -56,6 +57,8 @@ class KnownInstance:
 
     path: Path
     sha256: str
+    is_deleted: bool = False
+    """Its file was deleted after its results were delivered, or is being deleted."""
 
 
 class StudyLedger(Protocol):
@@ -69,6 +72,15 @@ class StudyLedger(Protocol):
 
     def add_instance(self, instance: Instance, *, peer: str, at: float) -> StudyRecord:
         """Insert the instance, create or touch its study, and return the study as it is now."""
+
+    def restore_instance(self, instance: Instance, *, peer: str, at: float) -> StudyRecord:
+        """Give an instance whose file was deleted a file again, touch its study, and return it."""
+
+    def find(self, study_instance_uid: str) -> StudyRecord | None:
+        """Return the study with this UID."""
+
+    def listed(self, *, since: float = 0.0) -> tuple[StudyRecord, ...]:
+        """Return the studies of which something arrived since, the oldest first."""
 
     def study(self, study_id: int) -> StudyRecord:
         """Return a study."""
@@ -100,6 +112,19 @@ class JobLedger(Protocol):
 
     def add(self, job: NewJob, *, task_id: Callable[[int], str], at: float) -> JobRecord | None:
         """Insert the job and supersede unfinished earlier ones; None when the same work is known already."""
+
+    def of_study(self, study_id: int) -> tuple[JobRecord, ...]:
+        """Return all jobs of a study, the oldest first."""
+
+    def covers(self, job: NewJob) -> bool:
+        """Say whether the pipeline's latest result on the study was made of the same instances, and not refused."""
+
+    def again(self, study_id: int, pipeline: str, *, task_id: Callable[[int, int], str], at: float) -> JobRecord | None:
+        """Do the latest work of a pipeline on a study once more, as the same job: it comes to the same objects.
+
+        None while it is at work, or when its destinations have been told that it is replaced. `task_id` names the
+        analysis by row and attempt.
+        """
 
     def get(self, job_id: int) -> JobRecord:
         """Return a job."""
@@ -241,8 +266,8 @@ class DeliveryLedger(Protocol):
 
     def add_notification(
         self, job_id: int, notifier: str, *, task_id: Callable[[int], str], at: float
-    ) -> NotificationRecord:
-        """Insert a notification."""
+    ) -> NotificationRecord | None:
+        """Insert a notification; None when the job has one for the notifier already."""
 
     def notification(self, notification_id: int) -> NotificationRecord:
         """Return a notification."""
@@ -327,6 +352,10 @@ class LedgerTransaction(Protocol):
     @property
     def drift(self) -> DriftLedger:
         """The watch over drift."""
+
+    @property
+    def purges(self) -> PurgeLedger:
+        """What is deleted."""
 
     def enqueue(self, task: Task) -> None:
         """Enqueue a task together with what this transaction writes."""

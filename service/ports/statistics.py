@@ -28,7 +28,7 @@ class QueueCounts:
     commitments_pending: Mapping[str, int] = field(default_factory=dict)
     """Objects that a destination has stored and has yet to commit itself to."""
     circuits: Mapping[str, int] = field(default_factory=dict)
-    """0 closed, 1 half-open, 2 open."""
+    """0 closed, 1 half-open, 2 open, 3 held by a person."""
     oldest_delivery_at: Mapping[str, float] = field(default_factory=dict)
     """When the oldest object was made that a destination has yet to take or to commit itself to."""
     deliveries_declined: Mapping[str, int] = field(default_factory=dict)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The seam to the files of instances and results."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -52,6 +53,21 @@ class InstanceStore(Protocol):
 
     def discard(self, arrived: ArrivedFile) -> None:
         """Delete the file."""
+
+    def delete(self, paths: Collection[Path]) -> None:
+        """Delete files of instances, durably; what is gone already is no harm."""
+
+    def withdraw_result(self, job_key: str) -> None:
+        """Take the folder of a job's results away, durably, from where results lie."""
+
+    def delete_withdrawn(self, job_key: str) -> None:
+        """Delete what was taken away."""
+
+    def result_contents(self, job_key: str) -> tuple[Path, ...]:
+        """Return all files in the folder of a job's results; none when there is no folder."""
+
+    def purging(self) -> AbstractContextManager[bool]:
+        """Say whether things may be deleted while the block runs: not while a backup is made."""
 
     def result_folder(self, job_key: str) -> Path:
         """Return the folder of a job's results; made when it is missing."""

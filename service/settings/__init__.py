@@ -6,6 +6,7 @@ from service.settings.digest import settings_digest
 from service.settings.drift import DriftSettings
 from service.settings.inference import InferenceSettings, PackageSettings, PipelineSettings, Provider
 from service.settings.loader import Problem, SettingsError, load_settings, parse_settings
+from service.settings.retention import RetentionSettings
 from service.settings.schema import (
     CloseSettings,
     Condition,
@@ -49,6 +50,7 @@ __all__ = [
     "Provider",
     "ProxySettings",
     "QuarantineSettings",
+    "RetentionSettings",
     "RuleSettings",
     "Section",
     "Settings",

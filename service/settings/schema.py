@@ -14,6 +14,7 @@ from service.settings.base import AeTitle, Name, Port, Seconds, Section, Timeout
 from service.settings.drift import DriftSettings
 from service.settings.inference import InferenceSettings, PipelineSettings
 from service.settings.results import DEFAULT_OBJECTS, STATEMENTS, ChosenKind, ResultKind, ResultSettings, Supersession
+from service.settings.retention import RetentionSettings
 from service.settings.security import (
     AuditSettings,
     CertificateName,
@@ -100,7 +101,7 @@ class QuarantineSettings(Section):
 
     max_bytes: int = Field(default=2_000_000_000, ge=0)
     max_objects: int = Field(default=10_000, ge=1, le=1_000_000)
-    keep_days: float = Field(default=90, gt=0, le=3650)
+    keep_days: float = Field(default=30, gt=0, le=3650)
 
 
 class PeerSettings(Section):
@@ -455,6 +456,7 @@ class Settings(Section):
     node: NodeSettings = NodeSettings()
     storage: StorageSettings = StorageSettings()
     quarantine: QuarantineSettings = QuarantineSettings()
+    retention: RetentionSettings = RetentionSettings()
     peers: tuple[PeerSettings, ...] = ()
     destinations: tuple[DestinationSettings, ...] = ()
     rules: tuple[RuleSettings, ...] = tuple(RuleSettings.model_validate(rule) for rule in DEFAULT_RULES)

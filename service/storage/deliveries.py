@@ -21,7 +21,7 @@ from service.domain.entry import (
 from service.domain.result import Priority
 from service.ports.analyst import ResultObject
 from service.storage import schema
-from service.storage.jobs import add_object, new_delivery
+from service.storage.jobs import add_object, deliver_anew, new_delivery
 from service.storage.studies import inserted_id
 
 REJECTION_NOTE = "rejection_note"
@@ -57,7 +57,7 @@ class SqlDeliveries:
         """Keep a rejection note that is yet to be written, and its waiting delivery."""
         object_id = add_object(self._connection, job_id, note, root=self._root, at=at)
         waiting = {**new_delivery(job_id, object_id, destination, at=at), "state": DeliveryState.WAITING}
-        self._connection.execute(sa.insert(schema.delivery).values(waiting))
+        deliver_anew(self._connection, waiting)
 
     def change(self, delivery_ids: Collection[int], state: DeliveryState, *, at: float) -> int:
         """Move deliveries to a state without an attempt."""
@@ -153,7 +153,7 @@ class SqlDeliveries:
     def reopen(self, destination: str | None = None) -> int:
         """Make refused and declined deliveries pending again, but of results that were rejected meanwhile."""
         refused = schema.delivery.c.state.in_([DeliveryState.REFUSED, DeliveryState.DECLINED])
-        conditions: list[sa.ColumnElement[bool]] = [refused, ~_is_replaced()]
+        conditions: list[sa.ColumnElement[bool]] = [refused, ~_is_replaced(), ~_is_deleted()]
         if destination is not None:
             conditions.append(schema.delivery.c.destination == destination)
         values = {"state": DeliveryState.PENDING, "permanent_refusals": 0, "next_attempt_at": 0.0, "ended_at": None}
@@ -175,8 +175,12 @@ class SqlDeliveries:
 
     def add_notification(
         self, job_id: int, notifier: str, *, task_id: Callable[[int], str], at: float
-    ) -> NotificationRecord:
-        """Insert a notification."""
+    ) -> NotificationRecord | None:
+        """Insert a notification; None when this job's was made before: nobody is told twice of the same work."""
+        table = schema.notification.c
+        known = sa.select(table.id).where(table.job_id == job_id, table.notifier == notifier)
+        if self._connection.execute(known).first():
+            return None
         values = {"job_id": job_id, "notifier": notifier, "state": NotificationState.PENDING}
         statement = sa.insert(schema.notification).values(**values, next_attempt_at=at, created_at=at)
         row_id = inserted_id(self._connection, statement)
@@ -267,6 +271,11 @@ def _is_replaced() -> sa.ColumnElement[bool]:
     same = (other.c.job_id == delivery.job_id, other.c.destination == delivery.destination)
     retired = sa.select(other.c.id).where(*same, other.c.state == DeliveryState.RETIRED)
     return retired.correlate(schema.delivery).exists()
+
+
+def _is_deleted() -> sa.ColumnElement[bool]:
+    """Say whether the objects of a delivery's job were deleted, or are about to be."""
+    return schema.delivery.c.job_id.in_(sa.select(schema.job.c.id).where(schema.job.c.purge_id.is_not(None)))
 
 
 def _parked(destination: str) -> list[sa.ColumnElement[bool]]:

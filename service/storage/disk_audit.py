@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
@@ -77,37 +78,48 @@ def reconcile_storage(engine: sa.Engine, folder: DataFolder, store: FileStore) -
 def _compare(connection: sa.Connection, folder: DataFolder) -> StorageAudit:
     audit, audited = StorageAudit(), set()
     for table in (schema.instance, schema.quarantine):
-        for parent, named in _named(connection, table):
-            _compare_folder(folder, parent, named, audit=audit)
+        for parent, named, going in _named(connection, table):
+            _compare_folder(folder, parent, named, going, audit=audit)
             audited.add(parent)
     for parent in _owned(folder):
         if parent not in audited:
-            _compare_folder(folder, parent, set(), audit=audit)
+            _compare_folder(folder, parent, set(), set(), audit=audit)
     written = schema.result_object.c.kind != REJECTION_NOTE  # a note is written when its turn comes
-    for parent, named in _named(connection, schema.result_object, written):
-        audit.missing += _paths(parent, named - _files(folder.root / parent))
+    for parent, named, going in _named(connection, schema.result_object, written):
+        audit.missing += _paths(parent, named - going - _files(folder.root / parent))
     return audit
 
 
-def _compare_folder(folder: DataFolder, parent: str, named: set[str], *, audit: StorageAudit) -> None:
+def _compare_folder(folder: DataFolder, parent: str, named: set[str], going: set[str], *, audit: StorageAudit) -> None:
     files = _files(folder.root / parent)
     audit.files += len(files)
     audit.orphans += _paths(parent, files - named)
-    audit.missing += _paths(parent, named - files)
+    audit.missing += _paths(parent, named - files - going)
 
 
 def _named(
     connection: sa.Connection, table: sa.Table, *conditions: sa.ColumnElement[bool]
-) -> Iterator[tuple[str, set[str]]]:
-    """Yield each folder that a table's rows name, and the names in it."""
+) -> Iterator[tuple[str, set[str], set[str]]]:
+    """Yield each folder that a table's rows name, the names in it, and those that a purge is deleting."""
     path: sa.ColumnElement[str] = table.c.path
     order = path if connection.dialect.name == SQLITE else sa.collate(path, "C")
     rows = connection.execution_options(yield_per=ROWS_AT_ONCE).execute(
-        sa.select(path).where(path != "", *conditions).order_by(order)
+        sa.select(path, _going(table)).where(path != "", *conditions).order_by(order)
     )
-    paths = (PurePosixPath(row[0]) for row in rows)
-    for parent, group in groupby(paths, key=lambda path: str(path.parent)):
-        yield parent, {path.name for path in group}
+    found = ((PurePosixPath(row[0]), row[1]) for row in rows)
+    for parent, group in groupby(found, key=lambda item: str(item[0].parent)):
+        items = list(group)
+        yield parent, {path.name for path, _ in items}, {path.name for path, going in items if going is not None}
+
+
+def _going(table: sa.Table) -> sa.ColumnElement[Any]:
+    """Return the purge that deletes a row's file, of the tables whose files are ever purged."""
+    if table is schema.instance:
+        return schema.instance.c.purge_id
+    if table is schema.result_object:
+        own = schema.job.c.id == schema.result_object.c.job_id
+        return sa.select(schema.job.c.purge_id).where(own).correlate(schema.result_object).scalar_subquery()
+    return sa.null()
 
 
 def _owned(folder: DataFolder) -> Iterator[str]:

@@ -4,6 +4,8 @@
 import fcntl
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -12,6 +14,7 @@ from service.domain.errors import ConfigurationError
 from service.storage.flush import flush_folder
 
 LOCK = "lock"
+PURGE_LOCK = "purge.lock"
 SHELVES = tuple(f"{number:02x}" for number in range(256))
 """Instances lie on 256 shelves that exist from the start, so that receiving one never makes a folder."""
 
@@ -105,3 +108,23 @@ def site_key(root: Path) -> bytes:
         partial.replace(path)
         flush_folder(root)
     return path.read_bytes()
+
+
+@contextmanager
+def purging(root: Path) -> Iterator[bool]:
+    """Keep backups from beginning while the block runs; False when one is being made, and nothing may be deleted."""
+    with (root / PURGE_LOCK).open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+@contextmanager
+def nothing_deleted(root: Path) -> Iterator[None]:
+    """Keep the node from deleting while the block runs: waits for what it is just deleting."""
+    with (root / PURGE_LOCK).open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield

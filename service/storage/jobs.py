@@ -24,7 +24,7 @@ PRODUCED = (JobState.ANALYSED, JobState.ENCODED, JobState.FINISHED)
 """States in which a job's neutral result lies in its folder."""
 TELLING = frozenset({Outcome.FINDINGS, Outcome.NO_FINDINGS, Outcome.PARTLY_ANALYSED})
 """Outcomes that say something of the images."""
-EARLIER_COLUMNS = ("kind", "sop_class_uid", "sop_instance_uid", "path", "slot", "rank")
+EARLIER_COLUMNS = ("kind", "sop_class_uid", "sop_instance_uid", "series_instance_uid", "path", "slot", "rank")
 HELD_COLUMNS = tuple(field.name for field in fields(HeldObject))
 REPEATED = (
     "study_id",
@@ -61,6 +61,29 @@ class SqlJobs:
         row_id = inserted_id(self._connection, sa.insert(schema.job).values(values))
         self._update(row_id, task_id=task_id(row_id))
         return self.get(row_id)
+
+    def of_study(self, study_id: int) -> tuple[JobRecord, ...]:
+        """Return all jobs of a study, the oldest first."""
+        query = sa.select(schema.job.c.id).where(schema.job.c.study_id == study_id).order_by(schema.job.c.id)
+        return tuple(self.get(row_id) for row_id in self._connection.execute(query).scalars().all())
+
+    def covers(self, job: NewJob) -> bool:
+        """Say whether the latest result was made of the same instances."""
+        newest = self._newest(job.study_id, job.pipeline)
+        same = newest is not None and set(newest["inputs"]) == set(job.input_sop_instance_uids)
+        return same and newest is not None and newest["outcome"] in TELLING
+
+    def again(self, study_id: int, pipeline: str, *, task_id: Callable[[int, int], str], at: float) -> JobRecord | None:
+        """Set the latest job of a pipeline back to its beginning; `created_at`, which its bytes follow from, stays."""
+        job = self._newest(study_id, pipeline)
+        if job is None or job["state"] not in {JobState.FINISHED, JobState.FAILED}:
+            return None
+        attempt = job["attempt"] + 1
+        counts = dict.fromkeys(("crashes", "starts", "encode_failures"), 0)
+        ended = {"analysed_at": None, "encoded_at": None, "ended_at": None, "received_at": at}
+        beginning = {"state": JobState.QUEUED, "attempt": attempt, "purge_id": None, "kept": sa.null()}
+        self._update(job["id"], task_id=task_id(job["id"], attempt), **beginning, **counts, **ended)
+        return self.get(job["id"])
 
     def get(self, job_id: int) -> JobRecord:
         """Return a job."""
@@ -148,10 +171,9 @@ class SqlJobs:
         self._update(job_id, state=JobState.ENCODED, encoded_at=at, task_id="")
         for item in objects:
             object_id = add_object(self._connection, job_id, item, root=self._root, at=at)
-            wanting = [name for name, wanted in destinations.items() if wanted.includes(item)]
-            rows = [new_delivery(job_id, object_id, name, at=at) for name in wanting]
-            if rows:
-                self._connection.execute(sa.insert(schema.delivery), rows)
+            for name, wanted in destinations.items():
+                if wanted.includes(item):
+                    deliver_anew(self._connection, new_delivery(job_id, object_id, name, at=at))
 
     def hold(
         self, job_id: int, objects: Sequence[ResultObject], *, destinations: Mapping[str, Wanted], at: float
@@ -238,6 +260,11 @@ class SqlJobs:
         """Note the job's final state."""
         self._update(job_id, state=state, ended_at=at, task_id="")
 
+    def _newest(self, study_id: int, pipeline: str) -> Mapping[Any, Any] | None:
+        own = (schema.job.c.study_id == study_id, schema.job.c.pipeline == pipeline)
+        query = sa.select(schema.job).where(*own).order_by(schema.job.c.id.desc()).limit(1)
+        return self._connection.execute(query).mappings().one_or_none()
+
     def _newest_key(self, earlier: Sequence[sa.ColumnElement[bool]]) -> str:
         query = sa.select(schema.job.c.key).where(*earlier).order_by(schema.job.c.id.desc()).limit(1)
         return str(self._connection.execute(query).scalar_one_or_none() or "")
@@ -301,9 +328,25 @@ def object_values(job_id: int, item: ResultObject, *, root: Path) -> dict[str, A
 
 
 def add_object(connection: sa.Connection, job_id: int, item: ResultObject, *, root: Path, at: float) -> int:
-    """Insert a result object and return its row."""
+    """Insert a result object, or bring the one of the same work up to date; return its row."""
     values = {**object_values(job_id, item, root=root), "slot": item.slot, "rank": item.rank, "created_at": at}
-    return inserted_id(connection, sa.insert(schema.result_object).values(values))
+    table = schema.result_object
+    own = (table.c.sop_instance_uid == item.sop_instance_uid, table.c.job_id == job_id)
+    known = connection.execute(sa.select(table.c.id).where(*own)).scalar_one_or_none()
+    if known is None:
+        return inserted_id(connection, sa.insert(table).values(values))
+    connection.execute(sa.update(table).where(table.c.id == known).values(values))
+    return int(known)
+
+
+def deliver_anew(connection: sa.Connection, values: Mapping[str, Any]) -> None:
+    """Insert a delivery, or begin that of the same object to the same destination again; its attempts count on."""
+    table = schema.delivery
+    own = (table.c.object_id == values["object_id"], table.c.destination == values["destination"])
+    begun = {name: value for name, value in values.items() if name not in {"job_id", "object_id", "destination"}}
+    again = {**begun, "permanent_refusals": 0, "ended_at": None, "stored_at": None, "proof": "", "parked": 0}
+    if not connection.execute(sa.update(table).where(*own).values(again)).rowcount:
+        connection.execute(sa.insert(table).values(values))
 
 
 def _earlier(row: Mapping[Any, Any], *, root: Path) -> EarlierDelivery:
@@ -325,6 +368,7 @@ def _latest_telling(rows: Iterable[Mapping[Any, Any]]) -> PriorJob | None:
                 study_instance_uid=row["study_instance_uid"],
                 study_date=row["study_date"],
                 package=package,
+                kept=row["kept"],
             )
     return None
 

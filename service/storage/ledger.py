@@ -25,6 +25,7 @@ from service.storage.drift import SqlDrift
 from service.storage.jobs import SqlJobs
 from service.storage.orders import SqlOrders
 from service.storage.postgresql import lock_for_writing
+from service.storage.purges import SqlPurges
 from service.storage.quarantine import SqlQuarantine
 from service.storage.shadows import SqlShadows
 from service.storage.stranded import reassign, unfinished
@@ -53,6 +54,7 @@ class SqlTransaction:
         self.orders = SqlOrders(connection, root=root)
         self.shadows = SqlShadows(connection)
         self.drift = SqlDrift(connection)
+        self.purges = SqlPurges(connection, root=root)
 
     def enqueue(self, task: Task) -> None:
         """Enqueue the task in this transaction."""

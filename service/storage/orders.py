@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests of peers that we commit ourselves, in the ledger."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class SqlOrders:
     def add(self, request: CommitmentRequest, *, due_at: float, at: float) -> OrderRecord:
         """Insert the request; one that is known already is to be reported again."""
         known = self.find(request.peer, request.transaction_uid)
+        self._promise([item.sop_instance_uid for item in request.references])
         references = [[item.sop_class_uid, item.sop_instance_uid] for item in request.references]
         values = {"calling_ae": request.calling_ae, "references": references, "reported": 0, "due_at": due_at}
         if known:
@@ -64,6 +65,7 @@ class SqlOrders:
     def settle(self, order_id: int, *, reported: bool, at: float) -> None:
         """Note the outcome of one attempt."""
         attempts = schema.commitment_order.c.attempts + 1
+        self._promise([uid for _, uid in self.get(order_id).references])  # what came since it was asked for, too
         self._update(order_id, reported=int(reported), attempts=attempts, ended_at=at if reported else None)
 
     def held(self, sop_instance_uids: Collection[str]) -> Mapping[str, HeldInstance]:
@@ -71,6 +73,13 @@ class SqlOrders:
         uids = list(sop_instance_uids)
         batches = [uids[start : start + ASK_BATCH] for start in range(0, len(uids), ASK_BATCH)]
         return {uid: held for batch in batches for uid, held in self._held(batch)}
+
+    def _promise(self, uids: Sequence[str]) -> None:
+        """Let the files of these never be deleted: the peer may have deleted its own."""
+        table = schema.instance
+        for start in range(0, len(uids), ASK_BATCH):
+            condition = table.c.sop_instance_uid.in_(uids[start : start + ASK_BATCH])
+            self._connection.execute(sa.update(table).where(condition, table.c.purge_id.is_(None)).values(promised=1))
 
     def _held(self, uids: list[str]) -> list[tuple[str, HeldInstance]]:
         table = schema.instance.c

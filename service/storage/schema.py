@@ -55,6 +55,8 @@ study = sa.Table(
     _count("unclosed"),
     _count("generation"),
     _text("closer_task_id"),
+    # 1 when all files of its images are deleted, or being deleted: retention need not look at it again.
+    sa.Column("purged", sa.Integer, nullable=False, server_default="0", index=True),
 )
 
 revision = sa.Table(
@@ -92,6 +94,10 @@ instance = sa.Table(
     _text("peer"),
     _time("received_at"),
     _json("attributes"),
+    # The purge that deletes its file (`path` is still there) or has deleted it (`path` is "").
+    sa.Column("purge_id", sa.Integer, nullable=True, index=True),
+    # 1 when a peer asked us to commit ourselves to it: its file is then never deleted.
+    _count("promised"),
 )
 
 quarantine = sa.Table(
@@ -157,7 +163,11 @@ job = sa.Table(
     _time("ended_at", nullable=True),
     _count("attempt"),
     _text("task_id"),
+    # The purge that deletes its folder, and what stays of its result: outcome and values, for later studies.
+    sa.Column("purge_id", sa.Integer, nullable=True),
+    sa.Column("kept", sa.JSON, nullable=True),
     sa.Index("ix_job_prior", "patient_key", "pipeline", "study_date"),
+    sa.Index("ix_job_purge_id_ended_at", "purge_id", "ended_at"),
 )
 
 result_object = sa.Table(
@@ -174,6 +184,8 @@ result_object = sa.Table(
     _count("rank"),
     # The profile that it was written for, "" for the default's.
     _text("profile"),
+    # "" until its file is deleted, which says it until then.
+    _text("series_instance_uid"),
     _time("created_at"),
 )
 
@@ -352,4 +364,20 @@ drift_watch = sa.Table(
     _text("state"),
     _time("updated_at"),
     sa.UniqueConstraint("pipeline", "package_sha256", name="uq_drift_watch_package"),
+)
+
+purge = sa.Table(
+    "purge",
+    metadata,
+    _id(),
+    sa.Column("study_id", sa.Integer, nullable=True),
+    _text("study_key"),
+    _text("what"),
+    _text("rule"),
+    _count("files"),
+    _size("size_bytes"),
+    # SHA-256 over the sorted digests of what is deleted, one a line.
+    _text("digests_sha256"),
+    _time("begun_at"),
+    sa.Column("ended_at", sa.Float, nullable=True, index=True),
 )

@@ -20,7 +20,7 @@ from service.storage.stranded import JOB_STAGES
 
 Number = TypeVar("Number", int, float)
 STAGES = ("close", "route", "analyse", "encode", "deliver", "commit", "notify", "shadow")
-CIRCUITS = {CircuitState.CLOSED: 0, CircuitState.HALF_OPEN: 1, CircuitState.OPEN: 2}
+CIRCUITS = {CircuitState.CLOSED: 0, CircuitState.HALF_OPEN: 1, CircuitState.OPEN: 2, CircuitState.HELD: 3}
 SENT = (*AT_THE_DESTINATION, DeliveryState.RETIRED)
 NOT_MEANT = frozenset({DeliveryState.UNNEEDED, DeliveryState.DECLINED, DeliveryState.WAITING})
 MEANT = tuple(state for state in DeliveryState if state not in NOT_MEANT)

@@ -165,7 +165,8 @@ def _circuits(connection: sa.Connection) -> Iterator[Stranded]:
         table.c.task_id != "",
         *(table.c.destination.in_(name) for name in waiting),
     )
-    for row in connection.execute(sa.select(table).where(unfinished, table.c.state != "")):
+    idle = table.c.state.in_(["", CircuitState.HELD])
+    for row in connection.execute(sa.select(table).where(unfinished, ~idle)):
         yield Stranded(
             stage=f"{CIRCUIT}{row.destination}",
             row_id=row.id,

@@ -19,17 +19,21 @@ def _touch_study(dialect: sa.Dialect) -> Any:
     at, table = sa.bindparam("at", type_=sa.Float), schema.study
     values = {"first_seen_at": at, "last_seen_at": at, "evaluated_at": 0.0, "unclosed": 1}
     statement = insert(dialect, table).values(study_instance_uid=sa.bindparam("uid"), **values)
-    changes = {"last_seen_at": at, "unclosed": table.c.unclosed + 1}
+    changes = {"last_seen_at": at, "unclosed": table.c.unclosed + 1, "purged": 0}
     return statement.on_conflict_do_update(index_elements=[table.c.study_instance_uid], set_=changes).returning(table)
 
 
+DEFAULTED = frozenset(("id", "purge_id", "promised"))
+"""Columns of an instance that its arrival says nothing of."""
+
+
 def _insert_instance(_dialect: sa.Dialect) -> Any:
-    names = [name for name in schema.instance.c.keys() if name != "id"]  # noqa: SIM118 - columns, by name
+    names = [name for name in schema.instance.c.keys() if name not in DEFAULTED]  # noqa: SIM118 - columns, by name
     return sa.insert(schema.instance).values({name: sa.bindparam(name) for name in names})
 
 
 FIND_INSTANCE = Prepared(
-    lambda _dialect: sa.select(schema.instance.c.path, schema.instance.c.sha256).where(
+    lambda _dialect: sa.select(schema.instance.c.path, schema.instance.c.sha256, schema.instance.c.purge_id).where(
         schema.instance.c.sop_instance_uid == sa.bindparam("uid")
     )
 )
@@ -52,8 +56,8 @@ class SqlStudies:
 
     def find_instance(self, sop_instance_uid: str) -> KnownInstance | None:
         """Return the stored instance with this UID."""
-        for path, sha256 in FIND_INSTANCE(self._connection, {"uid": sop_instance_uid}):
-            return KnownInstance(path=self._root / path, sha256=sha256)
+        for path, sha256, purge_id in FIND_INSTANCE(self._connection, {"uid": sop_instance_uid}):
+            return KnownInstance(path=self._root / path, sha256=sha256, is_deleted=purge_id is not None)
         return None
 
     def is_result(self, sop_instance_uid: str) -> bool:
@@ -79,6 +83,24 @@ class SqlStudies:
         }
         INSERT_INSTANCE(self._connection, values)
         return study
+
+    def restore_instance(self, instance: Instance, *, peer: str, at: float) -> StudyRecord:
+        """Give an instance whose file was deleted a file again, and touch its study."""
+        values = {"path": self._relative(instance.path), "purge_id": None, "received_at": at, "peer": peer}
+        condition = schema.instance.c.sop_instance_uid == instance.sop_instance_uid
+        self._connection.execute(sa.update(schema.instance).where(condition).values(values))
+        return self._touch_study(instance.study_instance_uid, at=at)
+
+    def find(self, study_instance_uid: str) -> StudyRecord | None:
+        """Return the study with this UID."""
+        query = sa.select(schema.study).where(schema.study.c.study_instance_uid == study_instance_uid)
+        row = self._connection.execute(query).mappings().one_or_none()
+        return StudyRecord(**row) if row else None
+
+    def listed(self, *, since: float = 0.0) -> tuple[StudyRecord, ...]:
+        """Return the studies of which something arrived since, the oldest first."""
+        query = sa.select(schema.study).where(schema.study.c.last_seen_at >= since).order_by(schema.study.c.id)
+        return tuple(StudyRecord(**row) for row in self._connection.execute(query).mappings())
 
     def study(self, study_id: int) -> StudyRecord:
         """Return a study."""
@@ -180,6 +202,7 @@ def _instance(row: Mapping[Any, Any], *, root: Path) -> Instance:
         size_bytes=row["size_bytes"],
         calling_ae=row["calling_ae"],
         attributes={keyword: _value(value) for keyword, value in row["attributes"].items()},
+        is_deleted=row["purge_id"] is not None,
     )
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The storage SCP: takes instances in over DICOM and hands their bytes, unparsed as they arrive, to the receiver."""
 
+import secrets
 import socket
 import threading
 import time
@@ -47,6 +48,8 @@ from service.transport.statuses import (
 from service.transport.tls import TlsError, TlsServer
 
 DRAIN_POLL_SECONDS = 0.02
+ID_BYTES = 4
+"""Random bytes by which the log names an association."""
 UNSUPPORTED_VERSION = (1, 2, 2)
 UNSUPPORTED_APPLICATION_CONTEXT = (1, 1, 2)
 """(result, source, reason) of A-ASSOCIATE-RJ, PS3.8 table 9-21."""
@@ -218,6 +221,7 @@ class _Session:
         self._certificate = certificate
         self.peer = STRANGER
         self._calling_ae = ""
+        self._id = secrets.token_hex(ID_BYTES)
         self.handlers: Mapping[int, Callable[[Message, Answer], None]] = {
             CommandField.C_ECHO: echo,
             CommandField.C_STORE: self._store,
@@ -256,6 +260,7 @@ class _Session:
             self._report_rejection(reason)
             raise EndAssociationError(reject(*REJECTION[reason]))
         scp.observer(AssociationAccepted(peer=self.peer, user_identity=request.user_identity))
+        scp.observer(AssociationAccepted(peer=self.peer, user_identity=request.user_identity, association=self._id))
         offered = permitted(scp.negotiator.sop_class_uids, permissions(scp.peers, caller))
         return scp.negotiator.accept(request, offered)
 
@@ -305,13 +310,20 @@ class _Session:
             sop_instance_uid=message.command.text(Tag.AFFECTED_SOP_INSTANCE_UID),
             transfer_syntax_uid=message.context.transfer_syntax,
             dataset=stream,
+            association=self._id,
         )
 
     def _refused(self, outcome: str, started: float) -> None:
         """Report an answer that the receiver, which reports all others, knows nothing of."""
         seconds = time.monotonic() - started
         event = InstanceReceived(
-            peer=self.peer, modality="", outcome=outcome, size_bytes=0, seconds=seconds, study_key=""
+            peer=self.peer,
+            modality="",
+            outcome=outcome,
+            size_bytes=0,
+            seconds=seconds,
+            study_key="",
+            association=self._id,
         )
         self._scp.observer(event)
 

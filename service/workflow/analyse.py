@@ -4,6 +4,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from service.domain.entry import JobRecord, JobState, PriorJob
 from service.domain.errors import (
@@ -17,6 +18,7 @@ from service.domain.errors import (
 from service.domain.event import AnalysisRefused, PriorityRaised, StageFailed, StageFinished, StudyAnalysed
 from service.domain.instance import Instance
 from service.domain.result import Priority, Reason
+from service.domain.self_test import is_self_test
 from service.domain.study import Refusal
 from service.ports.analyst import AnalysisRequest, AnalysisSummary, PriorAnalysis
 from service.ports.ledger import LedgerTransaction
@@ -52,7 +54,7 @@ def analysis_request(parts: FlowParts, job: JobRecord, instances: tuple[Instance
         instances=instances,
         flags=job.flags if job.state is JobState.QUEUED else (),
         folder=parts.store.result_folder(job.key),
-        analysed_at=datetime.fromtimestamp(job.created_at, tz=UTC),
+        analysed_at=datetime.fromtimestamp(job.created_at, tz=UTC).astimezone(),  # DICOM times are the place's
         priority=job.priority,
     )
 
@@ -82,6 +84,8 @@ class AnalyseJob:
         request = replace(request, prior=self._where(prior), companion=companion, caveats=caveats)
         summary = self._summary(job, request)
         priority = raised_priority(job.priority, summary, job.package, settings=self._parts.settings)
+        if is_self_test(instances):
+            priority = Priority.ROUTINE
         with self._parts.ledger.transaction() as transaction:
             if not _is_ours(transaction.jobs.get(job_id), own_task_id):
                 return
@@ -110,7 +114,8 @@ class AnalyseJob:
             study_instance_uid=prior.study_instance_uid,
             study_date=prior.study_date,
             package=prior.package,
-            folder=self._parts.store.result_folder(prior.key),
+            folder=self._parts.store.result_folder(prior.key) if prior.kept is None else Path(),
+            kept=prior.kept,
         )
 
     def _with_a_package(self, transaction: LedgerTransaction, job: JobRecord) -> JobRecord:
@@ -182,7 +187,8 @@ class AnalyseJob:
             row = transaction.deliveries.add_notification(
                 job.id, name, task_id=lambda row_id: task_id(NOTIFY, row_id, 0), at=now
             )
-            transaction.enqueue(task(NOTIFY, row.id, attempt=0, priority=Priority.URGENT))
+            if row is not None:
+                transaction.enqueue(task(NOTIFY, row.id, attempt=0, priority=Priority.URGENT))
 
     def _observe(self, job: JobRecord, summary: AnalysisSummary, *, raised: bool, started: float) -> None:
         key = self._parts.study_key(job.study_instance_uid)

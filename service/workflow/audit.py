@@ -84,6 +84,19 @@ class AuditTrail:
         """A destination has refused these objects for good."""
         self._transferred(transaction, job, rows, to=to, at=at, failure="refused by the destination")
 
+    def deleted(self, transaction: LedgerTransaction, study_id: int, *, at: float) -> None:
+        """The images of a study, as far as they are here, are about to be deleted."""
+        instances = [item for item in transaction.studies.instances(study_id) if not item.is_deleted]
+        if self._reporter and instances:
+            first = instances[0]
+            part = StudyPart(
+                study_instance_uid=first.study_instance_uid,
+                patient_id=str(first.get("PatientID") or ""),
+                accession_number=str(first.get("AccessionNumber") or ""),
+                sop_classes=Counter(item.sop_class_uid for item in instances),
+            )
+            transaction.audit.add(self._reporter.study_deleted(part, at=at), at=at)
+
     def notified(self, transaction: LedgerTransaction, job: JobRecord, notifier: str, *, at: float) -> None:
         """A notifier was told of a patient's study."""
         if self._reporter is None:

@@ -3,7 +3,8 @@
 
 Closed: everything is tried. After `FAILURES_TO_OPEN` attempts in a row that reached nobody it opens: what waits is
 parked, without a task, and only the circuit's own task looks whether the destination is back. Then it is half open: one
-C-ECHO, then one job. When that is answered the circuit closes, and what was parked is released, urgent first.
+C-ECHO, then one job. When that is answered the circuit closes, and what was parked is released, urgent first. Held: as
+open, and nobody looks, until a person lets it go.
 """
 
 from collections.abc import Callable
@@ -49,6 +50,8 @@ class Circuit:
         self, transaction: LedgerTransaction, circuit: CircuitRecord, *, job_id: int, reach: Reach
     ) -> CircuitRecord:
         """Note how an attempt went, in the transaction that notes the rest; `circuit` was locked in it."""
+        if circuit.state is CircuitState.HELD:
+            return circuit  # an attempt that began before a person held it
         if reach is Reach.ANSWERED:
             return self._answered(transaction, circuit)
         if circuit.state is CircuitState.OPEN:
@@ -130,6 +133,29 @@ class Circuit:
         return followed
 
 
+def hold(transaction: LedgerTransaction, destination: str) -> bool:
+    """Let nothing more be sent to a destination until `let_go`; False when it is held already.
+
+    What is being sent at this moment ends as it ends. What waits is parked, across restarts.
+    """
+    circuit = transaction.circuits.lock(destination)
+    if circuit.state is CircuitState.HELD:
+        return False
+    transaction.circuits.save(replace(circuit, state=CircuitState.HELD, failures=0, probes=0, task_id=""))
+    transaction.deliveries.park(destination)
+    transaction.commitments.park(destination)
+    return True
+
+
+def let_go(transaction: LedgerTransaction, destination: str) -> bool:
+    """Let a destination be sent to again; False when it was not held. The reconciler releases what is parked."""
+    circuit = transaction.circuits.lock(destination)
+    if circuit.state is not CircuitState.HELD:
+        return False
+    transaction.circuits.save(replace(circuit, state=CircuitState.CLOSED, failed_job_id=0, task_id=""))
+    return True
+
+
 def is_there(destination: Destination) -> bool:
     """Say whether the destination takes associations, by one C-ECHO."""
     try:
@@ -167,7 +193,7 @@ class WatchCircuit:
         """Probe or release, unless another task has the circuit."""
         with self._parts.ledger.reading() as view:
             circuit = view.circuits.get(self._circuit.name)
-        if circuit.task_id != own_task_id:
+        if circuit.task_id != own_task_id or circuit.state is CircuitState.HELD:
             return
         if circuit.state is CircuitState.CLOSED:
             self._release(own_task_id)
@@ -177,7 +203,7 @@ class WatchCircuit:
     def _half_open(self, own_task_id: str) -> bool:
         with self._parts.ledger.transaction() as transaction:
             before = after = transaction.circuits.lock(self._circuit.name)
-            ours = before.task_id == own_task_id
+            ours = before.task_id == own_task_id and before.state is not CircuitState.HELD
             early_seconds = self._circuit.early_seconds(before.due_at, longest_seconds=self._longest_seconds)
             if ours and early_seconds:
                 self._circuit.follow_up(transaction, before, delay_seconds=early_seconds)
@@ -199,7 +225,7 @@ class WatchCircuit:
     def _settle(self, own_task_id: str, change: Callable[[LedgerTransaction, CircuitRecord], CircuitRecord]) -> None:
         with self._parts.ledger.transaction() as transaction:
             before = transaction.circuits.lock(self._circuit.name)
-            if before.task_id != own_task_id:
+            if before.task_id != own_task_id or before.state is CircuitState.HELD:
                 return
             after = change(transaction, before)
         self._circuit.tell(before, after)
@@ -208,7 +234,7 @@ class WatchCircuit:
         name = self._circuit.name
         with self._parts.ledger.transaction() as transaction:
             circuit = transaction.circuits.lock(name)
-            if circuit.task_id != own_task_id:
+            if circuit.task_id != own_task_id or circuit.state is not CircuitState.CLOSED:
                 return
             jobs = transaction.deliveries.release(name, limit=RELEASE_BATCH)
             asked = transaction.commitments.release(name, limit=RELEASE_BATCH - len(jobs))

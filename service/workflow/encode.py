@@ -10,12 +10,13 @@ from service.domain.event import AnalysisRefused, ResultReady, StageFailed, Stag
 from service.domain.instance import Instance
 from service.domain.profile import EncodingProfile, encoding_profile, profile_key
 from service.domain.result import Reason
+from service.domain.self_test import is_self_test
 from service.ports.analyst import AnalysisRequest, EncodeRequest, ObjectSet, ResultObject
 from service.ports.ledger import LedgerTransaction, Wanted
 from service.settings.results import STATEMENTS, ResultKind
 from service.workflow.analyse import analysis_request
 from service.workflow.context import FlowParts
-from service.workflow.stages import ENCODE, deliver_stage, task, task_id
+from service.workflow.stages import ENCODE, deliver_stage, task
 from service.workflow.supersession import plan_note, predecessors, wants_notes
 from service.workflow.triage import may_raise
 
@@ -75,7 +76,7 @@ class EncodeJob:
             analysis=self._request(job, instances),
             revision=job.result_revision,
             sets=self._sets(earlier),
-            may_raise=may_raise(job.package, settings=self._parts.settings),
+            may_raise=may_raise(job.package, settings=self._parts.settings) and not is_self_test(instances),
         )
         objects = self._parts.analyst.encode(request)
         if job.encode_failures + 1 == FAILURES_UNTIL_REFUSAL:
@@ -167,9 +168,11 @@ class EncodeJob:
         for name in self._wanted:
             if transaction.deliveries.pending(job.id, name):
                 stage = deliver_stage(name)
-                first = task_id(stage, job.id, 1)
-                transaction.deliveries.assign(job.id, name, task_id=first, next_attempt_at=self._parts.steady())
-                transaction.enqueue(task(stage, job.id, attempt=1, priority=job.priority))
+                attempt = transaction.deliveries.next_attempt(job.id, name)
+                following = task(stage, job.id, attempt=attempt, priority=job.priority)
+                due_at = self._parts.steady()
+                transaction.deliveries.assign(job.id, name, task_id=following.task_id, next_attempt_at=due_at)
+                transaction.enqueue(following)
         if transaction.deliveries.open_count(job.id) == 0:
             transaction.jobs.end(job.id, JobState.FINISHED, at=now)
 

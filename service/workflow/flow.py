@@ -4,7 +4,7 @@
 import threading
 from collections.abc import Callable
 
-from service.domain.errors import ConfigurationError, StorageError, WorkerUnavailableError
+from service.domain.errors import ConfigurationError, StorageError, WorkerError, WorkerUnavailableError
 from service.domain.event import StageFailed
 from service.ports import CommitmentPeer
 from service.ports.engine import Engine, TaskHandler
@@ -21,6 +21,7 @@ from service.workflow.outbox import Outbox
 from service.workflow.promise import ReportOrder
 from service.workflow.quarantine import Quarantine
 from service.workflow.reconcile import Reconcile
+from service.workflow.retention import Retention
 from service.workflow.route import RouteRevision
 from service.workflow.shadow_job import ShadowJob
 from service.workflow.stages import (
@@ -64,7 +65,8 @@ class Flow:
         self._engine = engine
         self._reconcile_seconds = reconcile_seconds
         self._quarantine = Quarantine(parts)
-        self._stopping = threading.Event()
+        self._stopping, self._wake = threading.Event(), threading.Event()
+        self._retention = Retention(parts, stopping=self._stopping.is_set)
         self._beat_at = parts.clock.monotonic()
         self._housekeeper = threading.Thread(target=self._keep_house, name="reconciler", daemon=True)
         self._reconcile = Reconcile(parts, engine, stages=self._register())
@@ -84,6 +86,7 @@ class Flow:
     def stop(self, *, drain_seconds: float) -> None:
         """Finish what is running within this time; the rest is recovered at the next start."""
         self._stopping.set()
+        self._wake.set()
         if self._housekeeper.is_alive():
             self._housekeeper.join()
         breaking = threading.Timer(SENDING_SECONDS, self._interrupt)
@@ -107,6 +110,14 @@ class Flow:
         if silent_seconds > MISSED_BEATS * self._reconcile_seconds:
             return f"the reconciler has not finished a pass for {silent_seconds:.0f} s; restart the node"
         return self._engine.problem()
+
+    def wake(self) -> None:
+        """Have the next pass made now: a command has left work in the ledger."""
+        self._wake.set()
+
+    def retain(self) -> int:
+        """Delete what nobody needs any more; return the number of purges."""
+        return self._retention()
 
     def reconcile(self) -> int:
         """Start again whatever the engine lost; return the number."""
@@ -173,8 +184,10 @@ class Flow:
             try:
                 handler(row_id, task_id)
             except Exception as error:
+                name = type(error).__name__
+                detail = str(error) if isinstance(error, WorkerError) else ""  # types and places in the code alone
                 self._parts.observer(
-                    StageFailed(stage=stage, study_key="", pipeline="", error=type(error).__name__, retryable=True)
+                    StageFailed(stage=stage, study_key="", pipeline="", error=name, retryable=True, detail=detail)
                 )
                 raise  # the task ends as failed, and the reconciler starts the work again
 
@@ -200,13 +213,16 @@ class Flow:
         while True:
             self._keep_house_once()
             self._beat_at = self._parts.clock.monotonic()
-            if self._stopping.wait(self._reconcile_seconds):
+            self._wake.wait(self._reconcile_seconds)
+            self._wake.clear()
+            if self._stopping.is_set():
                 return
 
     def _keep_house_once(self) -> None:
         try:
             self._reconcile()
             self._quarantine.trim()
+            self._retention()
             self._engine.forget(older_than_seconds=FORGET_AFTER_SECONDS)
         except Exception as error:  # noqa: BLE001 - the outermost loop of this thread: it must outlive every fault
             self._parts.observer(

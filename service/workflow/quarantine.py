@@ -10,6 +10,7 @@ from service.domain.entry import JobRecord
 from service.domain.errors import AdmissionError
 from service.domain.event import QuarantineEntered, QuarantineTrimmed
 from service.domain.instance import Instance
+from service.domain.purge import NewPurge, Purged, digest_of
 from service.domain.quarantine import CONFLICT, POISON, NewQuarantined, Quarantined
 from service.ports import IncomingInstance
 from service.ports.ledger import Holding, LedgerTransaction
@@ -109,8 +110,9 @@ class Quarantine:
     def trim(self) -> None:
         """Give up what is too old, and the oldest of whoever holds most while there is too much."""
         before = self._parts.now() - self._limits.keep_days * SECONDS_PER_DAY
-        while self._give_up(before=before):
-            pass
+        with self._parts.store.purging() as may:  # not while a backup is made
+            while may and self._give_up(before=before):
+                pass
 
     def sweep(self) -> int:
         """Delete files that no row names: a crash came between them. Only while nothing is received."""
@@ -130,9 +132,12 @@ class Quarantine:
         """Give up some rows; say whether there may be more."""
         with self._parts.ledger.transaction() as transaction:
             reason, rows = self._too_much(transaction, before=before)
+            if not rows:
+                return False
+            at = self._parts.now()
+            proof = transaction.purges.begin(_proof(reason, rows), at=at)
             transaction.quarantine.remove([row.id for row in rows])
-        if not rows:
-            return False
+            transaction.purges.end(proof.id, at=at)
         self._parts.store.remove_aside(_paths(rows))  # a file without a row is swept up at the next start
         self._parts.observer(QuarantineTrimmed(reason=reason, count=len(rows)))
         return True
@@ -162,6 +167,18 @@ class Quarantine:
             if excess <= 0:
                 break
         return given_up
+
+
+def _proof(reason: str, rows: Sequence[Quarantined]) -> NewPurge:
+    return NewPurge(
+        what=Purged.QUARANTINE,
+        rule=f"quarantine: {reason}",
+        study_id=None,
+        study_key="",
+        files=len(_paths(rows)),
+        size_bytes=sum(row.size_bytes for row in rows),
+        digests_sha256=digest_of(row.sha256 for row in rows),
+    )
 
 
 def _paths(rows: Sequence[Quarantined]) -> list[Path]:

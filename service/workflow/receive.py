@@ -145,8 +145,21 @@ class StoreInstance:
             arm_closer(transaction, study, evaluate_at=max(now, study.evaluated_at + PROBE_SECONDS), now=now)
             return StoreOutcome.STORED, False
         if known.sha256 == instance.sha256:
+            if known.is_deleted or not known.path.is_file():  # lost from the disk, which doctor told of
+                return self._restore(transaction, instance, kept, peer=peer)
             return StoreOutcome.DUPLICATE, known.path != kept.path
         return StoreOutcome.CONFLICT, True
+
+    def _restore(
+        self, transaction: LedgerTransaction, instance: Instance, kept: ArrivedFile, *, peer: str
+    ) -> tuple[StoreOutcome, bool]:
+        """Take in again what was deleted, as if it were new: routing sees that the same work is done already."""
+        if not kept.path.exists():  # the purge of the first copy took it: both have the same name
+            return StoreOutcome.OUT_OF_RESOURCES, False
+        now = self._parts.steady()
+        study = transaction.studies.restore_instance(instance, peer=peer, at=now)
+        arm_closer(transaction, study, evaluate_at=max(now, study.evaluated_at + PROBE_SECONDS), now=now)
+        return StoreOutcome.STORED, False
 
     def _observe(self, incoming: IncomingInstance, received: _Received, *, seconds: float) -> None:
         uid = received.study_instance_uid
@@ -158,6 +171,7 @@ class StoreInstance:
                 size_bytes=received.size_bytes,
                 seconds=seconds,
                 study_key=self._parts.study_key(uid) if uid else "",
+                association=incoming.association,
             )
         )
 

@@ -4,18 +4,24 @@
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import partial
 
-from service.domain.entry import NewJob, RevisionRecord
+from service.domain.entry import JobRecord, NewJob, RevisionRecord
 from service.domain.errors import InputError
 from service.domain.event import StageFailed, StageFinished, StudyRouted
 from service.domain.instance import Instance, sop_instance_uids
 from service.domain.result import PackageIdentity, Priority, Reason
+from service.domain.self_test import is_self_test
 from service.domain.study import Refusal, Selection
 from service.ports.ledger import LedgerTransaction
 from service.settings import RuleSettings
 from service.workflow.context import FlowParts
 from service.workflow.rules import matching_rules, wanted_pipelines
 from service.workflow.stages import ANALYSE, ROUTE, task, task_id
+
+REPLAY = "replay"
+"""Why a revision was frozen that a person asked for; followed by ":" and a pipeline where it is about that one."""
 
 
 class RouteRevision:
@@ -33,7 +39,9 @@ class RouteRevision:
                 return
             instances = view.studies.instances_of_revision(revision_id)
         rules = matching_rules(self._parts.settings.rules, instances)
-        jobs = [self._job(revision, name, rules=rules, instances=instances) for name in wanted_pipelines(rules)]
+        asked_for = replayed_pipeline(revision.reason)
+        names = [name for name in wanted_pipelines(rules) if asked_for in {"", name}]
+        jobs = [self._job(revision, name, rules=rules, instances=instances) for name in names]
         with self._parts.ledger.transaction() as transaction:
             if not _is_ours(transaction.studies.revision(revision_id), own_task_id):
                 return
@@ -50,11 +58,31 @@ class RouteRevision:
     ) -> None:
         now = self._parts.now()
         for job in jobs:
-            added = transaction.jobs.add(job, task_id=lambda row_id: task_id(ANALYSE, row_id, 0), at=now)
+            added = self._added(transaction, revision, job, at=now)
             if added is not None:  # else the same work is done already, and its result stands
-                transaction.enqueue(task(ANALYSE, added.id, attempt=0, priority=added.priority))
+                transaction.enqueue(task(ANALYSE, added.id, attempt=added.attempt, priority=added.priority))
         names = [rule.name for rule in rules]
         transaction.studies.routed(revision.id, rules=names, pipelines=wanted_pipelines(rules), at=now)
+
+    def _added(
+        self, transaction: LedgerTransaction, revision: RevisionRecord, job: NewJob, *, at: float
+    ) -> JobRecord | None:
+        """Return the job to be done, or to be done again; None when there is nothing to do.
+
+        Images that were deleted cannot be analysed: the result that was made of them stands. Where others came too, the
+        study is answered as not analysed, by what is here.
+        """
+        inputs = set(job.input_sop_instance_uids)
+        images = [item for item in transaction.studies.instances(job.study_id) if item.sop_instance_uid in inputs]
+        present = [item for item in images if not item.is_deleted]
+        if len(present) < len(images):
+            if not present or transaction.jobs.covers(job):
+                return None
+            job = _without_images(job, images, present)
+        added = transaction.jobs.add(job, task_id=lambda row_id: task_id(ANALYSE, row_id, 0), at=at)
+        if added is None and revision.reason.startswith(REPLAY):
+            return transaction.jobs.again(job.study_id, job.pipeline, task_id=partial(task_id, ANALYSE), at=at)
+        return added
 
     def _job(
         self, revision: RevisionRecord, pipeline: str, *, rules: Sequence[RuleSettings], instances: tuple[Instance, ...]
@@ -70,7 +98,7 @@ class RouteRevision:
             study_id=revision.study_id,
             pipeline=pipeline,
             package=package,
-            priority=_priority(pipeline, rules),
+            priority=Priority.ROUTINE if is_self_test(instances) else _priority(pipeline, rules),
             input_sop_instance_uids=tuple(instance.sop_instance_uid for instance in inputs),
             flags=choice.flags if isinstance(choice, Selection) else (),
             refusals=refusals,
@@ -120,6 +148,23 @@ def job_key(
     codes = sorted(reason.code for reason in refusals)
     identity = [study_instance_uid, pipeline, package_sha256, sop_instance_uids(inputs), codes]
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]
+
+
+def replayed_pipeline(reason: str) -> str:
+    """Return the one pipeline that a person had a study analysed by again; "" for all."""
+    return reason.removeprefix(REPLAY).removeprefix(":") if reason.startswith(REPLAY) else ""
+
+
+def _without_images(job: NewJob, images: Sequence[Instance], present: Sequence[Instance]) -> NewJob:
+    """Return the job that says that images of the study are no longer here."""
+    reason = Reason(
+        code="images_deleted",
+        message=f"{len(images) - len(present)} of {len(images)} images were deleted here after their results had been "
+        "delivered (retention.input_hours); send the whole study again",
+    )
+    key = job_key(images[0].study_instance_uid, job.pipeline, package=job.package, inputs=images, refusals=[reason])
+    here = tuple(item.sop_instance_uid for item in present)
+    return replace(job, key=key, input_sop_instance_uids=here, flags=(), refusals=(reason,))
 
 
 def _refused(instances: tuple[Instance, ...], code: str, message: str) -> Refusal:

@@ -91,5 +91,9 @@ def _forms(rows: Sequence[EarlierDelivery]) -> list[EarlierDelivery]:
 
 def _prior(row: EarlierDelivery) -> PriorObject:
     return PriorObject(
-        kind=row.kind, sop_class_uid=row.sop_class_uid, sop_instance_uid=row.sop_instance_uid, path=row.path
+        kind=row.kind,
+        sop_class_uid=row.sop_class_uid,
+        sop_instance_uid=row.sop_instance_uid,
+        path=row.path,
+        series_instance_uid=row.series_instance_uid,
     )

@@ -14,6 +14,8 @@ from service.results.source.sources import text
 
 def with_series(prior: PriorObject) -> PriorObject:
     """Return the object with the series that its file says; a report's series follows from its UID when it is gone."""
+    if prior.series_instance_uid:
+        return prior
     if prior.path is None:
         return replace(prior, series_instance_uid=sr_series_instance_uid(prior.sop_instance_uid))
     try:

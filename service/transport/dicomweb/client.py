@@ -2,6 +2,7 @@
 """The STOW-RS client: sends result objects to a DICOMweb service in one request and reports each object's status."""
 
 import http.client
+import json
 import socket
 import ssl
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from service.domain.errors import DestinationUnreachableError
-from service.ports import EncodedObject, Observer
+from service.ports import EncodedObject, ObjectReference, Observer
 from service.settings import DestinationSettings
 from service.transport.bearer import TokenFileError, authorization
 from service.transport.deadline import Deadline, deadline
@@ -129,6 +130,19 @@ class StowClient:
             reply = self._ask("OPTIONS", "/studies")
         if not 200 <= reply.status < 300:
             raise self._unexpected(reply.status)
+
+    def find_stored(self, study_instance_uid: str, references: Sequence[ObjectReference]) -> frozenset[str]:
+        """Search for the instances of a study (QIDO-RS, PS3.18 10.6); return those of the references that are there."""
+        reply = self._ask("GET", f"/studies/{study_instance_uid}/instances")
+        if reply.status == HTTPStatus.NO_CONTENT:
+            return frozenset()
+        if reply.status != HTTPStatus.OK:
+            raise self._unexpected(reply.status)
+        try:
+            found = {str(item["00080018"]["Value"][0]) for item in json.loads(reply.body)}
+        except (ValueError, KeyError, IndexError, TypeError) as error:
+            raise self._unreachable(f"answered a search with what is no DICOM JSON ({type(error).__name__})") from error
+        return frozenset(found & {reference.sop_instance_uid for reference in references})
 
     def _post(self, objects: Sequence[EncodedObject]) -> _Reply:
         form = _Form(objects)

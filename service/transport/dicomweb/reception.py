@@ -2,6 +2,7 @@
 """Looks at the header of a request, before a byte of its body is read: who sends it, and is it a Store transaction?"""
 
 import re
+import secrets
 from collections.abc import Sequence
 from http import HTTPStatus
 
@@ -18,6 +19,8 @@ from service.transport.dicomweb.store_response import JSON_TYPE
 from service.transport.dicomweb.stow import PART_TYPE, RETRY_AFTER_SECONDS, StoreRequest
 
 METHODS = "OPTIONS, POST"
+ID_BYTES = 4
+"""Random bytes by which the log names a request, as it names an association."""
 MULTIPART = "multipart/related"
 ANSWER_TYPES = {
     JSON_TYPE: JSON_TYPE,
@@ -67,12 +70,14 @@ class Reception:
     def __call__(self, request: h11.Request, caller: WebCaller, *, draining: bool) -> StoreRequest | Answer:
         """Return what to store, or the answer where nothing is to be stored."""
         try:
-            peer = self._admit(caller, draining=draining)
+            association = secrets.token_hex(ID_BYTES)
+            peer = self._admit(caller, association, draining=draining)
             study_instance_uid = self._study(request)
             if request.method == b"OPTIONS":
                 return Answer(status=HTTPStatus.OK, headers=(("Allow", METHODS), ("Accept", _accepted_type())))
             return StoreRequest(
                 peer=peer.name,
+                association=association,
                 calling_ae=peer.ae_title or "",
                 study_instance_uid=study_instance_uid,
                 boundary=_boundary(request),
@@ -81,10 +86,10 @@ class Reception:
         except RefusalError as refusal:
             return refusal.answer
 
-    def _admit(self, caller: WebCaller, *, draining: bool) -> PeerSettings:
+    def _admit(self, caller: WebCaller, association: str, *, draining: bool) -> PeerSettings:
         peer = find_web_peer(self._peers, caller)
         if isinstance(peer, PeerSettings) and not draining:
-            self._observer(AssociationAccepted(peer=peer.name))
+            self._observer(AssociationAccepted(peer=peer.name, association=association))
             return peer
         name, reason = (peer.name, WebRejection.DRAINING) if isinstance(peer, PeerSettings) else (STRANGER, peer)
         self._observer(AssociationRejected(peer=name, reason=reason.value, address=caller.address))

@@ -46,6 +46,7 @@ class StoreRequest:
     calling_ae: str
     study_instance_uid: str
     boundary: str
+    association: str = ""
     answer_type: str = JSON_TYPE
 
 
@@ -171,6 +172,7 @@ def _incoming(request: StoreRequest, meta: FileMeta, dataset: Iterator[bytes | m
         transfer_syntax_uid=meta.transfer_syntax_uid,
         study_instance_uid=request.study_instance_uid,
         dataset=dataset,
+        association=request.association,
     )
 
 

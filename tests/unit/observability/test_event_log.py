@@ -112,6 +112,7 @@ def test_an_event_is_one_line_of_its_fields(log: EventLog, lines: Lines) -> None
         "outcome": "stored",
         "size_bytes": 1,
         "seconds": 0.5,
+        "association": "",
         "study_key": "0123456789ab",
     }
 

@@ -40,7 +40,13 @@ EVENT_TYPES = [
 ]
 THE_KERNELS = {"dokuei_clock_offset_seconds", "dokuei_clock_synchronised"}
 """What the kernel may well call zero."""
-NOT_COUNTED = {events.NodeStopping, events.CircuitChanged, events.SourceItemsLeftOut, events.ContextsNegotiated}
+NOT_COUNTED = {
+    events.NodeStopping,
+    events.NodeDraining,
+    events.CircuitChanged,
+    events.SourceItemsLeftOut,
+    events.ContextsNegotiated,
+}
 """Events that are logged alone: the process ends, and nobody could scrape the count; the ledger has the state."""
 
 

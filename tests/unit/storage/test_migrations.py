@@ -3,13 +3,18 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
 from service.domain.entry import DeliveryState
-from service.storage import SqlLedger, create_database, migrate
+from service.domain.errors import ConfigurationError
+from service.storage import SqlLedger, create_database, migrate, schema
+from service.storage.database import change_revision
+from service.storage.statistics import SqlStatistics
 
 VERSIONS = Path(__file__).parents[3] / "service" / "storage" / "migrations"
 STUDY = (
@@ -76,4 +81,120 @@ def test_old_rows_are_delivered_and_a_downgrade_keeps_them(tmp_path: Path, datab
     migrate(engine)
     with ledger.reading() as view:
         assert len(view.deliveries.of(1, "pacs")) == 1
+    engine.dispose()
+
+
+REVISIONS = tuple(f"{number:04d}" for number in range(1, 10))
+GIVEN: dict[tuple[str, str], object] = {
+    ("commitment_order", "references"): [["1.2.840", "instance-sop_instance_uid-2"]],
+    ("job", "state"): "finished",
+    ("delivery", "state"): "delivered",
+    ("held_object", "problems"): ["x"],
+    ("circuit", "state"): "closed",
+    ("conflict", "path"): "conflicts/1.dcm",
+}
+ROWS = 2
+
+
+def tables_of(engine: sa.Engine) -> dict[str, sa.Table]:
+    metadata = sa.MetaData()
+    metadata.reflect(engine)
+    return {table.name: table for table in metadata.sorted_tables if table.name != "ledger_version"}
+
+
+def value(table: sa.Table, column: sa.Column[Any], number: int) -> object:
+    if (table.name, column.name) in GIVEN:
+        given = GIVEN[table.name, column.name]
+        return given.replace("1", str(number)) if column.name == "path" and isinstance(given, str) else given
+    if column.foreign_keys or column.primary_key:
+        return number
+    if isinstance(column.type, sa.JSON):
+        return []
+    if isinstance(column.type, sa.Text | sa.String):
+        return f"{table.name}-{column.name}-{number}"
+    return number
+
+
+def fill_new_tables(engine: sa.Engine) -> None:
+    """Put two rows, with a value in every column that must have one, into each table that has none."""
+    tables = tables_of(engine)
+    with engine.begin() as connection:
+        for table in tables.values():
+            if connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one():
+                continue
+            for number in range(1, ROWS + 1):
+                columns = [column for column in table.columns if not column.nullable]
+                connection.execute(sa.insert(table), {item.name: value(table, item, number) for item in columns})
+
+
+def rows_of(engine: sa.Engine) -> dict[str, int]:
+    with engine.connect() as connection:
+        query = {name: sa.select(sa.func.count()).select_from(table) for name, table in tables_of(engine).items()}
+        return {name: connection.execute(statement).scalar_one() for name, statement in query.items()}
+
+
+def test_rows_of_every_table_survive_every_step_up_and_down(tmp_path: Path, database_url: str | None) -> None:
+    engine = create_database(tmp_path, url=database_url)
+    try:
+        for revision in REVISIONS:
+            before = rows_of(engine) if revision != "0001" else {}
+            go(engine, revision)
+            after = rows_of(engine)
+            assert {name: after[name] for name in before if name in after} == {
+                name: count for name, count in before.items() if name in after
+            }, revision
+            fill_new_tables(engine)
+        assert set(rows_of(engine).values()) == {ROWS}
+        assert rows_of(engine).keys() == schema.metadata.tables.keys()
+        for revision in reversed(REVISIONS[:-1]):
+            before = rows_of(engine)
+            go(engine, revision, back=True)
+            after = rows_of(engine)
+            assert {name: after[name] for name in before if name in after} == {
+                name: count for name, count in before.items() if name in after
+            }, revision
+        migrate(engine)
+        assert SqlStatistics(engine).counts().failed_jobs == 0
+        assert rows_of(engine)["instance"] == ROWS
+    finally:
+        engine.dispose()
+
+
+def test_what_was_promised_to_a_peer_before_is_never_deleted(tmp_path: Path, database_url: str | None) -> None:
+    engine = create_database(tmp_path, url=database_url)
+    go(engine, "0007")
+    fill_new_tables(engine)
+    migrate(engine)
+    with engine.connect() as connection:
+        promised = connection.execute(sa.select(schema.instance.c.promised).order_by(schema.instance.c.id)).scalars()
+        assert list(promised) == [0, 1]
+    engine.dispose()
+
+
+def test_a_downgrade_lets_a_held_destination_go_and_forgets_files_that_were_being_deleted(
+    tmp_path: Path, database_url: str | None
+) -> None:
+    engine = create_database(tmp_path, url=database_url)
+    migrate(engine)
+    fill_new_tables(engine)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE circuit SET state = 'held' WHERE id = 1"))
+        connection.execute(sa.text("UPDATE instance SET purge_id = 1 WHERE id = 1"))
+    change_revision(engine, "0007")
+    with engine.connect() as connection:
+        assert connection.execute(sa.text("SELECT DISTINCT state FROM circuit")).scalars().all() == ["closed"]
+        paths = connection.execute(sa.text("SELECT path FROM instance ORDER BY id")).scalars().all()
+        assert paths == ["", "instance-path-2"]
+    engine.dispose()
+
+
+def test_a_ledger_of_a_newer_version_is_refused_with_the_remedy(tmp_path: Path, database_url: str | None) -> None:
+    engine = create_database(tmp_path, url=database_url)
+    migrate(engine)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE ledger_version SET version_num = '9999'"))
+    with pytest.raises(ConfigurationError, match=r"revision 9999.*reads up to 0009.*dokuei ledger --to 0009"):
+        migrate(engine)
+    with pytest.raises(ConfigurationError, match="cannot be taken to revision"):
+        change_revision(engine, "0007")
     engine.dispose()

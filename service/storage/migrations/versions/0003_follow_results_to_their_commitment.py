@@ -74,3 +74,15 @@ def upgrade() -> None:
     with op.batch_alter_table("commitment", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_commitment_job_id"), ["job_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_commitment_state"), ["state"], unique=False)
+
+
+def downgrade() -> None:
+    """Undo: success is the last word on a result again, and outages and requests of peers are forgotten."""
+    op.execute("UPDATE delivery SET state = 'delivered', ended_at = stored_at WHERE state IN ('stored', 'committed')")
+    op.execute("UPDATE delivery SET state = 'refused' WHERE state = 'abandoned'")
+    for table in ("commitment", "commitment_order", "circuit"):
+        op.drop_table(table)
+    for name in ("ix_delivery_waiting", "ix_delivery_job_destination"):
+        op.drop_index(name, "delivery")
+    for name in ("tries", "parked", "proof", "stored_at"):
+        op.drop_column("delivery", name)

@@ -19,3 +19,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_message")),
         sqlite_autoincrement=True,
     )
+
+
+def downgrade() -> None:
+    """Undo: what the collector does not have yet is lost; go back only when nothing waits for it."""
+    op.drop_table("audit_message")
