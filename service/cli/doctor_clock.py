@@ -4,8 +4,8 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from service.bootstrap.time_service import clock_state
 from service.cli.finding import Finding
+from service.observability.machine import read_clock
 from service.settings import Settings
 
 CLOCK_SECONDS = 1.0
@@ -14,13 +14,13 @@ CLOCK_SECONDS = 1.0
 
 def look_at_clock(settings: Settings) -> Iterator[Finding]:  # noqa: ARG001 - one signature for all looks
     """Yield whether a time service keeps this machine's clock."""
-    state, here = clock_state(), datetime.now(UTC).astimezone()
+    state, here = read_clock(), datetime.now(UTC).astimezone()
     zone = f"{here.tzname()}, UTC{here:%z}"
     if state is None:
         yield Finding(subject="clock", well=True, text=f"this kernel does not say whether it is kept right ({zone})")
         return
-    far = abs(state.offset_seconds) > CLOCK_SECONDS
-    kept = f"is {state.offset_seconds:+.6f} s off, at most {state.error_seconds:.3f} s wrong ({zone})"
+    far = abs(state.offset) > CLOCK_SECONDS
+    kept = f"is {state.offset:+.6f} s off, at most {state.max_error:.3f} s wrong ({zone})"
     yield Finding(
         subject="clock",
         well=state.synchronised and not far,

@@ -66,12 +66,13 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "exported": "a notifier was told of a study",
         "alert": "the alerts below",
         "log_used": "a person looked at messages that wait",
-        "study_deleted": "an operator deleted a study",
+        "study_deleted": "a study's images were deleted when their time had come (`retention`)",
+        "viewed": "a person saw on the status page whose a study is",
     }
 )
 
 
-NOT_WRITTEN = ("log_used", "study_deleted")
+NOT_WRITTEN = ("log_used",)
 """Messages for actions that the node does not have; the table fails when somebody begins to write one."""
 
 
@@ -97,6 +98,7 @@ def _code_of(function: str) -> str:
         "alert": messages.ALERT,
         "log_used": messages.LOG_USED,
         "study_deleted": messages.DELETED,
+        "viewed": messages.PROCEDURE,
     }
     return f"{named[function].meaning} ({named[function].value})"
 

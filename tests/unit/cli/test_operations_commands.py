@@ -15,11 +15,11 @@ from typer.testing import CliRunner
 
 from fakes import ct_dataset, incoming
 from service.bootstrap.desk import open_desk
-from service.bootstrap.time_service import clock_state
 from service.cli.app import app, main
 from service.cli.replay import moment
 from service.cli.signals import tell
 from service.domain.errors import ConfigurationError
+from service.observability.machine import read_clock
 from service.settings import load_settings
 from service.storage import create_database, migrate, open_folder
 from service.workflow import StoreInstance
@@ -86,9 +86,9 @@ def test_doctor_tells_of_clock_and_ports(config: Path) -> None:
     findings = {item["subject"]: item for item in document("doctor", config, status=1)}
     assert {"clock", "DICOM port", "HTTP port", "disk", "pixel decoders", "ONNX Runtime"} <= findings.keys()
     assert all(item.keys() == {"subject", "well", "text", "advice"} for item in findings.values())
-    state = clock_state()
+    state = read_clock()
     assert state is not None
-    assert findings["clock"]["well"] == (state.synchronised and abs(state.offset_seconds) <= 1)
+    assert findings["clock"]["well"] == (state.synchronised and abs(state.offset) <= 1)
 
 
 def test_check_finds_every_problem_at_once_and_exits_with_two(config: Path) -> None:
