@@ -111,6 +111,10 @@ class Node:
         signal.signal(signal.SIGHUP, lambda *_: self._reloader.ask())
         self._stopping.wait()
 
+    def alive(self) -> bool:
+        """Return what /livez says; a node that stops counts as alive until it has ended."""
+        return self._stopping.is_set() or self._health.live()[0]
+
     def reload(self) -> None:
         """Have config.yaml read again, beside the work."""
         self._reloader.ask()
