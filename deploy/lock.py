@@ -27,7 +27,7 @@ class Locked:
 
 def lock_file(variant: str) -> Path:
     """Return the lock file of "cpu", "gpu", "openvino" or "bootstrap"."""
-    return DEPLOY / "lock" / f"{variant}.txt"
+    return DEPLOY / "locks" / f"{variant}.txt"
 
 
 def read_lock(path: Path) -> dict[str, Locked]:

@@ -11,11 +11,12 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.message import Message
 from pathlib import Path
 from uuid import NAMESPACE_URL, uuid5
 
 import yaml
-from cyclonedx.factory.license import LicenseFactory
+from cyclonedx.contrib.license.factories import LicenseFactory
 from cyclonedx.model import HashAlgorithm, HashType, Property
 from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component, ComponentType
@@ -74,7 +75,7 @@ def _parts(wheel: Path) -> Iterator[Part]:
             version=about["Version"],
             kind=ComponentType.APPLICATION if about["Name"] == "dokuei" else ComponentType.LIBRARY,
             sha256=hashlib.sha256(wheel.read_bytes()).hexdigest(),
-            licence=about["License-Expression"] or _classified(about.get_all("Classifier", [])),
+            licence=_licence(about),
         )
         yield from _model_packages(archive)
 
@@ -83,10 +84,12 @@ def _is_metadata(entry: str) -> bool:
     return entry.endswith(".dist-info/METADATA") and entry.count("/") == 1
 
 
-def _classified(classifiers: list[str]) -> str:
-    """Return the licence that trove classifiers name, "" when none does."""
-    named = [text.rpartition(" :: ")[2] for text in classifiers if text.startswith("License ::")]
-    return ", ".join(name for name in named if name != "OSI Approved")
+def _licence(about: Message) -> str:
+    """Return the licence by the first of the three fields that names one, "" when none does."""
+    named = [text.rpartition(" :: ")[2] for text in about.get_all("Classifier", []) if text.startswith("License ::")]
+    classified = ", ".join(name for name in named if name != "OSI Approved")
+    first_line = (about["License"] or "").partition("\n")[0]
+    return str(about["License-Expression"] or classified or first_line)
 
 
 def _model_packages(archive: zipfile.ZipFile) -> Iterator[Part]:

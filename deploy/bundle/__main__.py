@@ -75,7 +75,7 @@ def _python_version() -> str:
 
 
 def _download(lock: Path, wheels: Path) -> None:
-    options = ["--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:", "--dest", str(wheels)]
+    options = ["-qq", "--no-deps", "--require-hashes", "--only-binary", ":all:", "--dest", str(wheels)]
     subprocess.run([sys.executable, "-m", "pip", "download", *options, "--requirement", str(lock)], check=True)
 
 

@@ -67,6 +67,8 @@ install_node() {
   "$python" "$(echo "$here"/wheels/pip-*.whl)/pip" --isolated --python "$target.new/bin/python" install --quiet \
     --no-input --no-index --no-cache-dir --disable-pip-version-check --root-user-action ignore \
     --find-links "$here/wheels" --only-binary :all: --require-hashes --requirement "$here/requirements.txt"
+  # Programs that the node never calls, one of them with a known defect (CVE-2026-56445): not on the disk at all.
+  rm -rf "$target.new"/lib/python*/site-packages/pynetdicom/apps
   mkdir -p "$target.new/share"
   cp -R "$here/share/." "$target.new/share/"
   ln -s "../lib/python$(cat "$here/PYTHON")/site-packages/service/_packages" "$target.new/share/packages"

@@ -4,9 +4,9 @@
 from pathlib import Path
 
 import pytest
-from harness.debian import missing
 
 from deploy.bundle.__main__ import make_bundle
+from harness.debian import missing
 
 
 @pytest.fixture(scope="session")

@@ -3,14 +3,15 @@
 
 import json
 import shutil
+import sys
 import time
 from pathlib import Path
 
 import pytest
+from documented import documented_commands
+
 from harness.debian import base_system, booted
 from harness.processes import listens, wait_until
-
-from documented import documented_commands
 
 MAX_COMMANDS = 10
 MAX_SECONDS = 600
@@ -20,7 +21,9 @@ PORTS = (4242, 8042, 9180, 11112)
 @pytest.mark.deploy_long
 @pytest.mark.timeout(1200)
 @pytest.mark.usefixtures("_debian")
-def test_a_bare_debian_has_its_first_report_in_orthanc(tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bare_debian_has_its_first_report_in_orthanc(
+    tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     commands = documented_commands("first report")
     assert len(commands) <= MAX_COMMANDS
     # The machine needs the mirror, so that it shares the network, and its ports, with this one.
@@ -36,10 +39,12 @@ def test_a_bare_debian_has_its_first_report_in_orthanc(tmp_path: Path, bundle: P
         wait_until(lambda: len(json.loads(machine.run(commands[-1]).stdout)) == 1, seconds=120, what="no report came")
         total = time.monotonic() - started
         (report,) = json.loads(machine.run(commands[-1]).stdout)
-        tags = json.loads(machine.run(f"curl --fail --silent http://127.0.0.1:8042/instances/{report}/simplified-tags").stdout)
+        tags = json.loads(
+            machine.run(f"curl --fail --silent http://127.0.0.1:8042/instances/{report}/simplified-tags").stdout
+        )
+    told = [f"first report after {total:.0f} s and {len(commands)} commands"]
+    told += [f"{spent:6.1f} s  {command}" for command, spent in seconds.items()]
     with capsys.disabled():
-        print(f"\nfirst report after {total:.0f} s and {len(commands)} commands")
-        for command, spent in seconds.items():
-            print(f"{spent:6.1f} s  {command}")
+        sys.stdout.write("\n" + "\n".join(told) + "\n")
     assert tags["ManufacturerModelName"] == "DOKUEI"
     assert total <= MAX_SECONDS

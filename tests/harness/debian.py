@@ -33,16 +33,34 @@ def missing() -> str:
 
 def base_system(packages: Sequence[str] = ()) -> Path:
     """A Debian root folder with the bare system and these packages, made once and kept in build/debian."""
-    name = "-".join((RELEASE, *sorted(packages)))
-    folder = CACHE / name
-    if not folder.is_dir():
-        unfinished = CACHE / f".{name}.{os.getpid()}"
-        CACHE.mkdir(parents=True, exist_ok=True)
-        wanted = f"--include={','.join((*BARE, *packages))}"
-        command = ["debootstrap", "--variant=minbase", wanted, RELEASE, str(unfinished), MIRROR]
+    folder = CACHE / "-".join((RELEASE, *sorted(packages)))
+    if folder.is_dir():
+        return folder
+    unfinished = CACHE / f".{folder.name}.{os.getpid()}"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    if packages:
+        _copy(base_system(), unfinished)
+        _add(unfinished, packages)
+    else:
+        command = ["debootstrap", "--variant=minbase", f"--include={','.join(BARE)}", RELEASE, str(unfinished), MIRROR]
         subprocess.run(command, check=True, capture_output=True)
-        unfinished.rename(folder)
-    return folder
+    return unfinished.rename(folder)
+
+
+def _copy(source: Path, target: Path) -> None:
+    subprocess.run(["cp", "-a", "--reflink=auto", str(source), str(target)], check=True)
+
+
+def _add(root: Path, packages: Sequence[str]) -> None:
+    """Install packages into a system that does not run; nothing of theirs is started."""
+    shutil.copy("/etc/resolv.conf", root / "etc" / "resolv.conf")
+    policy = root / "usr" / "sbin" / "policy-rc.d"
+    policy.write_text("#!/bin/sh\nexit 101\n")
+    policy.chmod(0o755)
+    install = f"apt-get install --yes --no-install-recommends {' '.join(packages)}"
+    command = ["chroot", str(root), "sh", "-c", f"apt-get update && {install} && apt-get clean"]
+    subprocess.run(command, check=True, capture_output=True, env=ENVIRONMENT)
+    policy.unlink()
 
 
 class Machine:
@@ -52,14 +70,10 @@ class Machine:
         self.root = folder / "root"
         self._log = folder / "console.log"
         self._options = [] if network else ["--private-network"]
-        subprocess.run(["cp", "-a", "--reflink=auto", str(base), str(self.root)], check=True)
-        self._bring_trust()
-        self._program: Program | None = None
-
-    def _bring_trust(self) -> None:
-        """Give it this machine's name server and certificates: its way to the Debian mirror."""
+        _copy(base, self.root)
+        # This machine's name server: its way to the Debian mirror.
         shutil.copy("/etc/resolv.conf", self.root / "etc" / "resolv.conf")
-        shutil.copytree("/etc/ssl/certs", self.root / "etc" / "ssl" / "certs", dirs_exist_ok=True, symlinks=True)
+        self._program: Program | None = None
 
     def boot(self) -> None:
         """Start its systemd and wait until that says that the system runs."""
