@@ -69,7 +69,8 @@ def test_the_installation_speaks_to_nobody(hospital: Machine) -> None:
 
 
 def test_a_study_by_dcmtk_becomes_a_report_in_orthanc_and_nothing_leaves_the_machine(hospital: Machine) -> None:
-    tracer = f"{TRACE} -o /root/node.trace -p {main_process(hospital)}"
+    every = hospital.run("find /proc -maxdepth 1 -user dokuei -printf '%f,'").stdout.strip(",")
+    tracer = f"{TRACE} -o /root/node.trace -p {every}"
     hospital.run(f"systemd-run --quiet --unit=tracer {tracer}")
     hospital.run(f"storescu -aec ORTHANC 127.0.0.1 4242 {FILM}")
     wait_until(lambda: len(reports(hospital)) == 1, seconds=120, what="no report came")

@@ -166,7 +166,7 @@ def _reports(orthanc: Orthanc) -> list[str]:
 def _written(trace: str) -> list[str]:
     """Paths outside the writable places that a system call has opened to write, made, renamed or removed."""
     succeeded = [line for line in trace.splitlines() if not re.search(r"= -1 |<unfinished|\+\+\+|---", line)]
-    opened = [re.search(r'open(?:at)?\(.*?"(/[^"]*)", [^)]*O_(?:WRONLY|RDWR|CREAT)', line) for line in succeeded]
+    opened = [re.search(r'open(?:at)?\(.*?"(/[^"]*)", [^)]*O_(?:W[A-Z]+|RDWR|CREAT)', line) for line in succeeded]
     changed = [re.search(r'(?:mkdir|rename|unlink)\w*\(.*?"(/[^"]*)"', line) for line in succeeded]
     paths = {match[1] for match in (*opened, *changed) if match}
     return sorted(path for path in paths if not path.startswith(WRITABLE))
