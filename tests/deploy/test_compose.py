@@ -14,7 +14,8 @@ from compose_spec import PyCompose
 
 from service.settings import load_settings
 
-FOLDER = Path(__file__).parents[2] / "deploy" / "compose"
+DEPLOY = Path(__file__).parents[2] / "deploy"
+FOLDER = DEPLOY / "compose"
 COMPOSE: dict[str, Any] = yaml.safe_load((FOLDER / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 
@@ -87,15 +88,24 @@ def test_the_node_takes_its_configuration_and_finds_orthanc_and_orthanc_finds_it
 
 def test_prometheus_asks_as_in_the_example_for_sites() -> None:
     """The rules name the job; only the target and the Alertmanager differ."""
-    ours = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
-    example = yaml.safe_load((FOLDER.parent / "prometheus" / "prometheus.yml").read_text())
+    ours, example = loaded("compose/prometheus.yml"), loaded("prometheus/prometheus.yml")
     ours["scrape_configs"][0]["static_configs"] = example["scrape_configs"][0]["static_configs"]
     assert {**ours, "alerting": example["alerting"]} == example
-    assert dict(mounted(SERVICES["prometheus"]))[FOLDER.parent / "prometheus" / "rules"] == "/etc/prometheus/rules"
+    assert dict(mounted(SERVICES["prometheus"]))[DEPLOY / "prometheus" / "rules"] == "/etc/prometheus/rules"
+    assert example["rule_files"] == ["rules/*.yml"]
 
 
-def test_grafana_reads_its_dashboards_where_they_are_mounted() -> None:
-    target = dict(mounted(SERVICES["grafana"]))[FOLDER.parent / "grafana" / "dashboards"]
-    providers = (FOLDER.parent / "grafana" / "provisioning" / "dashboards").glob("*.y*ml")
-    paths = [entry["options"]["path"] for file in providers for entry in yaml.safe_load(file.read_text())["providers"]]
-    assert paths == [target]
+def test_grafana_finds_prometheus_and_its_dashboard() -> None:
+    ours, example = loaded("compose/datasource.yml"), loaded("grafana/provisioning/datasources/prometheus.yml")
+    (source,) = ours["datasources"]
+    assert {**source, "url": example["datasources"][0]["url"]} == example["datasources"][0]
+    assert source["url"] == "http://prometheus:9090"
+    (provider,) = loaded("grafana/provisioning/dashboards/dokuei.yml")["providers"]
+    dashboard = dict(mounted(SERVICES["grafana"]))[DEPLOY / "grafana" / "dokuei.json"]
+    assert str(Path(dashboard).parent) == provider["options"]["path"]
+
+
+def loaded(name: str) -> dict[str, Any]:
+    """A YAML file below deploy/."""
+    document: dict[str, Any] = yaml.safe_load((DEPLOY / name).read_text())
+    return document
