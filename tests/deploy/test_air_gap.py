@@ -34,7 +34,7 @@ def hospital(tmp_path_factory: pytest.TempPathFactory, bundle: Path) -> Iterator
         shutil.copy(bundle, machine.root / "root")
         machine.run("systemctl stop orthanc", check=False)
         for command in documented_commands("first report")[2:-2]:
-            traced = command.replace("./dokuei", f"{TRACE} -o /root/install.trace ./dokuei")
+            traced = command.replace("./dokuei", f"{TRACE} --seccomp-bpf -o /root/install.trace ./dokuei")
             machine.run(traced)
         yield machine
 
@@ -72,7 +72,7 @@ def test_a_study_by_dcmtk_becomes_a_report_in_orthanc_and_nothing_leaves_the_mac
     every = hospital.run("find /proc -maxdepth 1 -user dokuei -printf '%f,'").stdout.strip(",")
     tracer = f"{TRACE} -o /root/node.trace -p {every}"
     hospital.run(f"systemd-run --quiet --unit=tracer {tracer}")
-    hospital.run(f"storescu -aec ORTHANC 127.0.0.1 4242 {FILM}")
+    hospital.run(f"storescu --propose-jls-lossless -aec ORTHANC 127.0.0.1 4242 {FILM}")
     wait_until(lambda: len(reports(hospital)) == 1, seconds=120, what="no report came")
     hospital.run(f"curl -sf {ORTHANC}/instances/{reports(hospital)[0]}/file -o /root/report.dcm")
     read = hospital.run("dsrdump /root/report.dcm").stdout
