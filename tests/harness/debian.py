@@ -12,7 +12,6 @@ from pathlib import Path
 from harness.processes import Program, wait_until
 
 RELEASE = "bookworm"
-MIRROR = "http://deb.debian.org/debian"
 BARE = ("ca-certificates", "dbus", "systemd", "systemd-sysv")
 """What any installed server has beyond the least Debian."""
 CACHE = Path(__file__).parents[2] / "build" / "debian"
@@ -42,7 +41,7 @@ def base_system(packages: Sequence[str] = ()) -> Path:
         _copy(base_system(), unfinished)
         _add(unfinished, packages)
     else:
-        command = ["debootstrap", "--variant=minbase", f"--include={','.join(BARE)}", RELEASE, str(unfinished), MIRROR]
+        command = ["debootstrap", "--variant=minbase", f"--include={','.join(BARE)}", RELEASE, str(unfinished)]
         subprocess.run(command, check=True, capture_output=True)
     return unfinished.rename(folder)
 
