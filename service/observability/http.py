@@ -18,6 +18,8 @@ from http.client import LineTooLong
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BufferedReader
 from typing import Any, Protocol
+from socketserver import TCPServer
+from typing import Any
 
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 from prometheus_client.registry import CollectorRegistry
@@ -182,6 +184,11 @@ class _Server(ThreadingHTTPServer):
         with self._lock:
             self._opened.pop(request, None)
         super().shutdown_request(request)
+
+    def server_bind(self) -> None:
+        """Listen; http.server would ask a name server who we are first, and wait where none answers."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address[0], self.server_address[1]
 
     def service_actions(self) -> None:
         """Cut off the connections that take too long; called at every poll."""
