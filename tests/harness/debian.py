@@ -72,6 +72,9 @@ class Machine:
         _copy(base, self.root)
         # This machine's name server: its way to the Debian mirror.
         shutil.copy("/etc/resolv.conf", self.root / "etc" / "resolv.conf")
+        # Debian's installer writes this; without it even gethostid(3), which DCMTK calls, would ask that server.
+        name = (self.root / "etc" / "hostname").read_text().strip()
+        (self.root / "etc" / "hosts").write_text(f"127.0.0.1 localhost\n127.0.1.1 {name}\n")
         self._program: Program | None = None
 
     def boot(self) -> None:
