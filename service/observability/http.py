@@ -17,9 +17,8 @@ from http import HTTPStatus
 from http.client import LineTooLong
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BufferedReader
-from typing import Any, Protocol
 from socketserver import TCPServer
-from typing import Any
+from typing import Any, Protocol
 
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 from prometheus_client.registry import CollectorRegistry
@@ -188,7 +187,8 @@ class _Server(ThreadingHTTPServer):
     def server_bind(self) -> None:
         """Listen; http.server would ask a name server who we are first, and wait where none answers."""
         TCPServer.server_bind(self)
-        self.server_name, self.server_port = self.server_address[0], self.server_address[1]
+        host, port = self.server_address[:2]
+        self.server_name, self.server_port = str(host), int(port)
 
     def service_actions(self) -> None:
         """Cut off the connections that take too long; called at every poll."""
