@@ -3,16 +3,11 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-LONG := attack_long or docs_long or full_size or phantoms_full or viewers_long or full_matrix
+LONG := attack_long or deploy_long or docs_long or full_size or phantoms_full or viewers_long or full_matrix
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test peers demo test test-full check lint types imports models chaos bench soak attack docs viewers fuzz conformance clean
-LONG := attack_long or deploy_long or full_size or phantoms_full or viewers_long or full_matrix
-export PIP_DISABLE_PIP_VERSION_CHECK := 1
-
-.DEFAULT_GOAL := help
-.PHONY: help setup setup-test peers demo test test-full check lint types imports models chaos bench soak attack viewers fuzz conformance lock wheel bundle audit install-test deploy-test clean
+.PHONY: help setup setup-test peers demo test test-full check lint types imports models chaos bench soak attack docs viewers fuzz conformance lock wheel bundle audit install-test deploy-test clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
