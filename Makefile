@@ -3,11 +3,11 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-LONG := attack_long or docs_long or full_size or phantoms_full or viewers_long or full_matrix
+LONG := attack_long or deploy_long or docs_long or full_size or phantoms_full or viewers_long or full_matrix
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test peers demo test test-full check lint types imports models chaos bench soak attack docs viewers fuzz conformance clean
+.PHONY: help setup setup-test peers demo test test-full check lint types imports models chaos bench soak attack docs viewers fuzz conformance lock wheel bundle audit install-test deploy-test clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -72,6 +72,36 @@ docs: setup-test peers ## execute every command of the documents, the long ones 
 
 viewers: setup-test peers ## every page of tests/viewers: OHIF in Chromium before Orthanc, and Orthanc's previews
 	$(BIN)/python -m pytest tests/viewers -m "viewers_long or not viewers_long"
+
+VARIANT ?= cpu
+SIGN ?=
+lock: setup-test ## write the lock files (deploy/locks) anew from pyproject.toml, with the newest allowed versions
+	@for variant in cpu gpu openvino; do \
+	  $(BIN)/uv pip compile --quiet --upgrade $(LOCK_OPTIONS) --extra $$variant pyproject.toml \
+	    --output-file deploy/locks/$$variant.txt || exit; \
+	done
+	@echo pip | $(BIN)/uv pip compile --quiet --upgrade $(LOCK_OPTIONS) - --output-file deploy/locks/bootstrap.txt
+	@printf 'hatchling\npip\n' | $(BIN)/uv pip compile --quiet --upgrade $(LOCK_OPTIONS) - --output-file deploy/locks/build.txt
+LOCK_OPTIONS := --python-version 3.11 --python-platform x86_64-manylinux_2_28 --generate-hashes --no-emit-index-url \
+  --no-header --no-annotate
+
+wheel: setup-test ## the wheel, the same bytes wherever it is built; in build/wheel
+	@rm -rf build/wheel
+	@$(BIN)/python -m deploy.wheel build/wheel
+
+bundle: setup-test ## the bundle that installs without a network (VARIANT=cpu|gpu|openvino, SIGN=key.pem); in build/bundle
+	@$(BIN)/python -m deploy.bundle --variant $(VARIANT) $(if $(SIGN),--sign $(SIGN))
+
+audit: setup-test ## the lock files against the advisories of deploy/audit, and its exceptions against the calendar
+	@$(BIN)/python -m deploy.audit
+
+install-test: setup-test ## from a bare Debian to the first report by the commands of docs/installation.md (root; Debian)
+	@bash tests/deploy/install.sh
+	$(BIN)/python -m pytest tests/deploy/test_first_report.py -m deploy_long
+
+deploy-test: setup-test peers ## whole installations: bare Debian, without a network, container image (root; Debian; 20 minutes)
+	@bash tests/deploy/install.sh
+	$(BIN)/python -m pytest tests/deploy -m "deploy_long or not deploy_long"
 
 FUZZ_SECONDS ?= 7200
 fuzz: setup-test ## fuzz the parsers of a peer's bytes for FUZZ_SECONDS (2 h); finds in build/fuzz/finds

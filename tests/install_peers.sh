@@ -5,8 +5,8 @@ set -euo pipefail
 declare -A package_of=(
   [Orthanc]=orthanc [storescu]=dcmtk [dciodvfy]=dicom3tools [zstd]=zstd [strace]=strace [promtool]=prometheus
   [amtool]=prometheus-alertmanager
-  [curl]=curl [openssl]=openssl [pg_ctl]=postgresql [pdftotext]=poppler-utils [qpdf]=qpdf [chromium]=chromium [npm]=npm
   [cc]="gcc libc6-dev" [ip]=iproute2 [rsyslogd]="rsyslog rsyslog-gnutls"
+  [curl]=curl [openssl]=openssl [pg_ctl]=postgresql [pdftotext]=poppler-utils [shellcheck]=shellcheck [qpdf]=qpdf [chromium]=chromium [npm]=npm
 )
 PATH="$PATH:$(printf '%s:' /usr/lib/postgresql/*/bin)" # Debian puts pg_ctl nowhere else
 missing=()

@@ -126,6 +126,10 @@ class Node:
         for close in self._intakes:
             close(DRAIN_SECONDS)
 
+    def alive(self) -> bool:
+        """Return what /livez says; a node that stops counts as alive until it has ended."""
+        return self._stopping.is_set() or self._health.live()[0]
+
     def reload(self) -> None:
         """Have config.yaml read again, beside the work."""
         self._reloader.ask()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from service.bootstrap.node import Node
 from service.bootstrap.process import bound_malloc_arenas, forbid_core_dumps
+from service.bootstrap.service_manager import READY, STOPPING, heartbeat, tell
 from service.observability.logs import configure_logging
 from service.settings import load_settings
 
@@ -17,5 +18,8 @@ def run(config: Path) -> None:
     for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):  # until the node can: the default ends the process
         signal.signal(number, signal.SIG_IGN)
     settings = load_settings(config)
-    with Node(settings, configure_logging(settings.log), read_again=lambda: load_settings(config)) as node:
+    node = Node(settings, configure_logging(settings.log), read_again=lambda: load_settings(config))
+    with heartbeat(node.alive), node:
+        tell(READY)
         node.wait()
+        tell(STOPPING)

@@ -17,6 +17,7 @@ from http import HTTPStatus
 from http.client import LineTooLong
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BufferedReader
+from socketserver import TCPServer
 from typing import Any, Protocol
 
 from prometheus_client.exposition import choose_encoder, gzip_accepted
@@ -182,6 +183,12 @@ class _Server(ThreadingHTTPServer):
         with self._lock:
             self._opened.pop(request, None)
         super().shutdown_request(request)
+
+    def server_bind(self) -> None:
+        """Listen; http.server would ask a name server who we are first, and wait where none answers."""
+        TCPServer.server_bind(self)
+        host, port = self.server_address[:2]
+        self.server_name, self.server_port = str(host), int(port)
 
     def service_actions(self) -> None:
         """Cut off the connections that take too long; called at every poll."""
