@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes dokuei.json, the Grafana dashboard, from panels.py: `python deploy/grafana/board.py` (extra `test`).
+"""Writes dokuei.json, the Grafana dashboard, from panels.py: `python -m deploy.grafana.board` (extra `test`).
 
 It lies beside what it makes, because whoever changes a panel works here; the node never runs it.
 """
@@ -24,7 +24,8 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableRefresh,
 )
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
-from panels import BOARD_ROWS, Shown
+
+from deploy.grafana.panels import BOARD_ROWS, Shown
 
 BOARD = Path(__file__).with_name("dokuei.json")
 SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
