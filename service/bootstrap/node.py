@@ -5,8 +5,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from functools import partial
 from types import FrameType
 from typing import Self
@@ -16,14 +16,14 @@ from service.bootstrap.analyst import ChildAnalyst
 from service.bootstrap.auditing import audit_trail, auditing
 from service.bootstrap.clock import SystemClock
 from service.bootstrap.crews import WARM_SECONDS, Crews, Reloader
-from service.bootstrap.dicomweb import make_destination, make_stow_server
+from service.bootstrap.dicomweb import make_destination
 from service.bootstrap.golden_tests import GoldenTests
+from service.bootstrap.listening import open_http, open_intakes
 from service.bootstrap.observation import WorkObserver
 from service.bootstrap.packages import start_problems
 from service.bootstrap.serving import Crew, Serving
-from service.bootstrap.status_page import GoldenMemory, http_tls, status_pages
+from service.bootstrap.status_page import GoldenMemory, status_pages
 from service.bootstrap.study_tests import StudyTests
-from service.dicom.pixels import SUPPORTED_TRANSFER_SYNTAXES
 from service.domain.entry import CircuitState
 from service.domain.errors import ConfigurationError, DokueiError, StorageError
 from service.domain.event import NodeDraining, NodeStarted, NodeStopping, StageFailed, StorageAudited
@@ -31,12 +31,11 @@ from service.domain.study import study_key
 from service.engine.dbos_engine import DbosEngine
 from service.observability.gpu import open_nvml
 from service.observability.health import Health
-from service.observability.http import HttpServer
 from service.observability.metrics import Metrics
 from service.observability.observer import combine
 from service.pipelines import PIPELINES
-from service.ports import Observer, Receiver
-from service.settings import DestinationSettings, HttpSettings, NodeSettings, Settings, settings_digest
+from service.ports import Observer
+from service.settings import DestinationSettings, Settings, settings_digest
 from service.storage.database import database_of, migrate
 from service.storage.disk_audit import StorageAudit, reconcile_storage
 from service.storage.drift import SqlDriftReader
@@ -46,16 +45,12 @@ from service.storage.ledger import SqlLedger
 from service.storage.postgresql import DatabaseLock
 from service.storage.space import space_problem
 from service.storage.statistics import CIRCUITS, SqlStatistics
-from service.transport.store_scp import StoreScp
 from service.transport.store_scu import StoreScu
-from service.transport.tls import TlsServer
 from service.transport.webhook import Webhook
 from service.workflow.alerts import SecurityAlerts
-from service.workflow.commit import TakeReport
+from service.workflow.audit import AuditTrail
 from service.workflow.context import FlowParts
 from service.workflow.flow import Flow
-from service.workflow.promise import TakeOrder
-from service.workflow.receive import StoreInstance
 
 DRAIN_SECONDS = 30.0
 AUDIT_END_SECONDS = 5.0
@@ -106,10 +101,16 @@ class Node:
         """Drain and stop."""
         self._parts.close()
 
-    def wait(self) -> None:
-        """Block until SIGTERM or SIGINT; a second signal ends the process at once. SIGHUP reads config.yaml again."""
+    def stop_on_signals(self) -> None:
+        """Have SIGTERM and SIGINT end `wait`; a second one ends the process at once. Call it before the start.
+
+        Whoever stops the node while it starts does so before a sender has been promised anything, or after the drain.
+        """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._signalled)
+
+    def wait(self) -> None:
+        """Block until a signal that stops. SIGHUP reads config.yaml again, SIGUSR1 looks for work, SIGUSR2 drains."""
         signal.signal(signal.SIGHUP, lambda *_: self._reloader.ask())
         signal.signal(signal.SIGUSR1, lambda *_: self._flow.wake())
         signal.signal(signal.SIGUSR2, lambda *_: self.drain())
@@ -167,11 +168,20 @@ class Node:
         self._start_serving(ledger)
         self._metrics.add_worker_collector(self.serving.workers)
         self._active = self._metrics.add_association_collector(peer.name for peer in settings.peers)
+        parts = self._flow_parts(ledger, store, trail, key=key)
+        self._start_http(parts)
+        self._start_flow(Flow(parts, engine))
+        self._open_intakes(parts)
+
+    def _flow_parts(
+        self, ledger: SqlLedger, store: FileStore, trail: AuditTrail, *, key: Callable[[str], str]
+    ) -> FlowParts:
+        settings = self.settings
         destinations = {
             entry.name: make_destination(entry, ae_title=settings.node.ae_title, observer=self._observe)
             for entry in settings.destinations
         }
-        parts = FlowParts(
+        return FlowParts(
             settings=settings,
             clock=SystemClock(),
             observer=self._observe,
@@ -188,11 +198,6 @@ class Node:
             study_key=key,
             audit=trail,
         )
-        self._start_http(parts)
-        self._start_flow(Flow(parts, engine))
-        receiver = StoreInstance(parts)
-        self._start_stow(receiver)
-        self._start_scp(parts, receiver)
 
     def _reconcile_storage(self, reconcile: Callable[[], StorageAudit]) -> None:
         """Compare disk and ledger beside the start, which must not wait for millions of files."""
@@ -238,16 +243,25 @@ class Node:
         pages = self._parts.enter_context(
             status_pages(parts, serving=self.serving, health=self._health, golden=self._golden)
         )
-        server = HttpServer(
-            self.settings.http,
-            health=self._health,
-            registry=self._metrics.registry,
-            pages=pages,
-            tls=http_tls(self.settings, self._observe),
-        )
-        with _naming_the_port("http", self.settings.http):
-            server.start()
+        server = open_http(parts.settings, self._health, self._metrics, pages=pages, observer=self._observe)
         self._parts.callback(server.stop)
+
+    def _open_intakes(self, parts: FlowParts) -> None:
+        """Take studies in: the last thing that starts, and the first that stops."""
+        for intake in open_intakes(parts):
+            self._active.append(intake.active)
+            self._intakes.append(intake.drain)
+            self._parts.callback(intake.drain, DRAIN_SECONDS)
+            dicom_port = intake.port  # the last one is DICOM's
+        self._observe(
+            NodeStarted(
+                version=__version__,
+                ae_title=self.settings.node.ae_title,
+                port=dicom_port,
+                durability=self.settings.storage.durability,
+                config_sha256_8=settings_digest(self.settings),
+            )
+        )
 
     def wait_warm(self, timeout_seconds: float) -> None:
         """Wait until the child processes have loaded and verified the packages."""
@@ -282,56 +296,6 @@ class Node:
         flow.start()
         self._health.add_live("flow", flow.problem)
         self._parts.callback(flow.stop, drain_seconds=DRAIN_SECONDS)
-
-    def _start_stow(self, receiver: Receiver) -> None:
-        settings = self.settings.dicomweb
-        if settings is None:
-            return
-        server = make_stow_server(settings, peers=self.settings.peers, receiver=receiver, observer=self._observe)
-        with _naming_the_port("dicomweb", HttpSettings(host=settings.host, port=settings.listens_on)):
-            server.start()
-        self._active.append(server.active)
-        self._intakes.append(server.drain)
-        self._parts.callback(server.drain, DRAIN_SECONDS)
-
-    def _start_scp(self, parts: FlowParts, receiver: Receiver) -> None:
-        node = self.settings.node
-        tls = TlsServer(node.tls, observer=self._observe) if node.tls is not None else None
-        scp = StoreScp(
-            node,
-            peers=self.settings.peers,
-            receiver=receiver,
-            observer=self._observe,
-            transfer_syntaxes=SUPPORTED_TRANSFER_SYNTAXES,
-            tls=tls,
-            commitments=TakeReport(parts),
-            commitment_requests=TakeOrder(parts),
-        )
-        with _naming_the_port("node", node):
-            scp.start()
-        self._active.append(scp.active)
-        self._intakes.append(scp.drain)
-        self._parts.callback(scp.drain, DRAIN_SECONDS)
-        self._observe(
-            NodeStarted(
-                version=__version__,
-                ae_title=node.ae_title,
-                port=scp.port,
-                durability=self.settings.storage.durability,
-                config_sha256_8=settings_digest(self.settings),
-            )
-        )
-
-
-@contextmanager
-def _naming_the_port(section: str, place: NodeSettings | HttpSettings) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ConfigurationError(
-            f"{section}.port: cannot listen on {place.host}:{place.port}: {error.strerror}; stop what uses it "
-            "(another node?), or choose another port"
-        ) from error
 
 
 def _held_note(statistics: SqlStatistics) -> str:

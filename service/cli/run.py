@@ -19,6 +19,7 @@ def run(config: Path) -> None:
         signal.signal(number, signal.SIG_IGN)
     settings = load_settings(config)
     node = Node(settings, configure_logging(settings.log), read_again=lambda: load_settings(config))
+    node.stop_on_signals()
     with heartbeat(node.alive), node:
         tell(READY)
         node.wait()
