@@ -24,6 +24,7 @@ from service.bootstrap.packages import start_problems
 from service.bootstrap.serving import Crew, Serving
 from service.bootstrap.status_page import GoldenMemory, status_pages
 from service.bootstrap.study_tests import StudyTests
+from service.bootstrap.tracing import opened_traces
 from service.domain.entry import CircuitState
 from service.domain.errors import ConfigurationError, DokueiError, StorageError
 from service.domain.event import NodeDraining, NodeStarted, NodeStopping, StageFailed, StorageAudited
@@ -80,7 +81,8 @@ class Node:
         self._alerts = SecurityAlerts()
         audited = () if settings.audit is None else (self._alerts,)
         self._golden = GoldenMemory()
-        self._observe = combine(log, self._metrics, self._golden, *audited)
+        self._traces = opened_traces(settings.traces)
+        self._observe = combine(log, self._metrics, self._golden, *audited, *self._traces)
         self._health = Health()
         self._stopping, self._draining = threading.Event(), threading.Event()
         self._intakes: list[Callable[[float], bool]] = []
@@ -143,6 +145,8 @@ class Node:
 
     def _start(self) -> None:
         settings = self.settings
+        for traces in self._traces:
+            self._parts.callback(traces.close)  # the last to end: it hears of everything
         folder = open_folder(settings.storage.folder)
         self._parts.callback(FolderLock(folder.root).release)
         database = database_of(settings.storage)

@@ -11,6 +11,7 @@ from service.bootstrap.drift import drift_problems
 from service.bootstrap.durability import durability_problems
 from service.bootstrap.secret_files import secret_problems
 from service.bootstrap.security import security_problems
+from service.bootstrap.tracing import trace_problems
 from service.bootstrap.viewers import viewer_problems
 from service.domain.errors import ConfigurationError, DokueiError, PackageError
 from service.domain.event import Event, GoldenTested, PackageLoaded, PackageRetired
@@ -258,7 +259,7 @@ def start_problems(settings: Settings) -> list[str]:
     problems = [problem for name in settings.pipelines for problem in _pipeline_problems(settings, name)]
     problems += _key_problems(settings) + _destination_problems(settings) + security_problems(settings)
     problems += secret_problems(settings) + durability_problems(settings) + dicomweb_problems(settings)
-    return problems + viewer_problems(settings) + drift_problems(settings.drift)
+    return problems + viewer_problems(settings) + drift_problems(settings.drift) + trace_problems(settings.traces)
 
 
 def _folder_of(settings: Settings, choice: PackageSettings) -> Path:

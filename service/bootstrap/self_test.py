@@ -58,7 +58,12 @@ def sending_peer(settings: Settings, name: str | None) -> PeerSettings:
 
 def node_host(settings: Settings) -> str:
     """Return where the node is reached from this machine."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.node.host, settings.node.host)  # noqa: S104
+    return reached_at(settings.node.host)
+
+
+def reached_at(host: str) -> str:
+    """Return where what listens at `host` is reached from this machine."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - what is listened on
 
 
 def _may_send(peer: PeerSettings, host: str) -> bool:

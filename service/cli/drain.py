@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from service.bootstrap.self_test import reached_at
 from service.cli.console import complain, console, print_json
 from service.cli.signals import tell
 from service.cli.status import open_statistics
@@ -79,7 +80,7 @@ def _listens(settings: Settings) -> bool:
 
 
 def _connects(host: str, port: int) -> bool:
-    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - what the node listens on
+    here = reached_at(host)
     try:
         socket.create_connection((here, port), timeout=CONNECT_SECONDS).close()
     except OSError:

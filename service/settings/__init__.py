@@ -27,6 +27,7 @@ from service.settings.schema import (
 )
 from service.settings.security import AuditSettings, Permission, TlsClientSettings, TlsServerSettings
 from service.settings.signatures import SignatureSettings
+from service.settings.traces import TraceSettings
 from service.settings.web import ProxySettings, ViewerSettings
 
 __all__ = [
@@ -60,6 +61,7 @@ __all__ = [
     "StorageSettings",
     "TlsClientSettings",
     "TlsServerSettings",
+    "TraceSettings",
     "TriageSettings",
     "ViewerSettings",
     "WebhookSettings",

@@ -23,6 +23,7 @@ from service.settings.security import (
     TlsClientSettings,
     TlsServerSettings,
 )
+from service.settings.traces import TraceSettings
 from service.settings.web import ViewerSettings
 
 SECRET_PARAMETERS = frozenset({"password", "sslpassword"})
@@ -472,6 +473,8 @@ class Settings(Section):
     dicomweb: DicomwebSettings | None = None
     """Absent: nothing is taken in over DICOMweb."""
     log: LogSettings = LogSettings()
+    traces: TraceSettings | None = None
+    """Absent: no spans are made."""
     drift: DriftSettings = DriftSettings()
     audit: AuditSettings | None = None
 

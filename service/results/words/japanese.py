@@ -124,6 +124,7 @@ REASONS = {
     "heart_certainty": "心陰影が確実に認識できません",
     "heart_side": "心臓が右側にあります",
     "image_type": "画像の種類が対象外です",
+    "images_deleted": "保存期間が過ぎ、一部の画像は削除されています",
     "implant": "乳房インプラントがあります",
     "indeterminate": "モデルの判定が定まりません",
     "kernel_not_listed": "再構成関数が確認済みのものではありません",
