@@ -107,38 +107,38 @@ def is_urgent(connection: sa.Connection, study_id: int) -> bool:
 
 def _triaged(connection: sa.Connection, listing: Listing) -> tuple[list[Position], bool]:
     """Return positions in triage order, one more than asked for where there are more; whether older ones are cut."""
-    first, cut = _first_of_window(connection, listing.since)
+    before, cut = _before_window(connection, listing.since)
     after, wanted = listing.after, listing.limit + 1
     found: list[Position] = []
     if after is None or after.urgent:
-        found = _urgent_positions(connection, first=max(first, after.study_id + 1 if after else 0), limit=wanted)
+        found = _urgent_positions(connection, behind=max(before, after.study_id if after else 0), limit=wanted)
         after = None
     if len(found) < wanted:
-        begin = max(first, after.study_id + 1 if after else 0)
-        found += _routine_positions(connection, first=begin, limit=wanted - len(found))
+        behind = max(before, after.study_id if after else 0)
+        found += _routine_positions(connection, behind=behind, limit=wanted - len(found))
     return found, cut
 
 
-def _first_of_window(connection: sa.Connection, since: float) -> tuple[int, bool]:
-    """Return the number of the first study of the window; whether studies within the time lie before it."""
+def _before_window(connection: sa.Connection, since: float) -> tuple[int, bool]:
+    """Return the number that the studies of the window lie behind; whether studies within the time lie before it."""
     study = schema.study.c
     newest = int(connection.execute(sa.select(sa.func.max(study.id))).scalar_one() or 0)
     lowest = max(0, newest - WINDOW_STUDIES)
     older = sa.select(study.id).where(study.id > lowest, study.first_seen_at < since).order_by(study.id.desc()).limit(1)
     before = connection.execute(older).scalar_one_or_none()
-    return (lowest + 1, lowest > 0) if before is None else (int(before) + 1, False)
+    return (lowest, lowest > 0) if before is None else (int(before), False)
 
 
-def _urgent_positions(connection: sa.Connection, *, first: int, limit: int) -> list[Position]:
+def _urgent_positions(connection: sa.Connection, *, behind: int, limit: int) -> list[Position]:
     job = schema.job.c
-    query = sa.select(job.study_id).where(job.study_id >= first, job.priority == Priority.URGENT.value).distinct()
+    query = sa.select(job.study_id).where(job.study_id > behind, job.priority == Priority.URGENT.value).distinct()
     ids = connection.execute(query.order_by(job.study_id).limit(limit)).scalars()
     return [Position(urgent=True, study_id=study_id) for study_id in ids]
 
 
-def _routine_positions(connection: sa.Connection, *, first: int, limit: int) -> list[Position]:
+def _routine_positions(connection: sa.Connection, *, behind: int, limit: int) -> list[Position]:
     study = schema.study.c
-    query = sa.select(study.id).where(study.id >= first, ~_urgent(study.id)).order_by(study.id).limit(limit)
+    query = sa.select(study.id).where(study.id > behind, ~_urgent(study.id)).order_by(study.id).limit(limit)
     return [Position(urgent=False, study_id=study_id) for study_id in connection.execute(query).scalars()]
 
 
