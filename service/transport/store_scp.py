@@ -259,7 +259,6 @@ class _Session:
         if reason is not None:
             self._report_rejection(reason)
             raise EndAssociationError(reject(*REJECTION[reason]))
-        scp.observer(AssociationAccepted(peer=self.peer, user_identity=request.user_identity))
         scp.observer(AssociationAccepted(peer=self.peer, user_identity=request.user_identity, association=self._id))
         offered = permitted(scp.negotiator.sop_class_uids, permissions(scp.peers, caller))
         return scp.negotiator.accept(request, offered)

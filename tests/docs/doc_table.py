@@ -25,6 +25,7 @@ class Row:
     before: str = ""
     instead: tuple[tuple[str, str], ...] = ()
     document: str = ""
+    may_end_with: tuple[int, ...] = ()
     long: bool = False
     generic: bool = False
 
@@ -34,7 +35,16 @@ class Row:
 
 def rows() -> list[Row]:
     """Return the rows in their order; the first that fits counts."""
-    return [Row(**{**row, "instead": tuple(map(tuple, row.get("instead", [])))}) for row in table()["command"]]
+    return [
+        Row(
+            **{
+                **row,
+                "instead": tuple(map(tuple, row.get("instead", []))),
+                "may_end_with": tuple(row.get("may_end_with", [])),
+            }
+        )
+        for row in table()["command"]
+    ]
 
 
 def table() -> Mapping[str, Any]:
