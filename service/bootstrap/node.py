@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The node: builds every part from the settings, starts them in order and stops them in the reverse order."""
 
-import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
-from types import FrameType
 from typing import Self
 
 from service import __version__
@@ -22,6 +20,7 @@ from service.bootstrap.listening import open_http, open_intakes
 from service.bootstrap.observation import WorkObserver
 from service.bootstrap.packages import start_problems
 from service.bootstrap.serving import Crew, Serving
+from service.bootstrap.signals import SignalQueue
 from service.bootstrap.status_page import GoldenMemory, status_pages
 from service.bootstrap.study_tests import StudyTests
 from service.bootstrap.tracing import opened_traces
@@ -103,20 +102,13 @@ class Node:
         """Drain and stop."""
         self._parts.close()
 
-    def stop_on_signals(self) -> None:
-        """Have SIGTERM and SIGINT end `wait`; a second one ends the process at once. Call it before the start.
-
-        Whoever stops the node while it starts does so before a sender has been promised anything, or after the drain.
-        """
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._signalled)
-
-    def wait(self) -> None:
-        """Block until a signal that stops. SIGHUP reads config.yaml again, SIGUSR1 looks for work, SIGUSR2 drains."""
-        signal.signal(signal.SIGHUP, lambda *_: self._reloader.ask())
-        signal.signal(signal.SIGUSR1, lambda *_: self._flow.wake())
-        signal.signal(signal.SIGUSR2, lambda *_: self.drain())
-        self._stopping.wait()
+    def wait(self, signals: SignalQueue) -> None:
+        """Work until a signal stops it. SIGHUP reads config.yaml again, SIGUSR1 looks for work, SIGUSR2 drains."""
+        answers = {signal.SIGHUP: self.reload, signal.SIGUSR1: self._flow.wake, signal.SIGUSR2: self.drain}
+        while (number := signals.get()) in answers:
+            answers[number]()
+        self._observe(NodeStopping(reason=number.name))
+        self._stopping.set()
 
     def drain(self) -> None:
         """Take nothing more in, and go on with what is here; returns at once."""
@@ -136,12 +128,6 @@ class Node:
     def reload(self) -> None:
         """Have config.yaml read again, beside the work."""
         self._reloader.ask()
-
-    def _signalled(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature of the OS
-        if self._stopping.is_set():
-            os._exit(128 + number)
-        self._observe(NodeStopping(reason=signal.Signals(number).name))
-        self._stopping.set()
 
     def _start(self) -> None:
         settings = self.settings

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """`dokuei run`: the node in the foreground, as a service manager wants it."""
 
-import signal
 from pathlib import Path
 
 from service.bootstrap.node import Node
 from service.bootstrap.process import bound_malloc_arenas, forbid_core_dumps
 from service.bootstrap.service_manager import READY, STOPPING, heartbeat, tell
+from service.bootstrap.signals import SignalQueue
 from service.observability.logs import configure_logging
 from service.settings import load_settings
 
@@ -15,12 +15,10 @@ def run(config: Path) -> None:
     """Start the node and block until it has drained after SIGTERM or SIGINT."""
     bound_malloc_arenas()
     forbid_core_dumps()
-    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):  # until the node can: the default ends the process
-        signal.signal(number, signal.SIG_IGN)
+    signals = SignalQueue()
     settings = load_settings(config)
     node = Node(settings, configure_logging(settings.log), read_again=lambda: load_settings(config))
-    node.stop_on_signals()
     with heartbeat(node.alive), node:
         tell(READY)
-        node.wait()
+        node.wait(signals)
         tell(STOPPING)

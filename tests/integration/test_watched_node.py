@@ -151,6 +151,8 @@ def test_a_node_that_drains_is_unready_not_dead_and_finishes_what_it_takes_in(no
     with Modality(node.port) as modality:
         sent = modality.request(uid, slice_dataset(uid, study_instance_uid="1.2.3", size_bytes=100_000))
         modality.socket.sendall(sent[:50_000])
+        incoming = node.folder / "data" / "incoming"
+        wait_until(lambda: any(incoming.iterdir()), seconds=20, what="the node does not begin to take it in")
         node.send_signal(signal.SIGTERM)
         wait_until(lambda: checks(node)[1]["draining"] != "ok", seconds=20, what="it does not drain")
         assert checks(node)[0] == 503
