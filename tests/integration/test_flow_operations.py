@@ -160,7 +160,7 @@ def not_yet(_request: AnalysisRequest) -> None:
     raise WorkerUnavailableError("no child process yet")
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(600)
 def test_fifty_queued_studies_go_back_a_version_and_forward_again(tmp_path: Path, database_url: str | None) -> None:
     """The tables of the version before, with a full queue; `docs/upgrade.md` says what else was tried by hand."""
     with running(tmp_path, analyst=FakeAnalyst(before=not_yet), database_url=database_url) as node:
