@@ -31,7 +31,7 @@ from service.pipelines import PIPELINES
 from service.pipelines.monitored import monitored
 from service.settings import Settings
 
-pytestmark = pytest.mark.peers
+pytestmark = [pytest.mark.peers, pytest.mark.timeout(600)]
 
 PIPELINE = "mammography"
 CHOICE = Settings().pipelines[PIPELINE]

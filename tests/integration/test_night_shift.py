@@ -22,7 +22,7 @@ from harness.orthanc import Orthanc
 from harness.processes import ENVIRONMENT, wait_until
 from service.cli.app import app
 
-pytestmark = pytest.mark.peers
+pytestmark = [pytest.mark.peers, pytest.mark.timeout(600)]
 
 StartNode = Callable[..., NodeProgram]
 CHANGES: dict[str, Any] = {

@@ -25,7 +25,7 @@ from harness.stow import TOKEN, multipart, post
 from harness.wire import CONTEXTS, Peer, associate_rq, item, user_information
 from service.cli.app import app
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 FILM = "1-chest-film-with-dust-opacities"
 PRESENTATION_STATE = "1.2.840.10008.5.1.4.1.1.11.1"
 QUOTING = f"""#!/bin/sh
