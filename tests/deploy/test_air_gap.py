@@ -35,7 +35,7 @@ def hospital(tmp_path_factory: pytest.TempPathFactory, bundle: Path) -> Iterator
         machine.run("systemctl stop orthanc", check=False)
         for command in documented_commands("first report")[2:-2]:
             traced = command.replace("./dokuei", f"{TRACE} --seccomp-bpf -o /root/install.trace ./dokuei")
-            machine.run(traced)
+            machine.follow(traced)
         yield machine
 
 
