@@ -80,7 +80,7 @@ class Node:
         self._alerts = SecurityAlerts()
         audited = () if settings.audit is None else (self._alerts,)
         self._golden = GoldenMemory()
-        self._traces = opened_traces(settings.traces)
+        self._traces = opened_traces(settings.traces, log)
         self._observe = combine(log, self._metrics, self._golden, *audited, *self._traces)
         self._health = Health()
         self._stopping, self._draining = threading.Event(), threading.Event()

@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from service import __version__
+from service.ports import Observer
 from service.settings import TraceSettings
 
 if TYPE_CHECKING:
@@ -18,10 +19,10 @@ def trace_problems(settings: TraceSettings | None) -> list[str]:
     return ["traces: OpenTelemetry is not installed; install the extra 'otel', or remove traces"]
 
 
-def opened_traces(settings: TraceSettings | None) -> "list[Traces]":
+def opened_traces(settings: TraceSettings | None, observer: Observer) -> "list[Traces]":
     """Return the observer that makes spans; none where nobody asked."""
     if settings is None:
         return []
     from service.observability.traces import open_traces  # noqa: PLC0415 - its library may not be there
 
-    return [open_traces(settings, version=__version__)]
+    return [open_traces(settings, version=__version__, observer=observer)]

@@ -507,6 +507,13 @@ class ConfigurationReloaded(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TraceCollectorChanged(Event):
+    """The collector at traces.endpoint stopped taking spans, which are lost then, or takes them again."""
+
+    takes_spans: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ViewerRefused(Event):
     """Somebody wanted to sign in to the status page and was not let in; `reason`: credentials, too_many, plain.
 

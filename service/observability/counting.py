@@ -255,6 +255,7 @@ MOVES: dict[type[Event], Callable[[Families, Any], None] | None] = {
     events.ConnectionDropped: _dropped,
     events.TlsHandshake: _handshake,
     events.ViewerRefused: _viewer_refused,
+    events.TraceCollectorChanged: None,
     events.CertificateLoaded: _certificate,
     events.CertificateRejected: _certificate_rejected,
     events.InstanceReceived: _received,

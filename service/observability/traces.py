@@ -8,8 +8,10 @@ goes on after a restart goes on in its trace. The library is an extra (`otel`): 
 """
 
 import hashlib
+import logging
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Final
 
@@ -17,12 +19,13 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.trace import Status, StatusCode
 
 from service.domain import event as events
 from service.domain.event import Event
+from service.ports import Observer
 from service.settings import TraceSettings
 
 SPANS: Final[Mapping[type[Event], tuple[str, str]]] = {
@@ -65,6 +68,7 @@ TOLD: Final = frozenset(
     }
 )
 """Fields that become attributes: names of config.yaml and words from closed sets, as in metrics; never free text."""
+CLOSE_SECONDS: Final = 5.0
 _NANOSECONDS: Final = 1_000_000_000
 
 
@@ -93,17 +97,42 @@ class Traces:
         span.end(end_time=end)
 
     def close(self) -> None:
-        """Send what waits; a collector that does not answer costs seconds, no more."""
-        self._provider.shutdown()
+        """Send what waits; a collector that does not answer costs `CLOSE_SECONDS`, and what waits is lost."""
+        ending = threading.Thread(target=self._provider.shutdown, name="traces-end", daemon=True)
+        ending.start()
+        ending.join(CLOSE_SECONDS)
 
 
-def open_traces(settings: TraceSettings, *, version: str, exporter: SpanExporter | None = None) -> Traces:
+class TellingExporter(SpanExporter):
+    """Says once that a collector takes no spans, and once that it does again; the library says it for each batch."""
+
+    def __init__(self, exporter: SpanExporter, observer: Observer) -> None:
+        self._exporter, self._observer, self._failed = exporter, observer, False
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Pass a batch on."""
+        result = self._exporter.export(spans)
+        failed = result is not SpanExportResult.SUCCESS
+        if failed is not self._failed:
+            self._failed = failed
+            self._observer(events.TraceCollectorChanged(takes_spans=not failed))
+        return result
+
+    def shutdown(self) -> None:
+        """End the exporter."""
+        self._exporter.shutdown()
+
+
+def open_traces(
+    settings: TraceSettings, *, version: str, observer: Observer, exporter: SpanExporter | None = None
+) -> Traces:
     """Start tracing to the collector of the settings; spans wait in memory, 2,048 at most, and go in batches."""
 
     resource = Resource.create({"service.name": "dokuei", "service.version": version})
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     chosen = exporter or OTLPSpanExporter(endpoint=settings.endpoint, timeout=settings.timeout_seconds)
-    provider.add_span_processor(BatchSpanProcessor(chosen))
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # TellingExporter says what went wrong, once
+    provider.add_span_processor(BatchSpanProcessor(TellingExporter(chosen, observer)))
     return Traces(provider)
 
 

@@ -46,6 +46,7 @@ NOT_COUNTED = {
     events.CircuitChanged,
     events.SourceItemsLeftOut,
     events.ContextsNegotiated,
+    events.TraceCollectorChanged,
 }
 """Events that are logged alone: the process ends, and nobody could scrape the count; the ledger has the state."""
 

@@ -2,19 +2,20 @@
 """Events of a study become spans of one trace, without anything that names a patient; a real collector gets them."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
 from service.bootstrap.tracing import trace_problems
 from service.domain import event as events
 from service.domain.event import Event
-from service.observability.traces import SPANS, TOLD, open_traces, trace_id_of
+from service.observability.traces import SPANS, TOLD, TellingExporter, open_traces, trace_id_of
 from service.settings import Settings, TraceSettings
 
 SETTINGS = TraceSettings(endpoint="http://127.0.0.1:9/v1/traces")
@@ -34,7 +35,7 @@ STUDY: tuple[Event, ...] = (
 
 def spans_of(happened: tuple[Event, ...]) -> tuple[ReadableSpan, ...]:
     exporter = InMemorySpanExporter()
-    traces = open_traces(SETTINGS, version="1", exporter=exporter)
+    traces = open_traces(SETTINGS, version="1", observer=lambda _event: None, exporter=exporter)
     for event in happened:
         traces(event)
     traces.close()
@@ -109,7 +110,7 @@ def collector() -> Iterator[tuple[str, list[ExportTraceServiceRequest]]]:
 
 def test_spans_reach_a_collector(collector: tuple[str, list[ExportTraceServiceRequest]]) -> None:
     endpoint, got = collector
-    traces = open_traces(TraceSettings(endpoint=endpoint), version="9.9")
+    traces = open_traces(TraceSettings(endpoint=endpoint), version="9.9", observer=lambda _event: None)
     for event in STUDY:
         traces(event)
     traces.close()
@@ -131,3 +132,34 @@ def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     (problem,) = trace_problems(SETTINGS)
     assert problem == "traces: OpenTelemetry is not installed; install the extra 'otel', or remove traces"
     assert trace_problems(None) == []
+
+
+def test_a_collector_that_is_away_is_told_once_and_so_is_its_return() -> None:
+    results = [SpanExportResult.FAILURE] * 3 + [SpanExportResult.SUCCESS] * 2
+
+    class Away(InMemorySpanExporter):
+        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:  # noqa: ARG002
+            return results.pop(0)
+
+    told: list[Event] = []
+    exporter = TellingExporter(Away(), told.append)
+    while results:
+        exporter.export(())
+    assert told == [events.TraceCollectorChanged(takes_spans=False), events.TraceCollectorChanged(takes_spans=True)]
+
+
+def test_a_collector_that_never_answers_does_not_keep_the_node_from_stopping(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.observability.traces.CLOSE_SECONDS", 0.2)
+    let_go = threading.Event()
+
+    class Silent(InMemorySpanExporter):
+        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+            let_go.wait(60)
+            return super().export(spans)
+
+    exporter = Silent()
+    traces = open_traces(SETTINGS, version="1", observer=lambda _event: None, exporter=exporter)
+    traces(STUDY[0])
+    traces.close()
+    assert exporter.get_finished_spans() == (), "it waited for the collector"
+    let_go.set()
