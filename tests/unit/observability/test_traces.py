@@ -2,16 +2,15 @@
 """Events of a study become spans of one trace, without anything that names a patient; a real collector gets them."""
 
 import threading
-from collections.abc import Iterator, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Sequence
 
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
+from harness.span_collector import span_collector
 from service.bootstrap.tracing import trace_problems
 from service.domain import event as events
 from service.domain.event import Event
@@ -84,36 +83,12 @@ def test_every_span_has_an_event_with_its_fields() -> None:
         assert name or "stage" in kind.__dataclass_fields__
 
 
-@pytest.fixture
-def collector() -> Iterator[tuple[str, list[ExportTraceServiceRequest]]]:
-    """A port that takes OTLP over HTTP, as an OpenTelemetry collector does."""
-    got: list[ExportTraceServiceRequest] = []
-
-    class Take(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            got.append(ExportTraceServiceRequest.FromString(body))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Take)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/v1/traces", got
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-def test_spans_reach_a_collector(collector: tuple[str, list[ExportTraceServiceRequest]]) -> None:
-    endpoint, got = collector
-    traces = open_traces(TraceSettings(endpoint=endpoint), version="9.9", observer=lambda _event: None)
-    for event in STUDY:
-        traces(event)
-    traces.close()
+def test_spans_reach_a_collector() -> None:
+    with span_collector() as (endpoint, got):
+        traces = open_traces(TraceSettings(endpoint=endpoint), version="9.9", observer=lambda _event: None)
+        for event in STUDY:
+            traces(event)
+        traces.close()
     spans = [span for request in got for part in request.resource_spans for s in part.scope_spans for span in s.spans]
     assert [span.name for span in spans] == ["receive", "close", "analyse", "deliver", "deliver", "receive"]
     resource = {item.key: item.value.string_value for item in got[0].resource_spans[0].resource.attributes}
