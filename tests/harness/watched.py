@@ -4,6 +4,8 @@
 import os
 import threading
 import time
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -42,6 +44,14 @@ class Cost:
     def files(self) -> int:
         """Open file descriptors."""
         return len(list((self._folder / "fd").iterdir()))
+
+    def open_files(self) -> dict[str, int]:
+        """What the open file descriptors are of, and how many of each."""
+        names = []
+        for link in (self._folder / "fd").iterdir():
+            with suppress(OSError):  # closed meanwhile
+                names.append(str(link.readlink()).partition(":")[0])
+        return dict(Counter(names))
 
     @property
     def cpu_seconds(self) -> float:
