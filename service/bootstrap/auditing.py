@@ -3,7 +3,7 @@
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
@@ -33,15 +33,24 @@ def audit_trail(settings: Settings) -> AuditTrail:
 
 @contextmanager
 def auditing(
-    settings: Settings, trail: AuditTrail, ledger: Ledger, *, alerts: SecurityAlerts, observer: Observer
+    settings: Settings,
+    trail: AuditTrail,
+    ledger: Ledger,
+    *,
+    alerts: SecurityAlerts,
+    observer: Observer,
+    leads: Callable[[], bool] = lambda: True,
 ) -> Iterator[None]:
-    """Write the start, ship while the block runs, write the end; does nothing without an audit trail."""
+    """Write the start, ship while the block runs, write the end; does nothing without an audit trail.
+
+    Of several members, the one that leads ships for all.
+    """
     if settings.audit is None:
         yield
         return
     collector = SyslogTls(settings.audit, host=socket.getfqdn(), observer=observer)
     shipper = AuditShipper(
-        trail, ledger, collector, observer=observer, max_pending=settings.audit.max_pending, now=_now
+        trail, ledger, collector, observer=observer, max_pending=settings.audit.max_pending, now=_now, leads=leads
     )
     with ExitStack() as parts:
         _note(trail, ledger, started=True)

@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ledger and the files of a node for commands beside it, whether it runs or not."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
 from service.bootstrap.clock import SystemClock
-from service.domain.errors import ConfigurationError, WorkerUnavailableError
+from service.bootstrap.no_analyst import NoAnalyst
+from service.domain.errors import ConfigurationError
 from service.domain.event import Event
-from service.domain.result import PackageIdentity, Reason
 from service.domain.study import study_key
-from service.ports import AnalysisRequest, AnalysisSummary, EncodeRequest, RejectRequest, ResultObject
 from service.settings import Settings
 from service.storage.database import DATABASE_FILE, database_of
 from service.storage.folder import open_folder, site_key
@@ -42,7 +41,7 @@ def open_desk(settings: Settings) -> Iterator[FlowParts]:
             observer=_unheard,
             ledger=SqlLedger(database, root=folder.root, enqueue=_no_task),
             store=FileStore(folder, reserve_bytes=settings.storage.reserve_bytes),
-            analyst=_NoAnalyst(),
+            analyst=NoAnalyst("a command"),
             pipelines={},
             packages={},
             destinations={},
@@ -59,25 +58,3 @@ def _no_task(connection: object, task: object) -> None:
 
 def _unheard(event: Event) -> None:
     """Log nothing: the command says what it did."""
-
-
-class _NoAnalyst:
-    """Analyses nothing: that is the node's work."""
-
-    def analyse(self, request: AnalysisRequest) -> AnalysisSummary:
-        raise WorkerUnavailableError(f"{request.pipeline}: commands analyse nothing, the node does")
-
-    def runs(self, package: PackageIdentity) -> bool:  # noqa: ARG002 - the port's form
-        return False
-
-    def shadow(self, request: AnalysisRequest, key: str) -> AnalysisSummary:
-        raise WorkerUnavailableError(f"{key}: commands analyse nothing ({request.pipeline}), the node does")
-
-    def refuse(self, request: AnalysisRequest, reasons: Sequence[Reason]) -> AnalysisSummary:
-        raise WorkerUnavailableError(f"{request.pipeline}: commands refuse nothing ({len(reasons)}), the node does")
-
-    def encode(self, request: EncodeRequest) -> tuple[ResultObject, ...]:
-        raise WorkerUnavailableError(f"{request.analysis.pipeline}: commands encode nothing, the node does")
-
-    def reject(self, request: RejectRequest) -> ResultObject:
-        raise WorkerUnavailableError(f"{request.analysis.pipeline}: commands encode nothing, the node does")

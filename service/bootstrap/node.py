@@ -9,6 +9,8 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Self
 
+from sqlalchemy import Engine
+
 from service import __version__
 from service.bootstrap.analyst import ChildAnalyst
 from service.bootstrap.auditing import audit_trail, auditing
@@ -17,6 +19,16 @@ from service.bootstrap.crews import WARM_SECONDS, Crews, Reloader
 from service.bootstrap.dicomweb import make_destination
 from service.bootstrap.golden_tests import GoldenTests
 from service.bootstrap.listening import open_http, open_intakes
+from service.bootstrap.membership import (
+    Place,
+    member_name,
+    one_at_a_time,
+    own_settings,
+    role_problems,
+    take_folder,
+    take_ledger,
+)
+from service.bootstrap.no_analyst import NoAnalyst
 from service.bootstrap.observation import WorkObserver
 from service.bootstrap.packages import start_problems
 from service.bootstrap.serving import Crew, Serving
@@ -26,7 +38,15 @@ from service.bootstrap.study_tests import StudyTests
 from service.bootstrap.tracing import opened_traces
 from service.domain.entry import CircuitState
 from service.domain.errors import ConfigurationError, DokueiError, StorageError
-from service.domain.event import NodeDraining, NodeStarted, NodeStopping, StageFailed, StorageAudited
+from service.domain.event import (
+    ConfigurationReloaded,
+    NodeDraining,
+    NodeStarted,
+    NodeStopping,
+    StageFailed,
+    StorageAudited,
+)
+from service.domain.member import Role
 from service.domain.study import study_key
 from service.engine.dbos_engine import DbosEngine
 from service.observability.gpu import open_nvml
@@ -35,14 +55,17 @@ from service.observability.metrics import Metrics
 from service.observability.observer import combine
 from service.pipelines import PIPELINES
 from service.ports import Observer
+from service.ports.analyst import Analyst
+from service.ports.members import Members
 from service.settings import DestinationSettings, Settings, settings_digest
-from service.storage.database import database_of, migrate
-from service.storage.disk_audit import StorageAudit, reconcile_storage
+from service.settings.results import Supersession
+from service.storage.database import database_of
+from service.storage.disk_audit import reconcile_storage
 from service.storage.drift import SqlDriftReader
-from service.storage.folder import DataFolder, FolderLock, open_folder, site_key
+from service.storage.folder import DataFolder, open_folder, site_key
 from service.storage.instance_store import FileStore
 from service.storage.ledger import SqlLedger
-from service.storage.postgresql import DatabaseLock
+from service.storage.members import SqlMembers
 from service.storage.space import space_problem
 from service.storage.statistics import CIRCUITS, SqlStatistics
 from service.transport.store_scu import StoreScu
@@ -50,7 +73,7 @@ from service.transport.webhook import Webhook
 from service.workflow.alerts import SecurityAlerts
 from service.workflow.audit import AuditTrail
 from service.workflow.context import FlowParts
-from service.workflow.flow import Flow
+from service.workflow.flow import GRACE_SECONDS, Flow
 
 DRAIN_SECONDS = 30.0
 AUDIT_END_SECONDS = 5.0
@@ -64,6 +87,10 @@ class Node:
     ----------
     read_again
         Returns the settings as they are in config.yaml by now, for a reload.
+    role
+        What this process does; several members share the ledger where it is not everything.
+    name
+        Its name among them; host and role where it is None.
 
     Raises
     ------
@@ -71,11 +98,22 @@ class Node:
         The settings name something that is not there, or the data folder is in use.
     """
 
-    def __init__(self, settings: Settings, log: Observer, *, read_again: Callable[[], Settings] | None = None) -> None:
-        problems = start_problems(settings)
+    def __init__(
+        self,
+        settings: Settings,
+        log: Observer,
+        *,
+        read_again: Callable[[], Settings] | None = None,
+        role: Role = Role.ALL,
+        name: str | None = None,
+    ) -> None:
+        self._own = own_settings(settings, role)
+        problems = [*role_problems(settings, role), *start_problems(self._own)]
         if problems:
             raise ConfigurationError("the node cannot start:\n  " + "\n  ".join(problems))
         self.settings = settings
+        self._role, self._name = role, member_name(role, name)
+        self._reloader: Reloader | None = None
         self._metrics = Metrics()
         self._alerts = SecurityAlerts()
         audited = () if settings.audit is None else (self._alerts,)
@@ -127,41 +165,57 @@ class Node:
 
     def reload(self) -> None:
         """Have config.yaml read again, beside the work."""
-        self._reloader.ask()
+        if self._reloader is not None:
+            self._reloader.ask()
+            return
+        problem = f"a {self._role.value} has no packages, which is what can change while it runs; restart it"
+        self._observe(ConfigurationReloaded(result="rejected", problem=problem))
 
     def _start(self) -> None:
         settings = self.settings
         for traces in self._traces:
             self._parts.callback(traces.close)  # the last to end: it hears of everything
-        folder = open_folder(settings.storage.folder)
-        self._parts.callback(FolderLock(folder.root).release)
+        take_folder(settings, self._role, self._parts)
         database = database_of(settings.storage)
         self._parts.callback(database.dispose)
-        lock = DatabaseLock(database) if settings.storage.database_url else None  # SQLite has the folder's
-        if lock is not None:
-            self._parts.callback(lock.release)
-            self._health.add_ready("database", lock.problem)
-        migrate(database)
-        engine = DbosEngine(database)
-        ledger = SqlLedger(database, root=folder.root, enqueue=engine.enqueue, check=lock.check if lock else None)
+        place = take_ledger(settings, database, self._parts, role=self._role, name=self._name)
+        self._watch(place)
+        folder = open_folder(settings.storage.folder, member=place.name)
+        members = place.members if place.name else None
+        engine = DbosEngine(database, executor_id=place.executor_id, members=members)
+        check = place.lock.check if place.lock else None
+        ledger = SqlLedger(database, root=folder.root, enqueue=engine.enqueue, check=check)
         self._parts.callback(ledger.close)
         trail = audit_trail(settings)
-        self._parts.enter_context(auditing(settings, trail, ledger, alerts=self._alerts, observer=self._observe))
+        leads = place.members.leads
+        audit = auditing(settings, trail, ledger, alerts=self._alerts, observer=self._observe, leads=leads)
+        self._parts.enter_context(audit)
         store = FileStore(
             folder, reserve_bytes=settings.storage.reserve_bytes, flush=settings.storage.durability == "durable"
         )
-        self._reconcile_storage(partial(reconcile_storage, database, folder, store))
+        self._reconcile_storage(place, database, folder, store)
         key = partial(study_key, site_key=site_key(folder.root))
-        self._measure(SqlStatistics(database), folder)
+        self._measure(SqlStatistics(database), folder, place.members)
         if settings.drift.enabled:
-            self._metrics.add_drift_collector(SqlDriftReader(database))
+            self._metrics.add_drift_collector(SqlDriftReader(database), members=place.members)
         self._start_serving(ledger)
         self._metrics.add_worker_collector(self.serving.workers)
         self._active = self._metrics.add_association_collector(peer.name for peer in settings.peers)
         parts = self._flow_parts(ledger, store, trail, key=key)
         self._start_http(parts)
-        self._start_flow(Flow(parts, engine))
+        with one_at_a_time(place, database):
+            self._start_flow(Flow(parts, engine, role=self._role, members=place.members))
+        if isinstance(place.members, SqlMembers):
+            place.members.when_one_goes(self._flow.wake)
         self._open_intakes(parts)
+
+    def _watch(self, place: Place) -> None:
+        """Let health depend on this process's place among those that share the ledger."""
+        if place.lock is not None:
+            self._health.add_ready("database", place.lock.problem)
+        if isinstance(place.members, SqlMembers):
+            self._health.add_live("member", place.members.problem)
+            self._health.add_note("members", place.members.notes)
 
     def _flow_parts(
         self, ledger: SqlLedger, store: FileStore, trail: AuditTrail, *, key: Callable[[str], str]
@@ -177,7 +231,7 @@ class Node:
             observer=self._observe,
             ledger=ledger,
             store=store,
-            analyst=ChildAnalyst(self.serving, WorkObserver(self._observe, key, moved=self.serving.moved)),
+            analyst=self._analyst(key),
             pipelines=PIPELINES,
             packages=self.serving.packages,
             shadows=self.serving.shadows,
@@ -189,8 +243,24 @@ class Node:
             audit=trail,
         )
 
-    def _reconcile_storage(self, reconcile: Callable[[], StorageAudit]) -> None:
-        """Compare disk and ledger beside the start, which must not wait for millions of files."""
+    def _analyst(self, key: Callable[[str], str]) -> Analyst:
+        if not self._has_children:
+            return NoAnalyst(f"a {self._role.value}")
+        return ChildAnalyst(self.serving, WorkObserver(self._observe, key, moved=self.serving.moved))
+
+    @property
+    def _has_children(self) -> bool:
+        """Whether this process analyses, or writes notes on replaced results for destinations that want them."""
+        rejects = any(item.supersede is Supersession.REJECT for item in self.settings.destinations)
+        return self._role.analyses or (self._role.sends and rejects)
+
+    def _reconcile_storage(self, place: Place, database: Engine, folder: DataFolder, store: FileStore) -> None:
+        """Compare disk and ledger beside the start, which must not wait for millions of files; one member does."""
+        if not place.members.leads():
+            store.end_of_audit()
+            return
+        grace_seconds = GRACE_SECONDS if place.name else 0.0
+        reconcile = partial(reconcile_storage, database, folder, store, grace_seconds=grace_seconds)
 
         def run() -> None:
             started = time.monotonic()
@@ -212,9 +282,9 @@ class Node:
         title = self.settings.node.ae_title
         return {entry.name: StoreScu(entry, ae_title=title, observer=self._observe) for entry in entries}
 
-    def _measure(self, statistics: SqlStatistics, folder: DataFolder) -> None:
+    def _measure(self, statistics: SqlStatistics, folder: DataFolder, members: Members) -> None:
         reserve_bytes = self.settings.storage.reserve_bytes
-        self._metrics.add_queue_collector(statistics)
+        self._metrics.add_queue_collector(statistics, members=members)
         self._metrics.add_storage_collector(folder.root, reserve_bytes)
         self._metrics.add_machine_collectors(open_nvml())
         self._health.add_ready("disk", lambda: space_problem(folder.root, reserve_bytes))
@@ -231,14 +301,21 @@ class Node:
 
     def _start_http(self, parts: FlowParts) -> None:
         pages = self._parts.enter_context(
-            status_pages(parts, serving=self.serving, health=self._health, golden=self._golden)
+            status_pages(
+                parts,
+                serving=self.serving,
+                health=self._health,
+                golden=self._golden,
+                pipelines=tuple(self._own.pipelines),
+            )
         )
         server = open_http(parts.settings, self._health, self._metrics, pages=pages, observer=self._observe)
         self._parts.callback(server.stop)
 
     def _open_intakes(self, parts: FlowParts) -> None:
         """Take studies in: the last thing that starts, and the first that stops."""
-        for intake in open_intakes(parts):
+        dicom_port = 0
+        for intake in open_intakes(parts) if self._role.receives else ():
             self._active.append(intake.active)
             self._intakes.append(intake.drain)
             self._parts.callback(intake.drain, DRAIN_SECONDS)
@@ -250,6 +327,8 @@ class Node:
                 port=dicom_port,
                 durability=self.settings.storage.durability,
                 config_sha256_8=settings_digest(self.settings),
+                role=self._role.value,
+                member=self._name,
             )
         )
 
@@ -258,11 +337,15 @@ class Node:
         self._crew.pool.wait_ready(timeout_seconds)
 
     def _start_serving(self, ledger: SqlLedger) -> None:
-        """Start the children; the start does not wait for them."""
-        crews = Crews(self.settings, self.serving, self._observe)
+        """Start the children that this role needs; the start does not wait for them."""
+        if not self._has_children:
+            return
+        crews = Crews(self._own, self.serving, self._observe)
         self._crew = crews.start()
         self._parts.callback(self.serving.kill)  # the flow has drained by then: the next start recovers what still runs
         threading.Thread(target=self._tell_if_cold, args=(self._crew,), name="package-report", daemon=True).start()
+        if not self._role.analyses:
+            return
         tests = GoldenTests(self.serving, hours=self.settings.inference.self_test_hours, observe=self._observe)
         tests.start()
         self._parts.callback(tests.stop)

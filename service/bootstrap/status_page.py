@@ -52,8 +52,13 @@ class GoldenMemory:
 
 
 @contextmanager
-def status_pages(parts: FlowParts, *, serving: Serving, health: Health, golden: GoldenMemory) -> Iterator[Pages]:
-    """Lend the pages under /status; none where config.yaml does not ask for them."""
+def status_pages(
+    parts: FlowParts, *, serving: Serving, health: Health, golden: GoldenMemory, pipelines: Sequence[str]
+) -> Iterator[Pages]:
+    """Lend the pages under /status; none where config.yaml does not ask for them.
+
+    `pipelines` are those that this process is to have packages of.
+    """
     if not parts.settings.http.status_page:
         yield lambda _request: None
         return
@@ -61,7 +66,7 @@ def status_pages(parts: FlowParts, *, serving: Serving, health: Health, golden: 
     engine = reading_engine(settings.storage)
     sources = Sources(
         ledger=SqlStatusLedger(engine, root=settings.storage.folder),
-        models=lambda: model_states(serving, golden, configured=tuple(settings.pipelines)),
+        models=lambda: model_states(serving, golden, configured=pipelines),
         readiness=_remembered(lambda: _readiness(health)),
         speech=WORDS,
         study_key=parts.study_key,

@@ -15,6 +15,7 @@ from service.cli.models_commands import register
 from service.cli.operations import register as register_operations
 from service.cli.phantom_commands import phantom_app
 from service.domain.errors import DokueiError
+from service.domain.member import Role
 from service.settings import SettingsError
 
 app = typer.Typer(
@@ -71,9 +72,22 @@ def dokuei(
 
 
 @app.command()
-def run(config: Config = DEFAULT_CONFIG) -> None:
+def run(
+    config: Config = DEFAULT_CONFIG,
+    *,
+    role: Annotated[
+        Role,
+        typer.Option(help="What this process does. Several receivers, workers and senders share one PostgreSQL "
+                          "database and one data folder, with the same config.yaml (docs/scale-out.md)."),
+    ] = Role.ALL,
+    name: Annotated[
+        str | None,
+        typer.Option(help="With --role: its name among those processes, the same after a restart.",
+                     show_default="host and role"),
+    ] = None,
+) -> None:  # fmt: skip
     """Run the node until it is told to stop (SIGTERM or Ctrl-C: it finishes what it is receiving first)."""
-    _command("run").run(config)
+    _command("run").run(config, role=role, name=name)
 
 
 @app.command()

@@ -17,7 +17,8 @@ class Event:
 class NodeStarted(Event):
     """The node is listening; `durability` is "durable" unless somebody is measuring.
 
-    `config_sha256_8` are the first digits of the digest of the settings (settings.schema.settings_digest).
+    `config_sha256_8` are the first digits of the digest of the settings (settings.schema.settings_digest). `member` is
+    the process's name among those that share the ledger, "" for a node that is alone; `port` is 0 for no intake.
     """
 
     version: str
@@ -25,6 +26,8 @@ class NodeStarted(Event):
     port: int
     durability: str = "durable"
     config_sha256_8: str = ""
+    role: str = "all"
+    member: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,25 +13,31 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
+from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions, WorkflowStatus
 
 from service.engine.disk_full import retry_when_disk_is_full
-from service.engine.looking import Looking
+from service.engine.looking import LOOK_ANYWAY_SECONDS, LOOK_FOR_OTHERS_SECONDS, Looking
 from service.ports.engine import Task, TaskHandler
+from service.ports.members import Alone, Members
 
 APPLICATION_NAME = "dokuei"
 APPLICATION_VERSION = "1"
 """Pinned: DBOS's default is a hash of the code, and a changed hash strands every queued task for ever."""
 EXECUTOR_ID = "dokuei-1"
-"""Stable: a node recovers only its own tasks. The data folder's lock sees to it that there is one node."""
+"""Of a node that is alone. Stable: a process recovers only its own tasks at its start. The data folder's lock sees to
+it that there is one node; a member has its own name, which the members' table gives to one process at a time."""
 MAX_RECOVERY_ATTEMPTS = 5
 """A task that took the process down this often is set aside; the reconciler brings it back under a new name."""
 POLLING_SECONDS = 0.2
 STUCK_SECONDS = 30.0
 """A task marked as running that this process has not run for this long is nobody's."""
+NEW_MEMBER_SECONDS = 10.0
+"""Whoever began a task so lately may be a member of which this process has not heard yet."""
 TASK_WORKFLOW = "task"
 FINISHED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
 WAITING = {"ENQUEUED", "DELAYED"}
+RUNNING = "PENDING"
+"""What DBOS calls a task that somebody has begun."""
 FORGET_BATCH = 500
 ASK_BATCH = 1000
 """Tasks in one question: SQLite bounds the parameters of a statement, and a PACS that is down strands any number."""
@@ -46,15 +52,30 @@ class DbosEngine:
     ----------
     database
         The ledger's own SQLAlchemy engine, so that a task joins the ledger's transaction.
+    executor_id
+        Names this process among those that share the database; the same at its next start.
+    members
+        Who else shares it.
     """
 
-    def __init__(self, database: sa.Engine, *, polling_seconds: float = POLLING_SECONDS) -> None:
+    def __init__(
+        self,
+        database: sa.Engine,
+        *,
+        polling_seconds: float = POLLING_SECONDS,
+        executor_id: str = EXECUTOR_ID,
+        members: Members | None = None,
+    ) -> None:
         self._database = database
         self._polling_seconds = polling_seconds
+        self._executor_id = executor_id
+        self._members = members or Alone()
+        self._has_others = members is not None
         self._handlers: dict[str, TaskHandler] = {}
         self._queues: dict[str, int] = {}
         self._queue_of: dict[str, str] = {}
-        self._looking = Looking(time.monotonic)
+        anyway_seconds = LOOK_ANYWAY_SECONDS if members is None else LOOK_FOR_OTHERS_SECONDS
+        self._looking = Looking(time.monotonic, anyway_seconds=anyway_seconds)
         self._running: set[str] = set()
         self._lock = threading.Lock()
         self._launched = threading.Event()
@@ -89,10 +110,17 @@ class DbosEngine:
         self._looking.expect(task.queue, delay_seconds=task.delay_seconds)
 
     def live(self, task_ids: Collection[str]) -> frozenset[str]:
-        """Return the tasks that wait, or that this process is running."""
-        names = list(task_ids)
-        batches = [names[start : start + ASK_BATCH] for start in range(0, len(names), ASK_BATCH)]
-        return frozenset(name for batch in batches for name in self._live_of(batch))
+        """Return the tasks that wait, or that this process or a member that is there is running."""
+        return frozenset(row.workflow_id for row in self._states(task_ids) if self._is_live(row))
+
+    def dropped(self, task_ids: Collection[str]) -> frozenset[str]:
+        """Return the tasks that are marked as running here, and are not."""
+        rows = self._states(task_ids)
+        return frozenset(
+            row.workflow_id
+            for row in rows
+            if row.status == RUNNING and row.executor_id == self._executor_id and not self._is_live(row)
+        )
 
     def problem(self) -> str:
         """Return "" while somebody serves every queue, else what is wrong."""
@@ -108,6 +136,8 @@ class DbosEngine:
         _quiet_logging()
         dbos = DBOS(config=self._configuration())
         self._register_workflow()
+        if self._has_others:
+            DBOS.listen_queues(list(self._queues))
         DBOS.launch()
         self._look_less_often(dbos)
         self._client = DBOSClient(
@@ -145,9 +175,14 @@ class DbosEngine:
             DBOS.delete_workflows([row.workflow_id for row in finished])
             count += len(finished)
 
-    def _live_of(self, task_ids: list[str]) -> list[str]:
-        rows = DBOS.list_workflows(workflow_ids=task_ids, load_input=False, load_output=False)
-        return [row.workflow_id for row in rows if self._is_live(row.workflow_id, row.status, row.updated_at)]
+    def _states(self, task_ids: Collection[str]) -> list[WorkflowStatus]:
+        names = list(task_ids)
+        batches = [names[start : start + ASK_BATCH] for start in range(0, len(names), ASK_BATCH)]
+        return [
+            row
+            for batch in batches
+            for row in DBOS.list_workflows(workflow_ids=batch, load_input=False, load_output=False)
+        ]
 
     def _look_less_often(self, dbos: DBOS) -> None:
         """Let DBOS ask the database about a queue only when that is worthwhile.
@@ -186,21 +221,24 @@ class DbosEngine:
             with self._lock:
                 self._running.discard(task_id)
 
-    def _is_live(self, task_id: str, status: str, updated_at_ms: int | None) -> bool:
-        if status in WAITING:
+    def _is_live(self, row: WorkflowStatus) -> bool:
+        if row.status in WAITING:
             return True
-        if status != "PENDING":
+        if row.status != RUNNING:
             return False
+        age_seconds = time.time() - (row.updated_at or 0) / 1000
+        if row.executor_id != self._executor_id:
+            return self._members.lives(row.executor_id or "") or age_seconds < NEW_MEMBER_SECONDS
         with self._lock:
-            running = task_id in self._running
-        return running or time.time() - (updated_at_ms or 0) / 1000 < STUCK_SECONDS
+            running = row.workflow_id in self._running
+        return running or age_seconds < STUCK_SECONDS
 
     def _configuration(self) -> DBOSConfig:
         return DBOSConfig(
             name=APPLICATION_NAME,
             system_database_engine=self._database,
             application_version=APPLICATION_VERSION,
-            executor_id=EXECUTOR_ID,
+            executor_id=self._executor_id,
             serializer=DBOSPortableJSONSerializer(),
             enable_otlp=False,
             use_listen_notify=False,

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which queues are worth asking the database about: a look costs 4 ms of CPU, and most queues are empty nearly always.
 
-Every task of this node is enqueued by this process, so that it knows when there is something to find. What it does not
-know (a task that an earlier process left) is found by the look that each queue gets now and then anyway.
+Every task of a node that is alone is enqueued by this process, so that it knows when there is something to find. What
+it does not know (a task that an earlier process left, or another member) is found by the look that each queue gets now
+and then anyway.
 """
 
 import heapq
@@ -13,6 +14,8 @@ LOOKS_AFTER_SECONDS = 4.0
 """So long is a queue asked in full after a task fell due: its transaction may still be open, the engine moves delayed
 tasks into their queue once a second, and one that waits for room is taken when another has ended."""
 LOOK_ANYWAY_SECONDS = 2.0
+LOOK_FOR_OTHERS_SECONDS = 0.4
+"""The same where members enqueue for each other."""
 
 
 class Looking:
@@ -22,10 +25,13 @@ class Looking:
     ----------
     clock
         A clock that never steps, in seconds.
+    anyway_seconds
+        How often a queue is asked of which nothing is expected.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], *, anyway_seconds: float = LOOK_ANYWAY_SECONDS) -> None:
         self._clock = clock
+        self._anyway_seconds = anyway_seconds
         self._lock = threading.Lock()
         self._due: dict[str, list[float]] = {}
         self._until: dict[str, float] = {}
@@ -43,7 +49,7 @@ class Looking:
         with self._lock:
             self._fall_due(queue, now)
             expects = now < self._until.get(queue, now)
-            if not expects and now - self._looked.get(queue, now - LOOK_ANYWAY_SECONDS) < LOOK_ANYWAY_SECONDS:
+            if not expects and now - self._looked.get(queue, now - self._anyway_seconds) < self._anyway_seconds:
                 return False
             self._looked[queue] = now
             return True

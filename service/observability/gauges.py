@@ -11,8 +11,10 @@ from prometheus_client.registry import Collector
 
 from service.domain.drift import DriftKind
 from service.domain.errors import StorageError
+from service.domain.member import Role
 from service.observability.slowly import Slowly
 from service.ports.drift import DriftMode, DriftReader, DriftStatus
+from service.ports.members import Members
 from service.ports.statistics import QueueCounts, QueueStatistics
 
 SPOOL_SECONDS = 60.0
@@ -31,10 +33,12 @@ class QueueGauges(Collector):
     """What waits, by stage and by destination.
 
     Timestamps of the oldest instead of ages: they stay true while a scrape is cached, and an alert computes the age.
+    Where several members share the ledger, the one that leads shows it: a sum over all is then true.
     """
 
-    def __init__(self, statistics: QueueStatistics) -> None:
+    def __init__(self, statistics: QueueStatistics, *, leads: Callable[[], bool]) -> None:
         self._statistics = statistics
+        self._leads = leads
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
         """Name the metrics without asking the ledger, which may not be open yet when this is registered."""
@@ -49,14 +53,16 @@ class QueueGauges(Collector):
             yield _ledger_up(0)
             return
         yield _ledger_up(1)
-        yield from _queues(counts)
+        if self._leads():
+            yield from _queues(counts)
 
 
 class SpoolGauge(Collector):
     """What waits, in bytes; found beside the scrape, because the ledger looks at every instance of it."""
 
-    def __init__(self, statistics: QueueStatistics) -> None:
+    def __init__(self, statistics: QueueStatistics, *, leads: Callable[[], bool]) -> None:
         self._spool_bytes = Slowly(statistics.spool_bytes, seconds=SPOOL_SECONDS)
+        self._leads = leads
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
         """Name the metric without asking the ledger."""
@@ -64,9 +70,28 @@ class SpoolGauge(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Show the last number; nothing before the first."""
-        found = self._spool_bytes()
+        found = self._spool_bytes() if self._leads() else None
         if found is not None:
             yield _spool(found)
+
+
+class MemberGauges(Collector):
+    """How many members share the ledger, by role; nothing where a node has it to itself."""
+
+    def __init__(self, members: Members) -> None:
+        self._members = members
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """Name the metric."""
+        yield _members({})
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Count those that the one which leads sees; a role that nobody has is shown as none."""
+        present = self._members.present()
+        if present and self._members.leads():
+            found = Counter({role.value: 0 for role in Role if role is not Role.ALL})
+            found.update(member.role.value for member in present)
+            yield _members(found)
 
 
 class AssociationGauges(Collector):
@@ -113,8 +138,9 @@ class StorageGauges(Collector):
 class DriftGauges(Collector):
     """Whether studies are still like the reference of each package, and how far the scores are from it."""
 
-    def __init__(self, reader: DriftReader) -> None:
+    def __init__(self, reader: DriftReader, *, leads: Callable[[], bool]) -> None:
         self._reader = reader
+        self._leads = leads
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
         """Name the metrics without asking the ledger."""
@@ -122,6 +148,8 @@ class DriftGauges(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Ask the ledger; when it cannot be read, `dokuei_ledger_up` says so."""
+        if not self._leads():
+            return
         try:
             statuses = self._reader.statuses()
         except StorageError:
@@ -218,6 +246,10 @@ def _spool(value: float) -> GaugeMetricFamily:
 
 def _associations(values: Mapping[str, int]) -> GaugeMetricFamily:
     return _labelled("associations_active", "Associations and DICOMweb requests that are open.", "peer", values)
+
+
+def _members(values: Mapping[str, int]) -> GaugeMetricFamily:
+    return _labelled("members", "Processes that share the ledger (dokuei run --role) and are there.", "role", values)
 
 
 def _ledger_up(value: int) -> GaugeMetricFamily:

@@ -11,10 +11,18 @@ from prometheus_client.registry import CollectorRegistry
 from service.domain.event import Event
 from service.observability.counting import MOVES
 from service.observability.families import NAMESPACE, Families
-from service.observability.gauges import AssociationGauges, DriftGauges, QueueGauges, SpoolGauge, StorageGauges
+from service.observability.gauges import (
+    AssociationGauges,
+    DriftGauges,
+    MemberGauges,
+    QueueGauges,
+    SpoolGauge,
+    StorageGauges,
+)
 from service.observability.gpu import GpuGauges
 from service.observability.machine import ClockGauges, WorkerGauges
 from service.ports.drift import DriftReader
+from service.ports.members import Alone, Members
 from service.ports.statistics import QueueStatistics, Workers
 
 
@@ -37,10 +45,12 @@ class Metrics:
         if move is not None:
             move(self._families, event)
 
-    def add_queue_collector(self, statistics: QueueStatistics) -> None:
-        """Show what waits in the ledger, asked at each scrape."""
-        self._registry.register(QueueGauges(statistics))
-        self._registry.register(SpoolGauge(statistics))
+    def add_queue_collector(self, statistics: QueueStatistics, *, members: Members | None = None) -> None:
+        """Show what waits in the ledger, asked at each scrape; of several members the one that leads does."""
+        members = members or Alone()
+        self._registry.register(QueueGauges(statistics, leads=members.leads))
+        self._registry.register(SpoolGauge(statistics, leads=members.leads))
+        self._registry.register(MemberGauges(members))
 
     def add_association_collector(self, peers: Iterable[str]) -> list[Callable[[], Mapping[str, int]]]:
         """Show what is open by peer; what is appended to the returned list is asked at each scrape."""
@@ -63,6 +73,6 @@ class Metrics:
         """Show the free space of the file system that holds `folder`, and the reserve below which nothing is taken."""
         self._registry.register(StorageGauges(folder, reserve_bytes))
 
-    def add_drift_collector(self, reader: DriftReader) -> None:
-        """Show the watch over drift, asked at each scrape."""
-        self._registry.register(DriftGauges(reader))
+    def add_drift_collector(self, reader: DriftReader, *, members: Members | None = None) -> None:
+        """Show the watch over drift, asked at each scrape; of several members the one that leads does."""
+        self._registry.register(DriftGauges(reader, leads=(members or Alone()).leads))

@@ -32,13 +32,19 @@ class Engine(Protocol):
         """Bind a handler's name to its function; before `launch`."""
 
     def declare_queue(self, name: str, *, concurrency: int) -> None:
-        """Make a queue that runs at most `concurrency` tasks at once; before `launch`."""
+        """Make a queue of which this process runs at most `concurrency` tasks at once; before `launch`.
+
+        Tasks of queues that it does not declare are enqueued for other members.
+        """
 
     def enqueue(self, connection: Any, task: Task) -> None:
         """Add the task within the transaction of `connection`."""
 
     def live(self, task_ids: Collection[str]) -> frozenset[str]:
         """Return those of the tasks that will still run, or are running, without anybody's help."""
+
+    def dropped(self, task_ids: Collection[str]) -> frozenset[str]:
+        """Return those of the tasks that this process has begun and does not run: nobody else can know that."""
 
     def problem(self) -> str:
         """Return "" while tasks are being run, else what is wrong and what to do."""

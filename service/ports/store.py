@@ -48,8 +48,8 @@ class InstanceStore(Protocol):
     def remove_aside(self, paths: Iterable[Path]) -> None:
         """Delete files of the quarantine, whose rows are gone."""
 
-    def set_asides(self) -> tuple[Path, ...]:
-        """Return all files of the quarantine."""
+    def set_asides(self, *, older_than_seconds: float = 0.0) -> tuple[Path, ...]:
+        """Return the files of the quarantine that are so old."""
 
     def discard(self, arrived: ArrivedFile) -> None:
         """Delete the file."""
@@ -73,4 +73,10 @@ class InstanceStore(Protocol):
         """Return the folder of a job's results; made when it is missing."""
 
     def remove_partial(self) -> int:
-        """Delete what interrupted writes left behind; return the number of files. Only while nothing is received."""
+        """Delete what interrupted writes of this process left; return their number. Only while it receives nothing."""
+
+    def remove_left(self, *, present: Collection[str], grace_seconds: float) -> int:
+        """Delete what nobody will finish: results that were withdrawn, and writes of members that are not present.
+
+        Only what is older than `grace_seconds`; return the number of members.
+        """

@@ -2,7 +2,7 @@
 """config.yaml as one frozen `Settings` value: read once, checked whole, passed on section by section."""
 
 from service.settings.base import AeTitle, Section
-from service.settings.digest import settings_digest
+from service.settings.digest import settings_digest, shared_digest
 from service.settings.drift import DriftSettings
 from service.settings.inference import InferenceSettings, PackageSettings, PipelineSettings, Provider
 from service.settings.loader import Problem, SettingsError, load_settings, parse_settings
@@ -68,4 +68,5 @@ __all__ = [
     "load_settings",
     "parse_settings",
     "settings_digest",
+    "shared_digest",
 ]

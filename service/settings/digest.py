@@ -3,8 +3,16 @@
 
 import hashlib
 import json
+from typing import Any
 
 from service.settings.schema import Settings
+
+
+def shared_digest(settings: Settings) -> str:
+    """Return the digest of what processes that share a ledger must have in common: not where each listens, or logs."""
+    own = {"host", "port", "tls"}
+    document = settings.model_dump(mode="json", exclude={"node": own, "http": True, "dicomweb": True, "log": True})
+    return _digest(document)
 
 
 def settings_digest(settings: Settings) -> str:
@@ -12,5 +20,8 @@ def settings_digest(settings: Settings) -> str:
 
     Secrets lie in files of their own, of which the settings have the path alone.
     """
-    text = json.dumps(settings.model_dump(mode="json"), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+    return _digest(settings.model_dump(mode="json"))
+
+
+def _digest(document: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:8]

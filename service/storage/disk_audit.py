@@ -61,15 +61,26 @@ def audit_storage(engine: sa.Engine, folder: DataFolder, *, grace_seconds: float
         raise StorageError(f"ledger and disk cannot be compared: {type(error).__name__}") from error
     latest = time.time() - grace_seconds
     audit.orphans = [path for path in audit.orphans if not grace_seconds or _older(folder.root / path, latest)]
-    audit.partial = sum(1 for path in folder.incoming.iterdir() if not grace_seconds or _older(path, latest))
+    partial = (path for path in folder.all_incoming.rglob("*") if path.is_file())
+    audit.partial = sum(1 for path in partial if not grace_seconds or _older(path, latest))
     return audit
 
 
-def reconcile_storage(engine: sa.Engine, folder: DataFolder, store: FileStore) -> StorageAudit:
-    """Audit, and put away the orphans of earlier lives; once at the start, beside the node's first work."""
+def reconcile_storage(
+    engine: sa.Engine, folder: DataFolder, store: FileStore, *, grace_seconds: float = 0.0
+) -> StorageAudit:
+    """Audit, and put away the orphans of earlier lives; once at the start, beside the node's first work.
+
+    Parameters
+    ----------
+    grace_seconds
+        Where members share the folder: what is younger may be another's work in progress.
+    """
+    latest = time.time() - grace_seconds
     try:
-        audit = audit_storage(engine, folder)
-        audit.orphans = [path for path in audit.orphans if store.put_away(folder.root / path)]
+        audit = audit_storage(engine, folder, grace_seconds=grace_seconds)
+        orphans = [path for path in audit.orphans if not grace_seconds or _older(folder.root / path, latest)]
+        audit.orphans = [path for path in orphans if store.put_away(folder.root / path)]
     finally:
         store.end_of_audit()
     return audit

@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import threading
+import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -101,7 +102,9 @@ class FileStore:
         with _storage_errors():
             with self._moving:
                 self._note(target)
-                if not target.exists():
+                if target.exists():
+                    target.touch()  # a member that looks for strays sees that somebody has a claim to it
+                else:
                     target.hardlink_to(arrived.path)
             self._flush_folder(target.parent)
         return target
@@ -112,10 +115,10 @@ class FileStore:
             for path in paths:
                 path.unlink(missing_ok=True)
 
-    def set_asides(self) -> tuple[Path, ...]:
-        """Return all files of the quarantine."""
+    def set_asides(self, *, older_than_seconds: float = 0.0) -> tuple[Path, ...]:
+        """Return the files of the quarantine that are so old."""
         with _storage_errors():
-            return tuple(self._folder.quarantine.glob("*.dcm"))
+            return tuple(self._older(self._folder.quarantine.glob("*.dcm"), older_than_seconds))
 
     def discard(self, arrived: ArrivedFile) -> None:
         """Delete the file."""
@@ -168,13 +171,31 @@ class FileStore:
         return folder
 
     def remove_partial(self) -> int:
-        """Delete all of `incoming`, of which nothing was acknowledged, and results that were withdrawn."""
-        for going in self._folder.results.glob(f"*{WITHDRAWN}"):
-            shutil.rmtree(going, ignore_errors=True)  # the job may have been done again since
+        """Delete what this process was writing, of which nothing was acknowledged."""
         partial = list(self._folder.incoming.glob("*.part"))
         for path in partial:
             path.unlink(missing_ok=True)
         return len(partial)
+
+    def remove_left(self, *, present: Collection[str], grace_seconds: float) -> int:
+        """Delete results that were withdrawn, and what members were writing that are not there, if old enough."""
+        for going in self._older(self._folder.results.glob(f"*{WITHDRAWN}"), grace_seconds):
+            shutil.rmtree(going, ignore_errors=True)  # the job may have been done again since
+        members = [place for place in self._folder.all_incoming.iterdir() if place.is_dir()]
+        left = self._older((place for place in members if place.name not in present), grace_seconds)
+        for place in left:
+            shutil.rmtree(place, ignore_errors=True)
+        return len(left)
+
+    @staticmethod
+    def _older(paths: Iterable[Path], seconds: float) -> list[Path]:
+        latest = time.time() - seconds
+        older = []
+        for path in paths:
+            with suppress(FileNotFoundError):  # somebody else was faster
+                if path.stat().st_ctime <= latest:
+                    older.append(path)
+        return older
 
     def put_away(self, path: Path) -> bool:
         """Move a file that the ledger did not name to the unclaimed, unless it came in this life.

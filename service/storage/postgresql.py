@@ -5,7 +5,9 @@ Nothing waits for ever: connecting, statements, locks and a silent network all h
 gets an error, and a peer 0xA700.
 """
 
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,11 @@ POOL_SECONDS = 5
 WRITE_LOCK = 0x646F6B7501
 """Advisory lock of a write transaction: they come one after the other, as on SQLite. ("doku", 1)"""
 NODE_LOCK = 0x646F6B7502
-"""Advisory lock of the node that uses the database. ("doku", 2)"""
+"""Advisory lock of the node that uses the database, or, shared, of the members that do. ("doku", 2)"""
+START_LOCK = 0x646F6B7503
+"""Advisory lock of a member that starts: one migrates, the others find that done. ("doku", 3)"""
+START_SECONDS = 180.0
+"""How long a member waits for others that start."""
 
 SESSION = {
     "statement_timeout": f"{STATEMENT_SECONDS}s",
@@ -108,8 +114,35 @@ def _check_durability(connection: Any, _record: Any) -> None:
         )
 
 
+@contextmanager
+def starting_alone(engine: sa.Engine) -> Iterator[None]:
+    """Keep other members from starting while the block runs.
+
+    Raises
+    ------
+    ConfigurationError
+        Others start for too long, or the database cannot be reached.
+    """
+    ends = time.monotonic() + START_SECONDS
+    try:
+        session = engine.connect()
+    except DBAPIError as error:
+        raise ConfigurationError(_unreachable(error)) from error
+    with session:
+        session.detach()  # the lock ends with the session, whatever happens
+        while not session.exec_driver_sql(f"SELECT pg_try_advisory_lock({START_LOCK})").scalar_one():
+            session.commit()
+            if time.monotonic() > ends:
+                raise ConfigurationError(
+                    f"storage.database_url: another member has been starting for {START_SECONDS:.0f} s; see its log"
+                )
+            time.sleep(0.2)
+        session.commit()
+        yield
+
+
 class DatabaseLock:
-    """Exclusive use of a PostgreSQL database by one node, held by a session of its own.
+    """Use of a PostgreSQL database by one node, or by several members (`shared`), held by a session of its own.
 
     The session ends when the server is restarted. Every write transaction therefore makes sure that the lock is still
     there (`check`), after it has got its turn to write: a node that has lost the database to another can write nothing.
@@ -120,20 +153,19 @@ class DatabaseLock:
         Another node uses the database.
     """
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, *, shared: bool = False) -> None:
         self._engine = engine
+        self._function = "pg_try_advisory_lock_shared" if shared else "pg_try_advisory_lock"
+        self._others = "a node that runs without --role" if shared else "another node, or by members (--role)"
         self._session: sa.Connection | None = None
         self._pid = 0
         try:
             self._take()
         except DBAPIError as error:
-            raise ConfigurationError(
-                f"storage.database_url: the database cannot be reached ({type(error.orig).__name__}); is the server "
-                "running, and does it let this node's user in?"
-            ) from error
+            raise ConfigurationError(_unreachable(error)) from error
         if self._session is None:
             raise ConfigurationError(
-                "storage.database_url: the database is in use by another node; stop it, or give this one a database "
+                f"storage.database_url: the database is in use by {self._others}; stop it, or give this one a database "
                 "of its own"
             )
 
@@ -168,9 +200,16 @@ class DatabaseLock:
         self.release()
         session = self._engine.connect()
         session.detach()  # closed with the lock, never handed to anybody else
-        taken, pid = session.exec_driver_sql(f"SELECT pg_try_advisory_lock({NODE_LOCK}), pg_backend_pid()").one()
+        taken, pid = session.exec_driver_sql(f"SELECT {self._function}({NODE_LOCK}), pg_backend_pid()").one()
         session.commit()  # a session's lock outlives its transactions, and an idle session has no time limit
         if taken:
             self._session, self._pid = session, pid
         else:
             session.close()
+
+
+def _unreachable(error: DBAPIError) -> str:
+    return (
+        f"storage.database_url: the database cannot be reached ({type(error.orig).__name__}); is the server running, "
+        "and does it let this node's user in?"
+    )

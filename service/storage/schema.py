@@ -381,3 +381,16 @@ purge = sa.Table(
     _time("begun_at"),
     sa.Column("ended_at", sa.Float, nullable=True, index=True),
 )
+
+member = sa.Table(
+    "member",
+    metadata,
+    _id(),
+    sa.Column("name", sa.Text, nullable=False, unique=True, server_default=""),
+    _text("role"),
+    _text("incarnation"),
+    _text("version"),
+    _text("config_sha256_8"),
+    _time("beat_at"),  # by the database's clock: those of the members' machines may differ
+    sqlite_autoincrement=True,  # the first to come leads, and its number is never used again
+)

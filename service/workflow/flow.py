@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 from service.domain.errors import ConfigurationError, StorageError, WorkerError, WorkerUnavailableError
 from service.domain.event import StageFailed
+from service.domain.member import Role
 from service.ports import CommitmentPeer
 from service.ports.engine import Engine, TaskHandler
+from service.ports.members import Alone, Members
 from service.settings import DestinationSettings
 from service.workflow.analyse import AnalyseJob
 from service.workflow.circuit import WatchCircuit
@@ -36,6 +38,7 @@ from service.workflow.stages import (
     circuit_stage,
     commit_stage,
     deliver_stage,
+    is_for,
     queue,
     report_stage,
 )
@@ -46,6 +49,8 @@ STUDY_CONCURRENCY = 4
 DELIVERY_CONCURRENCY = 2
 SENDING_SECONDS = 4.0
 """Time that deliveries have to end when the node stops; an archive that hangs is cut off then."""
+GRACE_SECONDS = 3600.0
+"""What is younger may be another member's work in progress."""
 MISSED_BEATS = 5
 """The reconciler is given up when it has not finished a pass for so many of its intervals."""
 
@@ -58,10 +63,29 @@ def _nothing(_row_id: int) -> None:
 
 
 class Flow:
-    """The flow of studies; `start` after the engine's parts are made, `stop` before they go."""
+    """The flow of studies; `start` after the engine's parts are made, `stop` before they go.
 
-    def __init__(self, parts: FlowParts, engine: Engine, *, reconcile_seconds: float = RECONCILE_SECONDS) -> None:
+    Parameters
+    ----------
+    role
+        Whose stages this process does; the others it enqueues for members that do.
+    members
+        Who else shares the ledger.
+    """
+
+    def __init__(
+        self,
+        parts: FlowParts,
+        engine: Engine,
+        *,
+        reconcile_seconds: float = RECONCILE_SECONDS,
+        role: Role = Role.ALL,
+        members: Members | None = None,
+    ) -> None:
         self._parts = parts
+        self._role = role
+        self._members = members or Alone()
+        self._led = False
         self._engine = engine
         self._reconcile_seconds = reconcile_seconds
         self._quarantine = Quarantine(parts)
@@ -74,7 +98,8 @@ class Flow:
     def start(self) -> None:
         """Clear what interrupted writes left, recover what an earlier process left, and run."""
         self._parts.store.remove_partial()
-        self._quarantine.sweep()
+        if self._role is Role.ALL:
+            self._clear(grace_seconds=0.0)
         committing = [entry.name for entry in self._parts.settings.destinations if entry.commitment == "request"]
         with self._parts.ledger.transaction() as transaction:
             transaction.circuits.follow(tuple(self._parts.destinations))
@@ -82,6 +107,12 @@ class Flow:
         self._engine.launch()
         self._beat_at = self._parts.clock.monotonic()
         self._housekeeper.start()
+
+    def _clear(self, *, grace_seconds: float) -> None:
+        """Delete what nobody will finish any more."""
+        present = {member.name for member in self._members.present()}
+        self._parts.store.remove_left(present=present, grace_seconds=grace_seconds)
+        self._quarantine.sweep(grace_seconds=grace_seconds)
 
     def stop(self, *, drain_seconds: float) -> None:
         """Finish what is running within this time; the rest is recovered at the next start."""
@@ -137,6 +168,8 @@ class Flow:
             **{report_stage(name): ReportOrder(self._parts, peer) for name, peer in self._parts.modalities.items()},
         }
         for stage, handler in handlers.items():
+            if not is_for(self._role, stage):
+                continue
             self._engine.register(stage, self._observed(stage, handler))
             self._engine.declare_queue(queue(stage), concurrency=self._concurrency(stage))
         return list(handlers)
@@ -218,12 +251,21 @@ class Flow:
             if self._stopping.is_set():
                 return
 
+    def _keep_house_of_all(self) -> None:
+        """Do what one process does for all that share the ledger; two at a time would only get in each other's way."""
+        if not self._led and self._role is not Role.ALL:
+            self._clear(grace_seconds=GRACE_SECONDS)  # it is new at this
+        self._quarantine.trim()
+        self._retention()
+        self._engine.forget(older_than_seconds=FORGET_AFTER_SECONDS)
+
     def _keep_house_once(self) -> None:
         try:
-            self._reconcile()
-            self._quarantine.trim()
-            self._retention()
-            self._engine.forget(older_than_seconds=FORGET_AFTER_SECONDS)
+            leads = self._members.leads()
+            self._reconcile(leads=leads)
+            if leads:
+                self._keep_house_of_all()
+            self._led = leads
         except Exception as error:  # noqa: BLE001 - the outermost loop of this thread: it must outlive every fault
             self._parts.observer(
                 StageFailed(stage="reconcile", study_key="", pipeline="", error=type(error).__name__, retryable=True)

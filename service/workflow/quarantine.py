@@ -114,11 +114,15 @@ class Quarantine:
             while may and self._give_up(before=before):
                 pass
 
-    def sweep(self) -> int:
-        """Delete files that no row names: a crash came between them. Only while nothing is received."""
+    def sweep(self, *, grace_seconds: float = 0.0) -> int:
+        """Delete files that no row names: a crash came between them.
+
+        Without a grace only while nothing is received; a file that is younger may have its row on its way.
+        """
+        old = self._parts.store.set_asides(older_than_seconds=grace_seconds)
         with self._parts.ledger.reading() as view:
             named = view.quarantine.paths()
-        strays = [path for path in self._parts.store.set_asides() if path not in named]
+        strays = [path for path in old if path not in named]
         self._parts.store.remove_aside(strays)
         return len(strays)
 

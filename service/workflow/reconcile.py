@@ -24,11 +24,15 @@ class Reconcile:
         self._stepped_by = parts.now() - parts.steady()
         self._passed_at = parts.steady()
 
-    def __call__(self) -> int:
-        """Enqueue again, under a new name, whatever has no living task; return the number."""
+    def __call__(self, *, leads: bool = True) -> int:
+        """Enqueue again, under a new name, whatever has no living task; return the number.
+
+        A member that does not lead sees to what it has begun itself and does not run: nobody else can know that.
+        """
         with self._parts.ledger.reading() as view:
             rows = [row for row in view.unfinished() if row.stage in self._stages]
-        live = self._engine.live({row.task_id for row in rows if row.task_id}) - self._misled(rows)
+        known, misled = {row.task_id for row in rows if row.task_id}, self._misled(rows)
+        live = self._engine.live(known) - misled if leads else {"", *known} - self._engine.dropped(known)
         restarted = Counter(row.stage for row in rows if row.task_id not in live and self._restart(row))
         for stage, count in restarted.items():
             self._parts.observer(JobsReconciled(stage=stage, count=count))

@@ -24,7 +24,7 @@ KEPT_SHARE = 0.99
 
 
 class AuditShipper:
-    """A thread that ships; `now` is the wall clock as the ledger keeps it."""
+    """A thread that ships while `leads` says so; `now` is the wall clock as the ledger keeps it."""
 
     def __init__(
         self,
@@ -36,6 +36,7 @@ class AuditShipper:
         max_pending: int,
         now: Callable[[], float],
         confirm_seconds: float = CONFIRM_SECONDS,
+        leads: Callable[[], bool] = lambda: True,
     ) -> None:
         self._trail = trail
         self._ledger = ledger
@@ -44,6 +45,7 @@ class AuditShipper:
         self._max_pending = max_pending
         self._now = now
         self._confirm_seconds = confirm_seconds
+        self._leads = leads
         self._up: bool | None = None
         self._written: frozenset[int] = frozenset()
         self._pause_seconds = BACK_OFF_SECONDS[0]
@@ -76,9 +78,24 @@ class AuditShipper:
         return True
 
     def _run(self) -> None:
+        led = False
         while not self._stopping.is_set():
-            self._stopping.wait(POLL_SECONDS if self._try() else self._pause_seconds)
-        self._finish()
+            if self._leads():
+                led = True
+                self._stopping.wait(POLL_SECONDS if self._try() else self._pause_seconds)
+                continue
+            if led:
+                self._hand_over()
+                led = False
+            self._stopping.wait(POLL_SECONDS)
+        if self._leads():
+            self._finish()
+
+    def _hand_over(self) -> None:
+        """Leave the collector to the member that leads now; what it did not confirm is sent again, under its number."""
+        self._written = frozenset()
+        self._up = None
+        self._collector.close()
 
     def _try(self) -> bool:
         """Ship all there is; False when the collector or the ledger did not let us."""

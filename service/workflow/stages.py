@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The stages of the flow as the engine knows them: names, queues, priorities and the names of single tasks."""
 
+from service.domain.member import Role
 from service.domain.result import Priority
 from service.ports.engine import Task
 
@@ -43,6 +44,12 @@ def circuit_stage(destination: str) -> str:
 def report_stage(peer: str) -> str:
     """Return the stage, and queue, that reports to a peer which asked for storage commitment."""
     return f"{REPORT}{peer}"
+
+
+def is_for(role: Role, stage: str) -> bool:
+    """Say whether a process of this role does the tasks of a stage."""
+    at_work = QUEUES.get(stage) is not None and stage != NOTIFY
+    return role.analyses if at_work else role.sends
 
 
 def queue(stage: str) -> str:

@@ -28,6 +28,7 @@ from tests.chaos import (
     failing_calls,
     half_open,
     kill_node,
+    members,
     same_instance,
     worker_deaths,
 )
@@ -44,6 +45,7 @@ SCENARIOS: dict[str, Callable[[Chaos], Verdict]] = {
     "archive-restarts": archives.run_restarts,
     "worker-deaths": worker_deaths.run,
     "cut": cutting.run_cuts,
+    "members": members.run,
     "kill": kill_node.run,
 }
 QUICK = Sizes(kills=5, studies=10, cuts=60, copies=100, senders=20, restarts=3)

@@ -38,7 +38,7 @@ class Audit:
 
 def audit(node: NodeProgram) -> Audit:
     """Look at a node that does not write now."""
-    data = node.folder / "data"
+    data = node.data
     instances = _rows(node, "SELECT sop_instance_uid, path, sha256 FROM instance")
     results = _rows(node, "SELECT sop_instance_uid, path, '' FROM result_object")
     named = {data / path for path, _ in (*instances.values(), *results.values())}
@@ -51,7 +51,7 @@ def audit(node: NodeProgram) -> Audit:
             if (data / path).is_file() and dataset_sha256(data / path) != digest
         ),
         orphans=tuple(sorted(str(path.relative_to(data)) for path in present - named)),
-        partial=tuple(sorted(path.name for path in data.glob("incoming/*"))),
+        partial=tuple(sorted(path.name for path in data.rglob("incoming/**/*") if path.is_file())),
     )
 
 

@@ -7,8 +7,9 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
-from harness.dcmtk import storescu
+from harness.dcmtk import Called, storescu
 from harness.node import NodeProgram
 from service.storage.statistics import StudyStatus
 from tests.chaos.journal import audit
@@ -20,10 +21,18 @@ ACKNOWLEDGED = "Received Store Response (Success)"
 LONGEST_LIFE_SECONDS = 6.0
 
 
+class Addressed(Protocol):
+    """Says where the next object goes."""
+
+    @property
+    def called(self) -> Called:
+        """The node, or the next of several members that receive."""
+
+
 class Sender(threading.Thread):
     """A modality that sends every file until it is acknowledged, and never again after that."""
 
-    def __init__(self, node: NodeProgram, studies: list[CopiedStudy]) -> None:
+    def __init__(self, node: Addressed, studies: list[CopiedStudy]) -> None:
         super().__init__(name="modality", daemon=True)
         self.acknowledged: set[Path] = set()
         self._node = node

@@ -39,6 +39,7 @@ class NodeProgram:
         self.database_url = database_url
         self.environment: dict[str, str] | None = None
         self.port, self.http_port = free_port(), free_port()
+        self.waits_for, self.options = self.port, tuple[str, ...]()
         self.called = Called(port=self.port)
         self.config = folder / "config.yaml"
         folder.mkdir(parents=True, exist_ok=True)
@@ -91,11 +92,16 @@ class NodeProgram:
 
     def start(self, *, wait: bool = True) -> None:
         self._starts += 1
-        command = [sys.executable, "-m", "service", "run", str(self.config)]
+        command = [sys.executable, "-m", "service", "run", str(self.config), *self.options]
         log = self.folder / f"node-{self._starts}.log"
         self._program = Program(command, log=log, environment=self.environment)
         if wait:
-            self._program.wait_for_port(self.port, seconds=60)
+            self._program.wait_for_port(self.waits_for, seconds=120)
+
+    def wait_until_it_listens(self) -> None:
+        """Wait for a start that was not waited for."""
+        if self._program is not None:
+            self._program.wait_for_port(self.waits_for, seconds=120)
 
     def kill(self) -> None:
         """End it as a power cut would; children notice by themselves."""
@@ -122,6 +128,11 @@ class NodeProgram:
         wait_until(lambda: not self.runs, seconds=seconds, what="the node still runs")
         status, self._program = self._program.exit_status, None
         return status
+
+    @property
+    def data(self) -> Path:
+        """The data folder."""
+        return Path(self.storage_section()["folder"])
 
     @property
     def pid(self) -> int:

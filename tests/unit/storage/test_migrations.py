@@ -13,7 +13,7 @@ from alembic.config import Config
 from service.domain.entry import DeliveryState
 from service.domain.errors import ConfigurationError
 from service.storage import SqlLedger, create_database, migrate, schema
-from service.storage.database import change_revision
+from service.storage.database import change_revision, newest_revision
 from service.storage.statistics import SqlStatistics
 
 VERSIONS = Path(__file__).parents[3] / "service" / "storage" / "migrations"
@@ -84,7 +84,7 @@ def test_old_rows_are_delivered_and_a_downgrade_keeps_them(tmp_path: Path, datab
     engine.dispose()
 
 
-REVISIONS = tuple(f"{number:04d}" for number in range(1, 10))
+REVISIONS = tuple(f"{number:04d}" for number in range(1, int(newest_revision()) + 1))
 GIVEN: dict[tuple[str, str], object] = {
     ("commitment_order", "references"): [["1.2.840", "instance-sop_instance_uid-2"]],
     ("job", "state"): "finished",
@@ -193,7 +193,8 @@ def test_a_ledger_of_a_newer_version_is_refused_with_the_remedy(tmp_path: Path, 
     migrate(engine)
     with engine.begin() as connection:
         connection.execute(sa.text("UPDATE ledger_version SET version_num = '9999'"))
-    with pytest.raises(ConfigurationError, match=r"revision 9999.*reads up to 0009.*dokuei ledger --to 0009"):
+    newest = newest_revision()
+    with pytest.raises(ConfigurationError, match=rf"revision 9999.*reads up to {newest}.*dokuei ledger --to {newest}"):
         migrate(engine)
     with pytest.raises(ConfigurationError, match="cannot be taken to revision"):
         change_revision(engine, "0007")
