@@ -68,6 +68,7 @@ BOARD_ROWS: dict[str, tuple[Shown, ...]] = {
                 (rate("dokuei_retries_total", "stage"), "again: {{stage}}"),
             ),
         ),
+        Shown("Members that share the ledger", ((f"dokuei_members{ONE}", "{{role}}"),), what="Absent for one process."),
         Shown("Studies closed", ((rate("dokuei_studies_closed_total", "reason"), "{{reason}}"),)),
         Shown(
             "Kept aside",

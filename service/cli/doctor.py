@@ -24,7 +24,7 @@ from service.inference.providers import available_devices, provider_order
 from service.settings import Settings, StorageSettings, load_settings
 from service.storage.database import DATABASE_FILE, database_of
 from service.storage.disk_audit import audit_storage
-from service.storage.folder import DataFolder, lock_owner, open_folder
+from service.storage.folder import DataFolder, is_shared, lock_owner, open_folder
 from service.storage.space import space_problem
 from service.transport.syslog_tls import SyslogTls
 
@@ -144,16 +144,16 @@ def _ports(settings: Settings) -> Iterator[Finding]:
     ]
     if settings.dicomweb is not None:
         places.append(("DICOMweb port", settings.dicomweb.host, settings.dicomweb.listens_on))
-    process = lock_owner(settings.storage.folder)
+    process, shared = lock_owner(settings.storage.folder), is_shared(settings.storage.folder)
     for name, host, port in places:
         if port is None:
             continue
         problem = _bind_problem(host, port)
-        ours = bool(problem) and process is not None
+        ours = bool(problem) and (process is not None or shared)
         yield Finding(
             subject=name,
             well=not problem or ours,
-            text=f"{host}:{port} is the running node's (process {process})"
+            text=f"{host}:{port} is the running node's ({f'process {process}' if process else 'with --role'})"
             if ours
             else problem or f"{host}:{port} is free",
             advice="something else uses it: stop that, or choose another port",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from service.bootstrap.self_test import reached_at
 from service.cli.console import complain, console, print_json
-from service.cli.signals import tell
+from service.cli.signals import no_node, tell
 from service.cli.status import open_statistics
 from service.domain.entry import CircuitState
 from service.ports.statistics import QueueCounts
@@ -30,7 +30,7 @@ def drain(config: Path, *, seconds: float, stop: bool, as_json: bool) -> int:
     settings = load_settings(config)
     process = lock_owner(settings.storage.folder)
     if process is None:
-        complain(f"no node uses storage.folder '{settings.storage.folder}': there is nothing to drain")
+        complain(f"there is nothing to drain: {no_node(settings.storage, number=signal.SIGUSR2)}")
         return NO_NODE
     if not tell(process, signal.SIGUSR2):
         complain(

@@ -8,6 +8,7 @@ from pathlib import Path
 from service.bootstrap.packages import configuration_problems
 from service.cli.check import REFUSED
 from service.cli.console import complain, console, print_json
+from service.cli.signals import no_node
 from service.domain.errors import ConfigurationError
 from service.settings import load_settings
 from service.storage.folder import lock_owner
@@ -26,10 +27,7 @@ def reload(config: Path, *, as_json: bool) -> int:
         return REFUSED
     process = lock_owner(settings.storage.folder)
     if process is None:
-        raise ConfigurationError(
-            f"no node uses storage.folder '{settings.storage.folder}' (relative to the directory that the node is "
-            "started in); start it, and it reads the configuration"
-        )
+        raise ConfigurationError(no_node(settings.storage, number=signal.SIGHUP))
     os.kill(process, signal.SIGHUP)
     if as_json:
         print_json({"asked": True, "process": process, "problems": []})

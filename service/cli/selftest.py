@@ -16,7 +16,7 @@ from service.domain.entry import JobRecord
 from service.domain.errors import ConfigurationError, DeliveryError, PackageError
 from service.domain.self_test import PATIENT_ID
 from service.settings import Settings, load_settings
-from service.storage.folder import lock_owner
+from service.storage.folder import is_shared, lock_owner
 
 CANNOT = 2
 
@@ -55,7 +55,7 @@ def _pipeline(settings: Settings, name: str | None) -> str:
     if name is not None and name not in settings.pipelines:
         known = ", ".join(sorted(settings.pipelines))
         raise ConfigurationError(f"pipeline {name!r} is not configured; known: {known}")
-    if lock_owner(settings.storage.folder) is None:
+    if lock_owner(settings.storage.folder) is None and not is_shared(settings.storage.folder):
         raise ConfigurationError(f"no node uses storage.folder '{settings.storage.folder}'; start it first")
     return name or next(iter(settings.pipelines))
 

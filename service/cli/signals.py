@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 from service.settings import StorageSettings
-from service.storage.folder import lock_owner
+from service.storage.folder import is_shared, lock_owner
 
 
 def tell(process: int, number: signal.Signals) -> bool:
@@ -28,6 +28,17 @@ def wake(storage: StorageSettings) -> None:
             tell(process, signal.SIGUSR1)
         except PermissionError:
             return
+
+
+def no_node(storage: StorageSettings, *, number: signal.Signals) -> str:
+    """Return why there is no node to be told something, and what to do."""
+    if is_shared(storage.folder):
+        return (
+            f"storage.folder '{storage.folder}' is used by several processes (dokuei run --role), here or on other "
+            f"machines: send {number.name} to the process that is meant (docs/scale-out.md)"
+        )
+    place = f"storage.folder '{storage.folder}' (relative to the directory that the node is started in)"
+    return f"no node uses {place}: start it"
 
 
 def _listens_to(process: int, number: signal.Signals) -> bool:

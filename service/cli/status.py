@@ -12,6 +12,7 @@ from service.domain.errors import ConfigurationError
 from service.ports.statistics import QueueCounts
 from service.settings import StorageSettings, load_settings
 from service.storage.database import DATABASE_FILE, database_of
+from service.storage.members import members_of
 from service.storage.retention_status import RetentionStatus, retention_status
 from service.storage.statistics import ClassStatus, SqlStatistics, StudyStatus
 
@@ -25,15 +26,20 @@ def status(config: Path, *, as_json: bool) -> int:
     """Print queues, destinations and the last studies; exit status 1 when something needs a person."""
     storage = load_settings(config).storage
     statistics = open_statistics(storage)
+    members = members_of(database_of(storage))
     counts, studies, classes = statistics.counts(), statistics.studies(limit=SHOWN), statistics.classes()
     if as_json:
         rows = [asdict(study) for study in studies]
         takes = [asdict(entry) for entry in classes]
         document = {"durability": storage.durability, "queues": asdict(counts), "studies": rows, "classes": takes}
+        document["members"] = [{"name": item.name, "role": item.role.value} for item in members]
         print_json({**document, "retention": asdict(retention_status(database_of(storage)))})
     else:
         _warn_of_unsafe(storage)
         _tell(counts, studies, classes)
+        if members:
+            names = ", ".join(f"{item.name} ({item.role.value})" for item in members)
+            console.print(f"members, the first keeps house: {names}", markup=False)
         _tell_of_retention(retention_status(database_of(storage)))
     return 1 if _needs_a_person(counts) else 0
 

@@ -18,6 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from service.domain.errors import ConfigurationError, StorageError
 from service.domain.member import Member, Role
 from service.storage import schema
+from service.storage.dialect import SQLITE
 
 BEAT_SECONDS = 3.0
 LEASE_SECONDS = 15.0
@@ -29,6 +30,37 @@ FAULTS = (DBAPIError, PoolTimeoutError, ConfigurationError)
 
 MEMBER = schema.member
 NOW = sa.extract("epoch", sa.func.clock_timestamp())
+
+
+def members_of(engine: sa.Engine, *, lease_seconds: float = LEASE_SECONDS) -> tuple[Member, ...]:
+    """Return who shares a ledger now, the one that leads first; nobody where a node has it to itself.
+
+    Raises
+    ------
+    StorageError
+        The ledger cannot be read.
+    """
+    if engine.dialect.name == SQLITE:
+        return ()
+    try:
+        with engine.connect() as connection:
+            return _read(connection, lease_seconds)
+    except FAULTS as error:
+        raise StorageError(f"the members cannot be read: {type(error).__name__}") from error
+
+
+def _read(connection: sa.Connection, lease_seconds: float) -> tuple[Member, ...]:
+    query = sa.select(MEMBER).where(MEMBER.c.beat_at >= NOW - lease_seconds).order_by(MEMBER.c.id)
+    return tuple(
+        Member(
+            name=row.name,
+            role=Role(row.role),
+            joined=row.id,
+            version=row.version,
+            config_sha256_8=row.config_sha256_8,
+        )
+        for row in connection.execute(query)
+    )
 
 
 class SqlMembers:
@@ -136,7 +168,7 @@ class SqlMembers:
         try:
             with self._engine.begin() as connection:
                 kept = connection.execute(sa.update(MEMBER).where(*own).values(beat_at=NOW)).rowcount
-                there = self._read(connection)
+                there = _read(connection, self._lease_seconds)
                 connection.execute(sa.delete(MEMBER).where(MEMBER.c.beat_at < NOW - FORGET_SECONDS))
         except FAULTS as error:
             raise StorageError(f"the members cannot be read: {type(error).__name__}") from error
@@ -175,19 +207,6 @@ class SqlMembers:
         except FAULTS as error:
             raise StorageError(f"the members cannot be read: {type(error).__name__}") from error
         return True
-
-    def _read(self, connection: sa.Connection) -> tuple[Member, ...]:
-        query = sa.select(MEMBER).where(MEMBER.c.beat_at >= NOW - self._lease_seconds).order_by(MEMBER.c.id)
-        return tuple(
-            Member(
-                name=row.name,
-                role=Role(row.role),
-                joined=row.id,
-                version=row.version,
-                config_sha256_8=row.config_sha256_8,
-            )
-            for row in connection.execute(query)
-        )
 
     def _differs(self, other: Member, what: str) -> bool:
         return bool(getattr(other, what) != getattr(self._member, what))

@@ -138,7 +138,11 @@ def starting_alone(engine: sa.Engine) -> Iterator[None]:
                 )
             time.sleep(0.2)
         session.commit()
-        yield
+        try:
+            yield
+        finally:
+            with suppress(DBAPIError):
+                _unlock(session)
 
 
 class DatabaseLock:
@@ -191,6 +195,7 @@ class DatabaseLock:
         session, self._session, self._pid = self._session, None, 0
         if session is not None:
             with suppress(DBAPIError):  # the server is gone, and the lock with it
+                _unlock(session)  # the end of a session is noticed by and by
                 session.close()
 
     def _holds(self, connection: sa.Connection) -> bool:
@@ -206,6 +211,11 @@ class DatabaseLock:
             self._session, self._pid = session, pid
         else:
             session.close()
+
+
+def _unlock(session: sa.Connection) -> None:
+    session.exec_driver_sql("SELECT pg_advisory_unlock_all()")
+    session.commit()
 
 
 def _unreachable(error: DBAPIError) -> str:

@@ -145,6 +145,7 @@ class Buffer:
 
     def __init__(self, folder: Path, authority: Authority, *, port: int, max_pending: int = 200_000) -> None:
         folder.mkdir(exist_ok=True)
+        self.leads = True
         self.database = create_database(folder)
         migrate(self.database)
         self.ledger = SqlLedger(self.database, root=folder, enqueue=lambda _connection, _task: None)
@@ -164,6 +165,7 @@ class Buffer:
             max_pending=max_pending,
             now=time.time,
             confirm_seconds=0.2,
+            leads=lambda: self.leads,
         )
 
     def add(self, count: int) -> None:
@@ -213,6 +215,22 @@ def test_messages_arrive_in_order_in_frames_and_are_forgotten(buffer: Buffer, co
     for message in collector.messages[::100]:
         parsed(message.xml)
     assert sum(event.count for event in buffer.observer.of(AuditSent)) == 1_201
+
+
+def test_of_several_members_only_the_one_that_leads_ships(buffer: Buffer, collector: Collector) -> None:
+    buffer.leads = False
+    buffer.add(10)
+    buffer.shipper.start()
+    time.sleep(1.5)
+    assert (buffer.waiting(), collector.messages) == (10, [])
+    buffer.leads = True
+    wait(lambda: buffer.waiting() == 0)
+    buffer.leads = False
+    time.sleep(1)
+    buffer.add(10)
+    buffer.shipper.stop(10)
+    assert buffer.waiting() == 10, "the end of a member that does not lead is no time to ship"
+    assert len(collector.messages) == 10
 
 
 def test_a_collector_that_was_away_misses_nothing(buffer: Buffer, collector: Collector) -> None:

@@ -12,6 +12,8 @@ import pytest
 import sqlalchemy as sa
 from dbos._dbos import _get_dbos_instance
 
+from harness.postgres import PostgresServer
+from service.domain.member import Member
 from service.engine import DbosEngine, dbos_engine
 from service.engine.disk_full import retry_when_disk_is_full
 from service.engine.looking import LOOK_ANYWAY_SECONDS, Looking
@@ -200,6 +202,57 @@ def test_work_that_waited_runs_only_when_all_is_there_for_it(
     again.engine.shutdown(drain_seconds=2)
     again.database.dispose()
     assert not failed
+
+
+class Others:
+    """Members that are there, by name; this process is none of them."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = set(names)
+
+    def leads(self) -> bool:
+        return True
+
+    def lives(self, name: str) -> bool:
+        return name in self.names
+
+    def present(self) -> tuple[Member, ...]:
+        return ()
+
+
+def test_what_another_member_runs_is_live_while_it_is_there(tmp_path: Path, postgres: PostgresServer) -> None:
+    database, others = create_database(tmp_path, url=postgres.database()), Others("other")
+    engine = DbosEngine(database, executor_id="mine", members=others)
+    engine.register("work", nothing)
+    engine.declare_queue("served", concurrency=1)
+    engine.launch()
+    try:
+        with database.begin() as connection:
+            for name in ("theirs", "mine", "waiting"):
+                engine.enqueue(connection, Task(handler="work", row_id=1, task_id=name, queue="elsewhere", priority=1))
+        change(database, "theirs", executor="other", age_seconds=600)
+        change(database, "mine", executor="mine", age_seconds=600)
+        assert engine.live({"theirs", "mine", "waiting"}) == {"theirs", "waiting"}
+        assert engine.dropped({"theirs", "mine", "waiting"}) == {"mine"}
+        others.names.clear()
+        assert engine.live({"theirs"}) == frozenset()
+        assert engine.dropped({"theirs"}) == frozenset(), "nobody but the one that leads takes it over"
+        change(database, "theirs", executor="other", age_seconds=1)
+        assert engine.live({"theirs"}) == {"theirs"}, "it may be a member of which this one has not heard yet"
+        time.sleep(1)
+        assert engine.live({"waiting"}) == {"waiting"}, "a queue that this process does not serve"
+    finally:
+        engine.shutdown(drain_seconds=2)
+        database.dispose()
+
+
+def change(database: sa.Engine, task_id: str, *, executor: str, age_seconds: float) -> None:
+    """Have a task be one that an executor has begun so long ago."""
+    begun_ms = int((time.time() - age_seconds) * 1000)
+    with database.begin() as connection:
+        values = "status = 'PENDING', executor_id = :who, updated_at = :at"
+        text = f"update dbos.workflow_status set {values} where workflow_uuid = :name"  # noqa: S608
+        connection.execute(sa.text(text), {"who": executor, "at": begun_ms, "name": task_id})
 
 
 def test_more_tasks_than_one_statement_takes_can_be_asked_for(tmp_path: Path, database_url: str | None) -> None:

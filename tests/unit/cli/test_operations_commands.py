@@ -70,7 +70,7 @@ KEYS: dict[str, tuple[tuple[str, ...], int, set[str]]] = {
         {"folder", "made_at", "revision", "files", "size_bytes", "missing"},
     ),
     "retry": (("retry",), 0, {"reopened", "destination"}),
-    "status": (("status",), 0, {"durability", "queues", "studies", "classes", "retention"}),
+    "status": (("status",), 0, {"durability", "members", "queues", "studies", "classes", "retention"}),
     "check": (("check",), 0, {"ok", "settings"}),
 }
 

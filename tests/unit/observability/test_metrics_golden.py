@@ -22,6 +22,7 @@ from service.domain import event as events
 from service.domain.drift import DriftKind
 from service.domain.errors import StorageError
 from service.domain.event import Event
+from service.domain.member import Member, Role
 from service.observability.counting import MOVES
 from service.observability.families import TURNAROUND_BUCKETS
 from service.observability.labels import MAX_VALUES
@@ -82,6 +83,26 @@ class Watches:
         return (alarm, replace(watch, model="learning", mode=DriftMode.LEARNING), replace(watch, model="usual"))
 
 
+class Pair:
+    """A receiver and a worker, of which this process leads or does not."""
+
+    def __init__(self, *, leads: bool = True) -> None:
+        self._leads = leads
+
+    def leads(self) -> bool:
+        return self._leads
+
+    def lives(self, name: str) -> bool:
+        return any(member.name == name for member in self.present())
+
+    def present(self) -> tuple[Member, ...]:
+        roles = (Role.RECEIVER, Role.WORKER)
+        return tuple(
+            Member(name=role.value, role=role, joined=number, version="1", config_sha256_8="0")
+            for number, role in enumerate(roles)
+        )
+
+
 class ClosedLedger:
     def counts(self) -> QueueCounts:
         raise StorageError("the ledger cannot be read")
@@ -113,7 +134,7 @@ def registry(metrics: Metrics, tmp_path: Path) -> CollectorRegistry:
     """A registry in which everything has happened once."""
     gpu = FakeGpu(ecc_errors=1)
     gpu.faults.append(79)
-    metrics.add_queue_collector(Queues())
+    metrics.add_queue_collector(Queues(), members=Pair())
     metrics.add_storage_collector(tmp_path, 7)
     metrics.add_drift_collector(Watches())
     metrics.add_machine_collectors(FakeNvml(gpu))
@@ -263,6 +284,25 @@ def test_queues_are_asked_at_each_scrape(metrics: Metrics) -> None:
     assert metrics.registry.get_sample_value("dokuei_pending", {"stage": "analyse"}) == 3
     assert metrics.registry.get_sample_value("dokuei_pending", {"stage": "route"}) == 0
     assert metrics.registry.get_sample_value("dokuei_ledger_up") == 1
+
+
+def test_members_are_counted_by_role_and_a_role_that_nobody_has_is_shown(metrics: Metrics) -> None:
+    metrics.add_queue_collector(Queues(), members=Pair())
+    shown = {role: metrics.registry.get_sample_value("dokuei_members", {"role": role.value}) for role in Role}
+    assert shown == {Role.RECEIVER: 1, Role.WORKER: 1, Role.SENDER: 0, Role.ALL: None}
+
+
+def test_a_member_that_does_not_lead_shows_nothing_of_what_all_share(metrics: Metrics) -> None:
+    metrics.add_queue_collector(Queues(), members=Pair(leads=False))
+    metrics.add_drift_collector(Watches(), members=Pair(leads=False))
+    text = generate_latest(metrics.registry).decode()
+    assert "\ndokuei_ledger_up 1.0\n" in text
+    assert not re.findall(r"^dokuei_(?:pending|members|drift_alarm|spool_bytes|circuit_state)\b.*", text, re.MULTILINE)
+
+
+def test_a_node_that_is_alone_has_no_members(metrics: Metrics) -> None:
+    metrics.add_queue_collector(Queues())
+    assert b"dokuei_members{" not in generate_latest(metrics.registry)
 
 
 def test_a_ledger_that_cannot_be_read_leaves_the_other_metrics(metrics: Metrics) -> None:

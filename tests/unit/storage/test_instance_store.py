@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,6 +113,40 @@ def test_partial_files_of_an_earlier_life_are_removed(store: FileStore, folder: 
     (folder.incoming / "x.part").write_bytes(b"torn")
     assert store.remove_partial() == 1
     assert not list(folder.incoming.iterdir())
+
+
+def test_each_member_writes_in_a_folder_of_its_own_and_clears_only_that(tmp_path: Path) -> None:
+    mine, other = open_folder(tmp_path, member="a"), open_folder(tmp_path, member="b")
+    for place in (mine, other):
+        (place.incoming / "x.part").write_bytes(b"torn")
+    assert FileStore(mine, reserve_bytes=0).remove_partial() == 1
+    assert not list(mine.incoming.iterdir())
+    assert list(other.incoming.iterdir())
+
+
+def test_what_members_left_that_are_gone_is_cleared_when_it_is_old(tmp_path: Path) -> None:
+    leader, gone, present = (open_folder(tmp_path, member=name) for name in ("a", "gone", "b"))
+    for place in (gone, present):
+        (place.incoming / "x.part").write_bytes(b"torn")
+    withdrawn = leader.results / "job.deleting"
+    withdrawn.mkdir()
+    store = FileStore(leader, reserve_bytes=0)
+    assert store.remove_left(present={"a", "b"}, grace_seconds=3600) == 0
+    assert gone.incoming.exists()
+    assert withdrawn.exists()
+    assert store.remove_left(present={"a", "b"}, grace_seconds=0) == 1
+    assert not gone.incoming.exists()
+    assert not withdrawn.exists()
+    assert (present.incoming / "x.part").exists()
+
+
+def test_a_name_that_comes_back_is_not_taken_for_gone(tmp_path: Path) -> None:
+    folder = open_folder(tmp_path, member="b")
+    time.sleep(0.3)
+    open_folder(tmp_path, member="b")
+    store = FileStore(open_folder(tmp_path, member="a"), reserve_bytes=0)
+    assert store.remove_left(present={"a"}, grace_seconds=0.2) == 0
+    assert folder.incoming.exists()
 
 
 def test_a_folder_has_one_node(tmp_path: Path) -> None:

@@ -164,6 +164,13 @@ def test_a_crash_between_file_and_row_leaves_nothing(desk: Desk) -> None:
     assert files(desk) == [entries(desk)[0].path]
 
 
+def test_a_young_file_without_a_row_may_be_another_members_and_stays(desk: Desk) -> None:
+    stray = desk.folder.quarantine / "stray.dcm"
+    stray.write_bytes(b"x")
+    assert Quarantine(desk.parts).sweep(grace_seconds=60) == 0
+    assert files(desk) == [stray]
+
+
 def test_release_admits_leniently_what_reads_in_one_way_only(desk: Desk) -> None:
     desk.receive(raw(odd()))
     assert Release(desk.parts)(entries(desk)[0]) == ""
