@@ -50,7 +50,7 @@ def member_name(role: Role, name: str | None) -> str:
     chosen = name or f"{socket.gethostname()}-{role.value}"
     if MEMBER_NAME.fullmatch(chosen) is None:
         raise ConfigurationError(
-            f"--name {chosen!r}: up to 64 letters, digits, '.', '_' and '-', the first and the last no sign; names of "
+            f"--name {chosen!r}: up to 100 letters, digits, '.', '_' and '-', the first and the last no sign; names of "
             "hosts are such"
         )
     return chosen

@@ -20,7 +20,7 @@ from service.domain.errors import StorageError
 from service.storage import schema
 from service.storage.deliveries import REJECTION_NOTE
 from service.storage.dialect import SQLITE
-from service.storage.folder import DataFolder
+from service.storage.folder import DataFolder, all_incoming
 from service.storage.instance_store import FileStore
 
 ROWS_AT_ONCE = 5000
@@ -61,7 +61,7 @@ def audit_storage(engine: sa.Engine, folder: DataFolder, *, grace_seconds: float
         raise StorageError(f"ledger and disk cannot be compared: {type(error).__name__}") from error
     latest = time.time() - grace_seconds
     audit.orphans = [path for path in audit.orphans if not grace_seconds or _older(folder.root / path, latest)]
-    partial = (path for path in folder.all_incoming.rglob("*") if path.is_file())
+    partial = (path for path in all_incoming(folder).rglob("*") if path.is_file())
     audit.partial = sum(1 for path in partial if not grace_seconds or _older(path, latest))
     return audit
 

@@ -36,11 +36,6 @@ class DataFolder:
         return self.root / INCOMING / self.member if self.member else self.root / INCOMING
 
     @property
-    def all_incoming(self) -> Path:
-        """Files that any process is writing: those of members in folders of their names."""
-        return self.root / INCOMING
-
-    @property
     def instances(self) -> Path:
         """Files that are acknowledged, on shelves."""
         return self.root / "instances"
@@ -59,6 +54,11 @@ class DataFolder:
     def results(self) -> Path:
         """One folder per job."""
         return self.root / "results"
+
+
+def all_incoming(folder: DataFolder) -> Path:
+    """Return where files lie that any process is writing: those of members in folders of their names."""
+    return folder.root / INCOMING
 
 
 class FolderLock:
@@ -114,7 +114,7 @@ def open_folder(root: Path, *, member: str = "") -> DataFolder:
     """Make the places of a data folder, readable by nobody else; `member` names the process where several share it."""
     folder = DataFolder(root=root.resolve(), member=member)
     for place in (
-        folder.all_incoming,
+        all_incoming(folder),
         folder.incoming,
         folder.instances,
         folder.quarantine,

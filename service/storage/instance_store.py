@@ -16,7 +16,7 @@ from service.domain.errors import OutOfSpaceError, StorageError
 from service.ports.store import ArrivedFile
 from service.storage.file_meta import file_meta
 from service.storage.flush import begin_write_back, flush_folder
-from service.storage.folder import DataFolder, purging
+from service.storage.folder import DataFolder, all_incoming, purging
 from service.storage.space import space_problem
 
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -181,7 +181,7 @@ class FileStore:
         """Delete results that were withdrawn, and what members were writing that are not there, if old enough."""
         for going in self._older(self._folder.results.glob(f"*{WITHDRAWN}"), grace_seconds):
             shutil.rmtree(going, ignore_errors=True)  # the job may have been done again since
-        members = [place for place in self._folder.all_incoming.iterdir() if place.is_dir()]
+        members = [place for place in all_incoming(self._folder).iterdir() if place.is_dir()]
         left = self._older((place for place in members if place.name not in present), grace_seconds)
         for place in left:
             shutil.rmtree(place, ignore_errors=True)

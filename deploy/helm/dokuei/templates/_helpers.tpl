@@ -14,6 +14,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 
+{{/* The volume that all members share. */}}
+{{- define "dokuei.claim" -}}
+{{- .Values.storage.existingClaim | default (printf "%s-data" (include "dokuei.name" .)) -}}
+{{- end -}}
+
 {{- define "dokuei.image" -}}
 {{- if .Values.image.digest -}}
 {{ .Values.image.repository }}@{{ .Values.image.digest }}
