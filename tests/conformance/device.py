@@ -114,7 +114,8 @@ KEPT = "`retention`" if "retention" in Settings.model_fields else "until an oper
 FOLDERS: Mapping[str, str] = MappingProxyType(
     {
         "instances": f"images as they came | yes | {KEPT}",
-        "incoming": "an object on its way in | yes | seconds; what a crash left is deleted at the next start; of several processes each has a folder of its name here",
+        "incoming": "an object on its way in | yes | seconds; what a crash left is deleted at the next start; of "
+        "several processes each has a folder of its name here",
         "quarantine": "what was not let in | yes | `quarantine`: {quarantine}",
         "results": f"results, and pictures of them | yes | {KEPT}",
         "unclaimed": "whole files that no row of the ledger names | yes | until an operator deletes them",
