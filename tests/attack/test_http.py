@@ -24,7 +24,7 @@ from harness.wire import ASSOCIATE_AC, Peer
 pytestmark = pytest.mark.timeout(180)
 TESTS = Path(__file__).parents[1]
 FLOOD = (sys.executable, "-m", "harness.flood")
-FLOOD_SECONDS, FLOOD_CONNECTIONS = 5, 512
+FLOOD_SECONDS, FLOOD_CONNECTIONS = 5, 32
 MOST_CONNECTIONS = 64 + 16
 """What the pools of the ledger keep open (storage/sqlite), and that of the status page (storage/reading)."""
 ECHO_SECONDS = 1.0
