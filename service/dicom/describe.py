@@ -34,6 +34,8 @@ def describe_image(dataset: Dataset, pixels: NDArray[Any], *, frame_number: int)
         voi_luts=tuple(_lookup_tables(dataset, "VOILUTSequence")),
         windows=tuple(_windows(scopes)),
         presentation_lut_shape=_text(scopes, "PresentationLUTShape"),
+        intensity_relationship=_text(scopes, "PixelIntensityRelationship"),
+        intensity_sign=int(_number(scopes, "PixelIntensityRelationshipSign", default=0.0)),
         padding=_padding(dataset),
         spacing_mm=spacing,
         spacing_source=source,

@@ -80,6 +80,7 @@ _PIXELS = (
     "PixelRepresentation",
     "PresentationLUTShape",
     "PixelIntensityRelationship",
+    "PixelIntensityRelationshipSign",
     "RescaleType",
     "LossyImageCompression",
     "LossyImageCompressionRatio",

@@ -78,6 +78,9 @@ class StoredImage:
         (between rows, between columns); None when the header does not say.
     patient_orientation
         Directions in which (columns grow, rows grow), for example ("L", "F"); None when absent.
+    intensity_relationship, intensity_sign
+        What the values of an image For Processing mean: "LIN" or "LOG" of the beam's intensity, 1 where higher values
+        mean more of it and -1 where they mean less (PS3.3 C.8.11.3.1.2); "" and 0 when the header does not say.
     fov_rotation, fov_horizontal_flip
         What the modality already did to the detector's picture; PatientOrientation describes the outcome.
     """
@@ -95,6 +98,8 @@ class StoredImage:
     voi_luts: tuple[LookupTable, ...] = ()
     windows: tuple[Window, ...] = ()
     presentation_lut_shape: str = ""
+    intensity_relationship: str = ""
+    intensity_sign: int = 0
     padding: tuple[int, int] | None = None
     spacing_mm: tuple[float, float] | None = None
     spacing_source: SpacingSource | None = None

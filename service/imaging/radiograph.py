@@ -16,22 +16,24 @@ def as_chest_radiograph(image: StoredImage) -> Radiograph:
     return as_radiograph(image, target_orientation=CHEST_FRONTAL)
 
 
-def as_mammogram(image: StoredImage) -> Radiograph:
-    """Return the mammogram upright, the chest wall on the side where it is stored."""
+def as_mammogram(image: StoredImage, *, grey: NDArray[np.float32] | None = None) -> Radiograph:
+    """Return the mammogram upright, the chest wall on the side where it is stored; `grey` as `as_radiograph` has it."""
     orientation = image.patient_orientation
     if orientation is None:
-        return as_radiograph(image, target_orientation=None)
+        return as_radiograph(image, target_orientation=None, grey=grey)
     target = upright_mammogram(orientation, laterality=image.laterality)
-    return as_radiograph(image, target_orientation=target)
+    return as_radiograph(image, target_orientation=target, grey=grey)
 
 
-def as_radiograph(image: StoredImage, *, target_orientation: PatientAxes | None) -> Radiograph:
-    """Show the image and turn it to the target.
+def as_radiograph(
+    image: StoredImage, *, target_orientation: PatientAxes | None, grey: NDArray[np.float32] | None = None
+) -> Radiograph:
+    """Show the image, by its own grey scale or as `grey` (as it is stored, in [0, 1]) does, and turn it to the target.
 
     Without a target, without a Patient Orientation, or when the two lie in different planes, nothing is turned and
     `patient_orientation` stays the stored one: the caller compares it with what it asked for.
     """
-    turned = _turn(image, target_orientation)
+    turned = _turn(image, target_orientation, to_presentation(image) if grey is None else grey)
     pixels, padding, to_source, orientation = turned
     return Radiograph(
         sop_instance_uid=image.sop_instance_uid,
@@ -74,9 +76,9 @@ def _columns(band: NDArray[np.float32], start: float, stop: float) -> NDArray[np
 
 
 def _turn(
-    image: StoredImage, target: PatientAxes | None
+    image: StoredImage, target: PatientAxes | None, shown: NDArray[np.float32]
 ) -> tuple[NDArray[Any], NDArray[np.bool_], Affine, PatientAxes | None]:
-    shown, padding, stored = to_presentation(image), padding_mask(image), image.patient_orientation
+    padding, stored = padding_mask(image), image.patient_orientation
     if stored is None or target is None:
         return shown, padding, IDENTITY, stored
     turned, turned_padding = orient(shown, stored, target=target), orient(padding, stored, target=target)

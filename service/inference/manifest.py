@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, JsonValue, StringConstraints, ValidationError, model_validator
 
 from service.codes import code
+from service.domain.conversion import conversion_problem
 from service.domain.drift import DriftReference
 from service.domain.errors import PackageError
 from service.domain.reliability import ConformalSet, Limit, Reliability, ScoreCalibration
@@ -242,6 +243,13 @@ class Manifest(Strict):
     def _doubts_fit(self) -> Self:
         outputs = {name: graph.outputs for name, graph in self.graphs.items()}
         problem = reliability_problem(self.reliability, pipeline=self.pipeline, outputs=outputs)
+        if problem:
+            raise ValueError(problem)
+        return self
+
+    @model_validator(mode="after")
+    def _raw_images_have_a_conversion(self) -> Self:
+        problem = conversion_problem(self.acceptance, self.parameters)
         if problem:
             raise ValueError(problem)
         return self

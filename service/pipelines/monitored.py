@@ -9,11 +9,13 @@ from typing import Any, Final
 import numpy as np
 
 from service.dicom.pixels import read_image
+from service.domain.conversion import Conversion
 from service.domain.drift import DISTANCE, KINDS, DriftKind, Monitored
 from service.domain.errors import DokueiError
 from service.domain.image import StoredImage
 from service.domain.instance import Instance
 from service.domain.result import Outcome, PipelineResult
+from service.imaging.for_processing import CONVERSIONS
 from service.imaging.grayscale import to_hounsfield, to_presentation
 from service.imaging.quality import coarsened, measure_quality
 
@@ -44,7 +46,7 @@ def monitored(result: PipelineResult, instances: Sequence[Instance]) -> Monitore
     words = {**_words(middle), "outcome": result.outcome.value}
     numbers = {**_header_numbers(middle), **_output_numbers(result)}
     if result.outcome is not Outcome.NOT_ANALYSED:
-        numbers |= _quality(middle)
+        numbers |= _quality(middle, _conversion(result, middle))
     finite = {name: round(value, 6) for name, value in numbers.items() if math.isfinite(value)}
     return Monitored(numbers=finite, words=words)
 
@@ -69,7 +71,7 @@ def _header_numbers(instance: Instance) -> dict[str, float]:
 def _output_numbers(result: PipelineResult) -> dict[str, float]:
     """Return the score, and what the record has under the names of channels, as means over the views of an exam."""
     score = {} if result.triage is None else {"score": result.triage.score}
-    views = [view for view in result.values.get("views", ()) if isinstance(view, Mapping)]
+    views = _views(result)
     found: dict[str, list[float]] = {}
     for name, value in (*_channels(result.values), *(pair for view in views for pair in _channels(view))):
         found.setdefault(name, []).append(value)
@@ -83,15 +85,27 @@ def _channels(values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
             yield name, float(value)
 
 
-def _quality(instance: Instance) -> dict[str, float]:
-    """Measure one image of the study, which the analysis has decoded before."""
+def _conversion(result: PipelineResult, instance: Instance) -> Conversion | None:
+    """Return how the analysis showed a For Processing image, by its record."""
+    names = {view.get("sop_instance_uid"): view.get("conversion") for view in _views(result)}
+    name = names.get(instance.sop_instance_uid)
+    return None if name is None else Conversion(name)
+
+
+def _views(result: PipelineResult) -> list[Mapping[str, Any]]:
+    return [view for view in result.values.get("views", ()) if isinstance(view, Mapping)]
+
+
+def _quality(instance: Instance, conversion: Conversion | None) -> dict[str, float]:
+    """Measure one image of the study, which the analysis has decoded before, as the analysis showed it."""
     try:
         image = read_image(instance.path)
     except (DokueiError, OSError):
         return {}
     if instance.text("Modality") == "CT":
         return measure_quality(to_hounsfield(image), floor=AIR_HU)
-    return measure_quality(coarsened(to_presentation(image), _factor(image)), floor=AIR_GREY)
+    shown = to_presentation(image) if conversion is None else CONVERSIONS[conversion](image)
+    return measure_quality(coarsened(shown, _factor(image)), floor=AIR_GREY)
 
 
 def _factor(image: StoredImage) -> int:

@@ -4,8 +4,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from service.domain.conversion import FOR_PROCESSING
 from service.domain.instance import Instance
 from service.domain.result import Reason
+from service.imaging.for_processing import RELATIONSHIPS, SIGNS
 from service.pipelines.certainty import INDETERMINATE
 from service.pipelines.mammography.views import (
     MODIFIER_CODES,
@@ -55,6 +57,21 @@ def _intent(instance: Instance, acceptance: Acceptance) -> Reason | None:
     if intent in accepted:
         return None
     return _refused(instance, "presentation_intent", f"(0008,0068) Presentation Intent Type {intent!r}", accepted)
+
+
+def _pixel_intensity(instance: Instance, acceptance: Acceptance) -> Reason | None:
+    """Refuse values For Processing that nobody says the meaning of (PS3.3 C.8.11.3: both are Type 1)."""
+    if intent_of(instance) != FOR_PROCESSING or FOR_PROCESSING not in acceptance["presentation_intents"]:
+        return None
+    relationship, sign = instance.text("PixelIntensityRelationship"), instance.number("PixelIntensityRelationshipSign")
+    if relationship in RELATIONSHIPS and sign in SIGNS:
+        return None
+    shown = "nothing" if sign is None else f"{sign:g}"
+    what = (
+        f"(0028,1040) Pixel Intensity Relationship is {relationship or 'nothing'!r} and (0028,1041) its Sign {shown}; "
+        f"raw images with {' or '.join(RELATIONSHIPS)} and 1 or -1 are analysed"
+    )
+    return _reason(instance, "pixel_intensity", what)
 
 
 def _image_type(instance: Instance, acceptance: Acceptance) -> Reason | None:
@@ -179,6 +196,7 @@ def _lossy(instance: Instance, _: Acceptance) -> Reason | None:
 
 _GATES: tuple[Gate, ...] = (
     _intent,
+    _pixel_intensity,
     _image_type,
     _view,
     _modifier,
@@ -191,7 +209,17 @@ _GATES: tuple[Gate, ...] = (
     _frames,
 )
 _FLAGS: tuple[Gate, ...] = (_partial, _sex, _lossy)
-FLAG_CODES = frozenset({"partial_view", "patient_sex", "lossy", "breast_exceeds_field", "tomosynthesis", INDETERMINATE})
+FLAG_CODES = frozenset(
+    {
+        "partial_view",
+        "patient_sex",
+        "lossy",
+        "for_processing",
+        "breast_exceeds_field",
+        "tomosynthesis",
+        INDETERMINATE,
+    }
+)
 """Codes that do not make an exam partly analysed: flags on views that are analysed, and companions of 2-D views.
 
 Every other code says that a view was refused.

@@ -27,7 +27,7 @@ from service.pipelines.mammography.views import (
     present_views,
     side_of,
     view_of,
-    without_raw_siblings,
+    without_siblings,
 )
 from service.ports import Package
 
@@ -55,9 +55,7 @@ class MammographyPipeline:
         if not mammograms:
             reason = Reason(code="no_mammogram", message="(0008,0060) Modality is MG in no instance of the study")
             return Refusal(reasons=(reason,), instances=tuple(instances))
-        wanted = (
-            mammograms if "FOR PROCESSING" in acceptance["presentation_intents"] else without_raw_siblings(mammograms)
-        )
+        wanted = without_siblings(mammograms, intents=acceptance["presentation_intents"])
         refused = {instance.sop_instance_uid: header_reasons(instance, acceptance) for instance in wanted}
         reasons = tuple(reason for found in refused.values() for reason in found)
         accepted = tuple(instance for instance in wanted if not refused[instance.sop_instance_uid])

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.dicom.pixels import read_image
+from service.domain.conversion import Conversion
 from service.domain.errors import InputError
 from service.domain.image import Box, Point, Radiograph
 from service.domain.instance import Instance
 from service.domain.result import Reason
 from service.imaging.masks import area_cm2, bounding_box
-from service.imaging.radiograph import as_mammogram
 from service.imaging.resample import resample_box
 from service.pipelines import familiarity
 from service.pipelines.certainty import disagreement_flags
@@ -23,6 +22,7 @@ from service.pipelines.mammography.canvas import Canvas, place, unplace
 from service.pipelines.mammography.landmarks import Landmarks, find_landmarks
 from service.pipelines.mammography.scores import sigmoid
 from service.pipelines.mammography.sectors import SectorShares, halves_of, sector_shares
+from service.pipelines.mammography.showing import conversion_of, show, showing_flags
 from service.pipelines.mammography.views import name_of, side_of, view_of
 from service.ports import Package
 
@@ -46,7 +46,8 @@ class ViewReading:
     `breast_box` and the boxes of `marks` are in pixels of `radiograph`; `attention` in [0, 1] is the class activation
     map at the network's pixel spacing, turned back as the radiograph lies; `marks` are in descending order of score;
     `distances` are those for which the package has limits. `nipple` is in pixels of `radiograph`, that
-    of `landmarks` at the network's pixel spacing; `sectors` explain the score of a view with marks to show.
+    of `landmarks` at the network's pixel spacing; `sectors` explain the score of a view with marks to show;
+    `conversion` is that of a view For Processing.
     """
 
     instance: Instance
@@ -61,6 +62,7 @@ class ViewReading:
     sectors: SectorShares | None = None
     flags: tuple[Reason, ...] = ()
     distances: Mapping[str, float] = field(default_factory=dict)
+    conversion: Conversion | None = None
 
     @property
     def side(self) -> str:
@@ -96,8 +98,9 @@ class ViewReading:
 def read_view(instance: Instance, package: Package) -> ViewReading | Reason:
     """Decode, check and analyse one view; a reason when it cannot be used."""
     name, parameters = name_of(instance), package.parameters
+    conversion = conversion_of(instance, parameters)
     try:
-        radiograph = as_mammogram(read_image(instance.path))
+        radiograph = show(instance, parameters)
     except InputError as error:
         return Reason(code="pixels_unreadable", message=f"{name}: {error}")
     breast = find_breast(radiograph, name, acceptance=package.acceptance, spacing_mm=parameters["pixel_spacing_mm"])
@@ -128,8 +131,13 @@ def read_view(instance: Instance, package: Package) -> ViewReading | Reason:
         area_cm2=area_cm2(breast.mask, (spacing, spacing)),
         nipple=breast.to_radiograph.apply(landmarks.nipple),
         landmarks=landmarks,
-        flags=(*_flags(canvas, name), *disagreement_flags(disagreement, name=name)),
+        flags=(
+            *showing_flags(instance, conversion),
+            *_flags(canvas, name),
+            *disagreement_flags(disagreement, name=name),
+        ),
         distances=familiarity.as_values((*distances, *disagreement)),
+        conversion=conversion,
     )
     return _explained(reading, canvas, package) if _has_marks(reading, package) else reading
 

@@ -37,6 +37,7 @@ def _view_values(reading: ViewReading, *, display: float) -> dict[str, Any]:
         "sop_instance_uid": reading.instance.sop_instance_uid,
         "side": reading.side,
         "view": reading.view,
+        **({} if reading.conversion is None else {"conversion": reading.conversion.value}),
         "score": round(reading.score, 6),
         "area_cm2": round(reading.area_cm2, 2),
         "mark_scores": [round(mark.score, 6) for mark in reading.marks],

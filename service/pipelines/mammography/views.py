@@ -3,6 +3,7 @@
 
 from collections.abc import Sequence
 
+from service.domain.conversion import FOR_PROCESSING
 from service.domain.instance import Instance
 
 STANDARD_EXAM = (("R", "CC"), ("R", "MLO"), ("L", "CC"), ("L", "MLO"))
@@ -54,7 +55,7 @@ def side_of(instance: Instance) -> str:
 
 def intent_of(instance: Instance) -> str:
     """Return Presentation Intent Type, or what the SOP class says where a device does not write it."""
-    implied = {_PRESENTATION: "FOR PRESENTATION", _PROCESSING: "FOR PROCESSING"}
+    implied = {_PRESENTATION: "FOR PRESENTATION", _PROCESSING: FOR_PROCESSING}
     return instance.text("PresentationIntentType") or implied.get(instance.sop_class_uid, "")
 
 
@@ -84,7 +85,12 @@ def order_of(instance: Instance) -> tuple[int, float, str]:
 
 def present_views(instances: Sequence[Instance]) -> set[tuple[str, str]]:
     """Return the (side, view) of all full views that are for presentation; spot and magnified views do not count."""
-    shown = [instance for instance in instances if intent_of(instance) == "FOR PRESENTATION" and _is_full(instance)]
+    return full_views(instances, intent="FOR PRESENTATION")
+
+
+def full_views(instances: Sequence[Instance], *, intent: str) -> set[tuple[str, str]]:
+    """Return the (side, view) of all full views with a Presentation Intent Type."""
+    shown = [instance for instance in instances if intent_of(instance) == intent and _is_full(instance)]
     return {(side_of(instance), view_of(instance)) for instance in shown}
 
 
@@ -94,11 +100,17 @@ def _is_full(instance: Instance) -> bool:
     return modifiers <= FULL_VIEW_MODIFIERS and magnification < 1.2
 
 
-def without_raw_siblings(instances: Sequence[Instance]) -> list[Instance]:
-    """Leave out For Processing images whose view is there For Presentation too: the reader sees the latter."""
-    shown = present_views(instances)
+def without_siblings(instances: Sequence[Instance], *, intents: Sequence[str]) -> list[Instance]:
+    """Leave out what is there in another form that goes before: views For Processing beside those For Presentation.
+
+    The reader sees the latter; only where a package takes no others (`intents`) is it the other way round.
+    """
+    first, other = ("FOR PRESENTATION", FOR_PROCESSING)
+    if first not in intents:
+        first, other = other, first
+    shown = full_views(instances, intent=first)
     return [
         instance
         for instance in instances
-        if intent_of(instance) != "FOR PROCESSING" or (side_of(instance), view_of(instance)) not in shown
+        if intent_of(instance) != other or (side_of(instance), view_of(instance)) not in shown
     ]

@@ -110,6 +110,21 @@ CHANGES: dict[str, tuple[Change, str]] = {
         lambda m: m["training"]["metrics"][0].update(condition="in-domain"),
         "the first of metrics has condition scanner-shift",
     ),
+    "raw images without a conversion": (
+        lambda m: m["acceptance"].update(presentation_intents=["FOR PRESENTATION", "FOR PROCESSING"]),
+        "parameters.for_processing must be one of log-equalised-1",
+    ),
+    "raw images with a conversion that nobody has": (
+        lambda m: (
+            m["acceptance"].update(presentation_intents=["FOR PROCESSING"]),
+            m["parameters"].update(for_processing="log-equalised-2"),
+        ),
+        "parameters.for_processing must be one of log-equalised-1",
+    ),
+    "a conversion for nothing": (
+        lambda m: m["parameters"].update(for_processing="log-equalised-1"),
+        "parameters.for_processing needs FOR PROCESSING among acceptance.presentation_intents",
+    ),
     "date": (lambda m: m["parameters"].update(made=__import__("datetime").date(2026, 1, 1)), "not plain YAML"),
 }
 

@@ -120,12 +120,6 @@ def test_tomosynthesis_beside_standard_views_is_flagged_and_makes_nothing_partia
     assert "tomosynthesis" in FLAG_CODES
 
 
-def test_a_package_may_declare_for_processing():
-    acceptance = {**ACCEPTANCE, "presentation_intents": ["FOR PROCESSING"]}
-    decision = PIPELINE.select([mammogram(sop_class=PROCESSING)], acceptance)
-    assert isinstance(decision, Selection)
-
-
 @pytest.mark.parametrize(
     ("instances", "expected"),
     [
