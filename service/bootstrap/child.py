@@ -24,6 +24,7 @@ from service.bootstrap.refusal import refusal_of
 from service.domain.companion import with_companion
 from service.domain.errors import PackageError
 from service.domain.event import Event, ObjectHeld, SourceItemsLeftOut
+from service.domain.population import with_decile
 from service.domain.profile import DEFAULT_PROFILE
 from service.domain.record import load_result, save_result
 from service.domain.result import Outcome, PipelineResult
@@ -81,7 +82,7 @@ class Child:
         request = REQUEST.validate_python(task["request"])
         package = self._package(task.get("package", request.pipeline))
         result = PIPELINES[request.pipeline].run(selection_of(request), package, analysed_at=request.analysed_at)
-        return self._keep(with_caveats(with_companion(result, request.companion), request), request)
+        return self._keep(with_context(result, request), request)
 
     def _package(self, key: str) -> LoadedPackage:
         package = self._loaded.get(key)
@@ -139,6 +140,12 @@ class Child:
         note = self._checked(Written(encoded=encoded, profile=DEFAULT_PROFILE), check_object(encoded.path))
         flush_folder(folder)
         return {"object": OBJECT.dump_python(note, mode="json")}
+
+
+def with_context(result: PipelineResult, request: AnalysisRequest) -> PipelineResult:
+    """Return the result with what the node knows beside the images: other studies, the site's own, and caveats."""
+    ranked = with_decile(result, request.population)
+    return with_caveats(with_companion(ranked, request.companion), request)
 
 
 def with_caveats(result: PipelineResult, request: AnalysisRequest) -> PipelineResult:

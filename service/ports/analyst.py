@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from service.domain.companion import Companion
 from service.domain.drift import DriftReference, Monitored
 from service.domain.instance import Instance
+from service.domain.population import Population
 from service.domain.profile import EncodingProfile
 from service.domain.result import Outcome, PackageIdentity, Priority, Reason, Triage
 
@@ -42,7 +43,7 @@ class AnalysisRequest:
     `folder` is the job's own: the neutral result and every result object go there. `analysed_at` is fixed per job, so
     that doing it again gives the same bytes. `prior` is the latest older study that the result is compared with,
     `companion` what the other kind of chest image of the patient came to. `caveats` are flags that the node adds to
-    whatever the pipeline says.
+    whatever the pipeline says. `population` is what the site has seen of the package before, where scores are ranked.
     """
 
     job_key: str
@@ -57,6 +58,7 @@ class AnalysisRequest:
     prior: PriorAnalysis | None = None
     companion: Companion | None = None
     caveats: tuple[Reason, ...] = ()
+    population: Population | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

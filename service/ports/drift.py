@@ -28,6 +28,19 @@ class DriftLedger(Protocol):
     def studies(self, pipeline: str, package: PackageIdentity, *, since: float, until: float) -> tuple[Monitored, ...]:
         """Return what was measured in the studies of a period (seconds since the epoch, the end not included)."""
 
+    def scores(
+        self, pipeline: str, package: PackageIdentity, *, before: float, without: str, most: int
+    ) -> tuple[float, ...]:
+        """Return the scores of the latest studies that were wholly analysed, `most` at most.
+
+        Parameters
+        ----------
+        before
+            Only studies counted before this moment (seconds since the epoch).
+        without
+            Key of a study that does not count.
+        """
+
 
 class DriftMode(StrEnum):
     """What there is to say of the watch over a package."""

@@ -29,6 +29,8 @@ class PipelineSettings(PackageSettings):
     """Share of the site's studies of this pipeline with disease, for the predictive values that reports print."""
     drift: bool = True
     """Whether the pipeline's studies are watched for drift (section `drift`)."""
+    decile: bool = True
+    """Mammography: say in which tenth of the site's own exams a score lies; needs `drift`, which keeps the scores."""
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:

@@ -10,6 +10,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from service.domain.drift import DriftState, Monitored, MonitoredStudy
 from service.domain.errors import ConfigurationError, StorageError
+from service.domain.population import WHOLE
 from service.domain.result import PackageIdentity
 from service.ports.drift import DriftMode, DriftStatus
 from service.storage import schema
@@ -71,6 +72,20 @@ class SqlDrift:
         query = sa.select(STUDY.c.numbers, STUDY.c.words).where(*_of(STUDY, pipeline, package), *period)
         rows = self._connection.execute(query.order_by(STUDY.c.id))
         return tuple(Monitored(numbers=row.numbers, words=row.words) for row in rows)
+
+    def scores(
+        self, pipeline: str, package: PackageIdentity, *, before: float, without: str, most: int
+    ) -> tuple[float, ...]:
+        """Return the scores of the latest whole studies."""
+        score = STUDY.c.numbers["score"].as_float()
+        wanted = (
+            STUDY.c.at < before,
+            STUDY.c.study_key != without,
+            STUDY.c.words["outcome"].as_string().in_([outcome.value for outcome in WHOLE]),
+            score.is_not(None),
+        )
+        query = sa.select(score).where(*_of(STUDY, pipeline, package), *wanted)
+        return tuple(self._connection.execute(query.order_by(STUDY.c.id.desc()).limit(most)).scalars())
 
 
 class SqlDriftReader:

@@ -24,6 +24,7 @@ from service.ports.analyst import AnalysisRequest, AnalysisSummary, PriorAnalysi
 from service.ports.ledger import LedgerTransaction
 from service.workflow.context import FlowParts
 from service.workflow.drift import count_study, standing_caveats
+from service.workflow.population import population_of
 from service.workflow.quarantine import MAX_CRASHES, Quarantine
 from service.workflow.shadow import plan_shadows
 from service.workflow.stages import ANALYSE, ENCODE, NOTIFY, task, task_id
@@ -80,8 +81,9 @@ class AnalyseJob:
             prior = transaction.jobs.prior(job_id)
             companion = transaction.jobs.companion(job_id)
             caveats = standing_caveats(self._parts, transaction, job)
+            among = population_of(self._parts, transaction, job)
         request = analysis_request(self._parts, job, instances)
-        request = replace(request, prior=self._where(prior), companion=companion, caveats=caveats)
+        request = replace(request, prior=self._where(prior), companion=companion, caveats=caveats, population=among)
         summary = self._summary(job, request)
         priority = raised_priority(job.priority, summary, job.package, settings=self._parts.settings)
         if is_self_test(instances):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from fakes import PACKAGE, FakeAnalyst, ct_dataset, incoming
 from harness.drift_studies import reference, study
@@ -64,3 +65,24 @@ def test_an_alarm_outlives_a_restart_flags_results_and_suspends_priority(tmp_pat
         assert "pixels: level" in caveat.message
         assert len(node.observer.of(PriorityRaised)) == 1  # the alarm stands, and the site wants none raised then
         assert node.rows("select count(*) from drift_study") == [(LEAST + 1,)]
+
+
+def test_an_exam_is_ranked_among_those_before_it_and_a_restart_forgets_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database_url: str | None
+) -> None:
+    """The fifth exam is the first with enough before it; the others it hears of are the ones that the ledger has."""
+    monkeypatch.setattr("service.domain.population.LEAST_EXAMS", 4)
+    monkeypatch.setattr("service.workflow.population.RANKED", {"fake": "Exam score"})
+
+    def scored(request: AnalysisRequest) -> Monitored:
+        return Monitored(numbers={"score": len(request.job_key) / 100}, words={"outcome": "no_findings"})
+
+    requests = []
+    for numbers in ((1, 2, 3), (4, 5, 6)):
+        analyst = FakeAnalyst(monitored=scored)
+        with running(tmp_path, analyst=analyst, database_url=database_url) as node:
+            for number in numbers:
+                send(node, number)
+        requests += analyst.requests
+    seen = [0 if request.population is None else request.population.exams for request in requests]
+    assert seen == [0, 0, 0, 0, 4, 5]

@@ -51,6 +51,10 @@ EXAM_FORMS: tuple[tuple[str, Say], ...] = (
     (r"View scores: (.+)", lambda m: f"撮影方向ごとのスコア:{m[1]}"),
     (r"Breast scores: (.+)", lambda m: f"乳房ごとのスコア:{_sides(m[1])}"),
     (r"Exam score (\S+); operating point (\S+) at (\S+)", lambda m: f"検査スコア{m[1]};動作点 {m[2]} は{m[3]}"),
+    (
+        r"Exam score in decile (\d+) of (\d+) exams at this site: a rank, no probability",
+        lambda m: f"検査スコアは当施設の{m[2]}検査中、下から第{m[1]}十分位(順位であり、確率ではありません)",
+    ),
     (r"Standard views not read: (.+)", lambda m: f"読まれていない標準撮影:{m[1]}"),
     (
         (

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from harness.studies import result_of
-from service.bootstrap.child import Child, with_caveats
+from service.bootstrap.child import Child, with_caveats, with_context
 from service.bootstrap.messages import REASONS, REQUEST, SUMMARY
 from service.domain.drift import Monitored
 from service.domain.instance import Instance
-from service.domain.result import Outcome, Priority, Reason
+from service.domain.population import Population
+from service.domain.result import Outcome, Priority, Reason, Triage
 from service.ports import AnalysisRequest
 
 
@@ -70,6 +71,18 @@ def test_a_caveat_is_a_flag_of_whatever_was_analysed(tmp_path: Path) -> None:
     assert with_caveats(result, request(tmp_path)).flags == (flag,)
     refused = result_of("MG", asked.instances, Outcome.NOT_ANALYSED)
     assert with_caveats(refused, asked) is refused
+
+
+def test_an_exam_is_ranked_among_those_that_the_request_brings(tmp_path: Path) -> None:
+    among = Population(exams=400, cuts=tuple(tenth / 10 for tenth in range(1, 10)))
+    sent = REQUEST.dump_python(replace(request(tmp_path), population=among, caveats=(CAVEAT,)), mode="json")
+    asked = REQUEST.validate_python(sent)
+    triage = Triage(score=0.85, operating_point="t", threshold=0.5, above_operating_point=True)
+    result = replace(result_of("MG", asked.instances, Outcome.FINDINGS), pipeline="mammography", triage=triage)
+    found = with_context(result, asked)
+    assert found.values["decile"] == 9
+    assert "decile 9 of 400 exams" in found.summary[-1]
+    assert found.flags == (*result.flags, CAVEAT)
 
 
 def test_a_refusal_is_counted_without_a_look_at_the_pixels(tmp_path: Path) -> None:

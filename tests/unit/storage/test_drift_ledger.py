@@ -68,6 +68,30 @@ def test_the_newest_are_kept(ledger: SqlLedger) -> None:
     assert scores(ledger, since=6, until=7) == [0.6]
 
 
+def test_the_scores_are_those_of_the_latest_whole_studies_of_the_package(ledger: SqlLedger) -> None:
+    def changed(number: int, **words: str) -> MonitoredStudy:
+        numbers = {"score": number / 10} if words else {}
+        return replace(entry(number), monitored=Monitored(numbers=numbers, words=words or {"outcome": "findings"}))
+
+    with ledger.transaction() as transaction:
+        for number in range(1, 8):
+            transaction.drift.add(entry(number), keep=100)
+        transaction.drift.add(changed(8, outcome="no_findings"), keep=100)
+        transaction.drift.add(changed(9, outcome="partly_analysed"), keep=100)
+        transaction.drift.add(changed(10), keep=100)  # no score
+        transaction.drift.add(entry(11, package=OTHER), keep=100)
+        transaction.drift.add(entry(12, pipeline="diffuse_lung"), keep=100)
+
+    def found(*, before: float = 99.0, without: str = "", most: int = 50) -> tuple[float, ...]:
+        with ledger.reading() as view:
+            return view.drift.scores("mammography", PACKAGE, before=before, without=without, most=most)
+
+    assert found() == (0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
+    assert found(most=3) == (0.8, 0.7, 0.6)
+    assert found(before=4.0) == (0.3, 0.2, 0.1)
+    assert found(before=4.0, without="k2") == (0.3, 0.1)
+
+
 def test_a_state_comes_back_as_it_was(ledger: SqlLedger) -> None:
     rng = np.random.default_rng(2)
     state = replace(

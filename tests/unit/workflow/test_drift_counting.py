@@ -26,6 +26,7 @@ from service.workflow.drift import (
     standing_caveats,
     with_baseline,
 )
+from service.workflow.population import population_of
 
 LEAST = 10
 REFERENCE = reference(studies=300)
@@ -248,3 +249,19 @@ def test_the_history_is_bounded(alarmed: Site) -> None:
     for _ in range(MOST_HISTORY + 5):
         state = replace(restarted(state, **BY, relearns=False), alarm=state.alarm)
     assert len(state.history) == MOST_HISTORY
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_site_may_have_no_ranks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, wanted: bool) -> None:
+    monkeypatch.setattr("service.domain.population.LEAST_EXAMS", 3)
+    pipelines = {"fake": SOON.pipelines["fake"].model_copy(update={"decile": wanted})}
+    site = Site(tmp_path, SOON.model_copy(update={"pipelines": pipelines}))
+    site.count("abcd")
+    job = replace(job_of("a", WATCHED.identity), created_at=2.0)
+    with site.node.ledger.reading() as view:
+        assert population_of(site.node.parts, view, job) is None, "only mammography is ranked"
+        monkeypatch.setattr("service.workflow.population.RANKED", {"fake": "Exam score"})
+        among = population_of(site.node.parts, view, job)
+        assert population_of(site.node.parts, view, replace(job, package=None)) is None
+    site.node.database.dispose()
+    assert (among.exams if among else 0) == (3 if wanted else 0), "the other three"
