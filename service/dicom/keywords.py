@@ -61,6 +61,8 @@ _DESCRIPTION = (
     "BreastImplantPresent",
     "PartialView",
     "PartialViewCodeSequence.CodeValue",
+    "SpecimenDescriptionSequence.SpecimenIdentifier",
+    "SpecimenDescriptionSequence.SpecimenUID",
     "QualityControlImage",
     "BurnedInAnnotation",
     "DerivationDescription",

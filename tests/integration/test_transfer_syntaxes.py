@@ -157,6 +157,8 @@ def picture(name: str, path: Path, syntax: str, sent: Sent) -> str:
     try:
         frames = [image.pixels for image, _ in zip(read_frames(path), range(MAX_FRAMES), strict=False)]
     except InputError as error:
+        if is_plain_grey(path, syntax) and other_reader(path) is not None:
+            sent.silent.append(f"{name}: refused ({error}), but another decoder reads it")
         return f"refused: {reason(str(error))}" if str(error) else "SILENT"
     reference = other_reader(path)
     if reference is None:
@@ -168,6 +170,15 @@ def picture(name: str, path: Path, syntax: str, sent: Sent) -> str:
             sent.silent.append(f"{name}: differs by {difference} grey levels from the reference")
             return "WRONG"
     return "decoded as the reference"
+
+
+def is_plain_grey(path: Path, syntax: str) -> bool:
+    """Say whether it is grey pixels of whole bytes, in a syntax that is not refused on purpose, and in whole words."""
+    header = dcmread(path, stop_before_pixels=True)
+    if syntax == str(UID("1.2.840.10008.1.2.1.99")) or not str(header.get("NumberOfFrames", 1)).isdigit():
+        return False
+    grey = str(header.get("PhotometricInterpretation", "")).startswith("MONOCHROME")
+    return grey and int(header.get("BitsAllocated", 0)) in {8, 16}
 
 
 def reason(text: str) -> str:

@@ -29,6 +29,13 @@ MAMMOGRAMS: tuple[Variant, ...] = (
         ALIKE,
         edit=each(stored.voi_lut_and_windows),
     ),
+    _row(
+        "inverse-shape",
+        "stored reversed, Presentation LUT Shape INVERSE alone",
+        ALIKE,
+        edit=each(stored.inverse_shape),
+        is_valid=False,  # MONOCHROME2 goes with IDENTITY (PS3.3 C.8.11.3)
+    ),
     _row("several-windows", "three windows, the first is meant", ALIKE, edit=each(stored.several_windows)),
     _row(
         "monochrome1-sigmoid",
@@ -70,6 +77,40 @@ MAMMOGRAMS: tuple[Variant, ...] = (
     _row("only-cc", "the cranio-caudal views alone", ALIKE, edit=edits.only_cc, is_loose=True, says=_NOT_READ),
     _row(
         "view-missing", "one standard view is missing", ALIKE, edit=edits.without_first, is_loose=True, says=_NOT_READ
+    ),
+    _row("one-side", "both views of the left breast alone", ALIKE, edit=edits.one_side, is_loose=True, says=_NOT_READ),
+    _row(
+        "repeated",
+        "one view taken twice",
+        FLAGGED,
+        "repeated_view",
+        edit=edits.repeated,
+        is_loose=True,
+    ),
+    _row(
+        "wrong-side-cc",
+        "a left cranio-caudal view that says it is a right one, whose letters fit either breast",
+        FLAGGED,
+        "laterality_doubtful",
+        edit=edits.wrong_side_cc,
+        is_loose=True,
+        says=_NOT_READ,
+    ),
+    _row(
+        "with-tomosynthesis",
+        "a tomosynthesis object beside the standard views",
+        FLAGGED,
+        "tomosynthesis",
+        edit=edits.with_tomosynthesis,
+        is_valid=False,  # as below
+    ),
+    _row(
+        "tomosynthesis",
+        "tomosynthesis objects alone",
+        REFUSED,
+        "tomosynthesis",
+        edit=each(edits.tomosynthesis),
+        is_valid=False,  # no functional groups: nothing of them is looked at
     ),
     _row("for-processing", "raw data, For Processing", REFUSED, "presentation_intent", edit=each(edits.for_processing)),
     _row(
@@ -145,6 +186,21 @@ MAMMOGRAMS: tuple[Variant, ...] = (
         REFUSED,
         "specimen",
         edit=each(edits.view("127457009", "tissue specimen from breast", "")),
+    ),
+    _row(
+        "specimen-named",
+        "a tissue specimen, by its identifier alone",
+        REFUSED,
+        "specimen",
+        edit=each(edits.specimen),
+        is_valid=False,  # the Specimen Module is not one of the mammogram's (PS3.3 A.27)
+    ),
+    _row(
+        "scanned-film",
+        "a digitised film that says it is a digital mammogram; Detector Type FILM",
+        REFUSED,
+        "digitised_film",
+        edit=each(tags(DetectorType="FILM")),
     ),
     _row("digitised-film", "a digitised film", REFUSED, "digitised_film", edit=each(edits.digitised)),
     _row("coarse", "pixels of 0.2 mm", REFUSED, "pixel_spacing", edit=each(edits.binned)),

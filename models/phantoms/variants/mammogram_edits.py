@@ -7,6 +7,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import (
+    BreastTomosynthesisImageStorage,
     DigitalMammographyXRayImageStorageForProcessing,
     SecondaryCaptureImageStorage,
 )
@@ -140,3 +141,52 @@ def with_spot(images: Datasets) -> Datasets:
     spot = copied(images[0], "spot", SeriesInstanceUID=phantom_uid(images[0].SeriesInstanceUID, "spot"))
     modified(SPOT, 1.5)(spot)
     return [*images, spot]
+
+
+def one_side(images: Datasets) -> Datasets:
+    """Leave both views of the left breast."""
+    return [image for image in images if image.ImageLaterality == "L"]
+
+
+def repeated(images: Datasets) -> Datasets:
+    """Add the first view once more, as an exposure that was repeated."""
+    return [*images, copied(images[0], "again")]
+
+
+def wrong_side_cc(images: Datasets) -> Datasets:
+    """Make a whole exam whose left cranio-caudal view says that it is a right one, stored as one of these lies."""
+    right = copied(images[0], "other side", ImageLaterality="R")
+    return [right, *images[1:], *_mirror_images(images)]
+
+
+def _mirror_images(images: Datasets) -> Datasets:
+    """Return the right breast's views, made of the left one's."""
+    sides = []
+    for image in images:
+        right = copied(image, "right", ImageLaterality="R")
+        put(right, values_of(right)[:, ::-1])
+        right.PatientOrientation = [
+            {"A": "P", "P": "A"}[right.PatientOrientation[0]],
+            str(right.PatientOrientation[1]).translate(str.maketrans("LR", "RL")),
+        ]
+        sides.append(right)
+    return sides
+
+
+def with_tomosynthesis(images: Datasets) -> Datasets:
+    """Add a tomosynthesis object of the first breast."""
+    tomo = copied(images[0], "tomo", SeriesInstanceUID=phantom_uid(images[0].SeriesInstanceUID, "tomo"))
+    tomosynthesis(tomo)
+    return [*images, tomo]
+
+
+def tomosynthesis(image: Dataset) -> None:
+    """Make it a tomosynthesis object by name: the node looks no further."""
+    image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = BreastTomosynthesisImageStorage
+
+
+def specimen(image: Dataset) -> None:
+    """Name a specimen, and leave the view as it is."""
+    item = Dataset()
+    item.SpecimenIdentifier, item.SpecimenUID = "S-1", phantom_uid(image.SOPInstanceUID, "specimen")
+    image.SpecimenDescriptionSequence = Sequence([item])

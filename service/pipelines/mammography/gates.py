@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Gate G0: what a view's header must say, as data of the package's acceptance profile."""
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from service.domain.conversion import FOR_PROCESSING
@@ -11,6 +12,7 @@ from service.imaging.for_processing import RELATIONSHIPS, SIGNS
 from service.pipelines.certainty import INDETERMINATE
 from service.pipelines.mammography.views import (
     MODIFIER_CODES,
+    SIDE_NAMES,
     intent_of,
     is_breast,
     is_digital_mammography,
@@ -38,6 +40,26 @@ def header_flags(instance: Instance, acceptance: Acceptance) -> tuple[Reason, ..
     """Return what must be known when reading the result of an accepted view."""
     flags = (flag(instance, acceptance) for flag in _FLAGS)
     return tuple(reason for reason in flags if reason is not None)
+
+
+def exam_flags(instances: Sequence[Instance]) -> tuple[Reason, ...]:
+    """Return what accepted views say together: one that is there twice, or twice on one side and not on the other."""
+    counted = Counter((side_of(instance), view_of(instance)) for instance in instances)
+    sides = {side for side, _ in counted}
+    found = []
+    for instance in instances:
+        side, view = side_of(instance), view_of(instance)
+        count = counted.pop((side, view), 0)
+        if count < 2:
+            continue
+        other = {"L": "R", "R": "L"}[side]
+        what = f"{SIDE_NAMES[side]} {view} is there {count} times"
+        if other in sides and (other, view) not in {(side_of(one), view_of(one)) for one in instances}:
+            rule = f"and {SIDE_NAMES[other]} {view} not at all; (0020,0062) Image Laterality of one may be wrong"
+            found.append(Reason(code="laterality_doubtful", message=f"{what} {rule}"))
+        else:
+            found.append(Reason(code="repeated_view", message=f"{what}; all were read, and the highest score counts"))
+    return tuple(found)
 
 
 def _tomosynthesis(instance: Instance) -> Reason:
@@ -72,6 +94,13 @@ def _pixel_intensity(instance: Instance, acceptance: Acceptance) -> Reason | Non
         f"raw images with {' or '.join(RELATIONSHIPS)} and 1 or -1 are analysed"
     )
     return _reason(instance, "pixel_intensity", what)
+
+
+def _film(instance: Instance, _: Acceptance) -> Reason | None:
+    """Refuse what a film scanner made, although its SOP class is that of a detector (PS3.3 C.8.11.4 Detector Type)."""
+    if instance.text("DetectorType") != "FILM":
+        return None
+    return _reason(instance, "digitised_film", "(0018,7004) Detector Type is FILM; digitised films are not analysed")
 
 
 def _image_type(instance: Instance, acceptance: Acceptance) -> Reason | None:
@@ -142,7 +171,8 @@ def _implant(instance: Instance, acceptance: Acceptance) -> Reason | None:
 
 
 def _specimen(instance: Instance, acceptance: Acceptance) -> Reason | None:
-    if acceptance["specimens"] or (view_of(instance) != "127457009" and not instance.text("SpecimenUID")):
+    named = any(instance.text(f"SpecimenDescriptionSequence.Specimen{end}") for end in ("UID", "Identifier"))
+    if acceptance["specimens"] or (view_of(instance) != "127457009" and not named):
         return None
     return _reason(instance, "specimen", "the image is of a tissue specimen; only breasts of patients are analysed")
 
@@ -197,6 +227,7 @@ def _lossy(instance: Instance, _: Acceptance) -> Reason | None:
 _GATES: tuple[Gate, ...] = (
     _intent,
     _pixel_intensity,
+    _film,
     _image_type,
     _view,
     _modifier,
@@ -215,6 +246,8 @@ FLAG_CODES = frozenset(
         "patient_sex",
         "lossy",
         "for_processing",
+        "repeated_view",
+        "laterality_doubtful",
         "breast_exceeds_field",
         "tomosynthesis",
         INDETERMINATE,

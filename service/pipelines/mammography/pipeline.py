@@ -11,7 +11,7 @@ from service.domain.study import Completeness, Refusal, Selection
 from service.pipelines.certainty import calibrate, shown_lines
 from service.pipelines.mammography.comparison import with_prior
 from service.pipelines.mammography.findings import as_stated, candidates_of, findings_of, shown_marks
-from service.pipelines.mammography.gates import FLAG_CODES, header_flags, header_reasons
+from service.pipelines.mammography.gates import FLAG_CODES, exam_flags, header_flags, header_reasons
 from service.pipelines.mammography.pairs import composites_of, pair_lines, pairs_of, pairs_to_show
 from service.pipelines.mammography.pictures import heatmaps_of
 from service.pipelines.mammography.reading import DISPLAY_POINT, ViewReading, read_view
@@ -62,7 +62,7 @@ class MammographyPipeline:
         if not accepted:
             return Refusal(reasons=reasons, instances=tuple(wanted))
         flags = tuple(flag for instance in accepted for flag in header_flags(instance, acceptance))
-        return Selection(instances=accepted, flags=(*reasons, *flags))
+        return Selection(instances=accepted, flags=(*reasons, *flags, *exam_flags(accepted)))
 
     def run(self, selection: Selection, package: Package, *, analysed_at: datetime) -> PipelineResult:
         """Read every view and put the exam together; views that cannot be used become refusals of their own."""

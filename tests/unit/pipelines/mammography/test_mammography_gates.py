@@ -147,3 +147,42 @@ def test_a_study_without_mammograms_is_refused():
     )
     assert isinstance(decision, Refusal)
     assert decision.reasons[0].code == "no_mammogram"
+
+
+def test_a_view_that_is_there_twice_is_told_once_and_read():
+    again = [mammogram("L", "CC"), *STANDARD]
+    decision = PIPELINE.select(again, ACCEPTANCE)
+    assert isinstance(decision, Selection)
+    assert len(decision.instances) == 5
+    assert [flag.code for flag in decision.flags] == ["repeated_view"]
+    assert decision.flags[0].message.startswith("left CC is there 2 times;")
+    assert {"repeated_view", "laterality_doubtful"} <= FLAG_CODES, "they make nothing partial"
+
+
+@pytest.mark.parametrize(
+    ("views", "codes"),
+    [
+        (("LCC", "LMLO", "RCC", "RCC", "RMLO"), ["repeated_view"]),
+        (("LMLO", "RCC", "RCC", "RMLO"), ["laterality_doubtful"]),
+        (("RCC", "RCC", "RMLO"), ["repeated_view"]),
+        (("LCC", "LMLO"), []),
+    ],
+)
+def test_a_side_is_doubted_where_it_has_what_the_other_lacks(views, codes):
+    decision = PIPELINE.select([mammogram(view[0], view[1:]) for view in views], ACCEPTANCE)
+    assert isinstance(decision, Selection)
+    assert [flag.code for flag in decision.flags] == codes
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"SpecimenDescriptionSequence__SpecimenUID": "2.25.9"}, "specimen"),
+        ({"SpecimenDescriptionSequence__SpecimenIdentifier": "S-1"}, "specimen"),
+        ({"DetectorType": "FILM"}, "digitised_film"),
+    ],
+)
+def test_what_is_no_digital_image_of_a_patient_is_refused(changes, code):
+    decision = PIPELINE.select([mammogram(**changes)], ACCEPTANCE)
+    assert isinstance(decision, Refusal)
+    assert [reason.code for reason in decision.reasons] == [code]
