@@ -3,6 +3,7 @@
 
 `python -m models.drift models/packages/NAME/VERSION`: draws phantom studies, runs them through the package's own
 pipeline, and writes into its manifest what they came to. A run that is broken off is taken up where it was.
+With `--site` the manifest stays as it is: the rows are those that `models.experiments.drift_simulation` draws from.
 """
 
 import argparse
@@ -10,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.drift.reference import STUDIES, add_reference, measure
+from models.drift.reference import STUDIES, add_reference, measure, orders, site_orders
 from service.domain.errors import DokueiError
 
 
@@ -22,13 +23,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--rows", type=Path, metavar="FILE", help="keep what was measured there (build/drift/<name>-<version>.jsonl)"
     )
+    parser.add_argument("--site", action="store_true", help="draw what the simulation of sites needs as well")
     options = parser.parse_args(arguments)
     name = f"{options.package.parent.name}-{options.package.name}.jsonl"
     rows_file = options.rows or Path("build/drift") / name
     rows_file.parent.mkdir(parents=True, exist_ok=True)
     try:
-        rows = measure(options.package, rows_file, studies=options.studies, told=_left)
-        add_reference(options.package, rows)
+        wanted = [*orders(options.studies), *(site_orders() if options.site else ())]
+        rows = measure(options.package, rows_file, wanted=wanted, told=_left)
+        if not options.site:
+            add_reference(options.package, rows)
     except (DokueiError, ValueError) as error:
         sys.stderr.write(f"{options.package}: {error}\n")
         return 1

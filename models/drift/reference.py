@@ -6,8 +6,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
-from models.drift.bodies import ANY
-from models.drift.studies import UNCHANGED, Order, Row, append_row, missing, read_rows, run_order
+from models.drift.bodies import ANY, SETTINGS, USUAL
+from models.drift.studies import BROKEN_WINDOW, UNCHANGED, Order, Row, append_row, missing, read_rows, run_order
 from models.packaging import put_keys
 from service.domain.drift import DriftReference
 from service.drift.reference import make_reference
@@ -16,6 +16,9 @@ from service.inference.package import load_package
 
 STUDIES: Final = 104
 FIRST_SEED: Final = 40_000
+SITE_STUDIES: Final = 160
+CHANGED_STUDIES: Final = 40
+FIRST_SITE_SEED: Final = 50_000
 LEFT_OUT: Final = ("spacing_mm", "outcome")
 """Channels that say how the phantoms were drawn, or how many of them, and nothing of the package."""
 _EMPTY: Final[tuple[object, ...]] = ((), [], "", 0.0)
@@ -26,10 +29,23 @@ def orders(studies: int = STUDIES) -> list[Order]:
     return [Order(seed=FIRST_SEED + index, setting=ANY, diseased=index % 2 == 0) for index in range(studies)]
 
 
-def measure(package: Path, rows_file: Path, *, studies: int, told: Callable[[int], object]) -> list[Row]:
-    """Draw and analyse what `rows_file` lacks of the studies, and return all rows; `told` hears how many are left."""
+def site_orders(usual: int = SITE_STUDIES, changed: int = CHANGED_STUDIES) -> list[Order]:
+    """Return the studies that a simulated site draws from: on its one scanner, then on it with one thing changed.
+
+    No seed is used twice, and every second study is with disease.
+    """
+    changes = [(setting, UNCHANGED) for setting in SETTINGS if setting not in {ANY, USUAL}]
+    kinds = [(USUAL, UNCHANGED, usual), *((*change, changed) for change in (*changes, (USUAL, BROKEN_WINDOW)))]
+    all_kinds = [(setting, change) for setting, change, count in kinds for _ in range(count)]
+    return [
+        Order(seed=FIRST_SITE_SEED + index, setting=setting, diseased=index % 2 == 0, change=change)
+        for index, (setting, change) in enumerate(all_kinds)
+    ]
+
+
+def measure(package: Path, rows_file: Path, *, wanted: Sequence[Order], told: Callable[[int], object]) -> list[Row]:
+    """Draw and analyse what `rows_file` lacks of the studies, and return their rows; `told` hears how many are left."""
     loaded, pipeline = load_package(package, provider="cpu"), load_manifest(package).pipeline
-    wanted = orders(studies)
     left = list(missing(wanted, read_rows(rows_file)))
     for index, order in enumerate(left):
         told(len(left) - index)

@@ -104,11 +104,11 @@ class Site:
         return self.pools[kind].draw(rng, shape, prevalence=prevalence, spread=self.spread)
 
     def reference(self, rng: np.random.Generator, studies: int) -> DriftReference:
-        """Return a baseline of so many usual exams, as the site would confirm it."""
+        """Return a baseline of so many usual exams, as the site would confirm it; what was not measured is absent."""
         rows = self.draw(rng, (studies,))
-        return make_reference(
-            [Monitored(numbers=dict(zip(self.names, row.tolist(), strict=True))) for row in rows], source="s"
-        )
+        named = [zip(self.names, row.tolist(), strict=True) for row in rows]
+        measured = [{name: value for name, value in pairs if not np.isnan(value)} for pairs in named]
+        return make_reference([Monitored(numbers=numbers) for numbers in measured], source="s")
 
 
 def normal_scores(reference: DriftReference, names: Sequence[str], values: Values, rng: np.random.Generator) -> Values:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from service.domain.drift import DriftKind, kind_of
 
@@ -23,10 +24,21 @@ SHIFTS: Final = (0.5, -0.5, 1.25, -1.25)
 WIDE: Final = 1.6
 NARROW: Final = 0.6
 """Standard deviations that are bet on, of 1 as usual."""
-BETS: Final = len(SHIFTS) + 2
+TAIL: Final = 0.1
+"""Share of the reference beyond the limit of a tail: its highest tenth, or its lowest."""
+TAIL_BET: Final = 0.2
+"""Share beyond it that is bet on: twice as many. Where one study in ten has disease and scores high, this is twice the
+disease: a change of the mean too small for the other bets."""
+_TAIL_SCORE: Final = float(ndtri(1 - TAIL))
+BETS: Final = len(SHIFTS) + 4
 SLACK_DEVIATIONS: Final = 2.0
 """How many standard errors of the reference's own mean and variance count as no shift."""
 NO_EVIDENCE: Final = (-np.inf,) * BETS
+
+
+def complete(evidence: Sequence[float]) -> tuple[float, ...]:
+    """Return a channel's evidence with none for the bets that came to be after it was kept."""
+    return (*evidence, *NO_EVIDENCE[len(evidence) :])
 
 
 def log_ratios(scores: Values, studies: Values) -> Values:
@@ -47,12 +59,19 @@ def log_ratios(scores: Values, studies: Values) -> Values:
     ratios = [np.sign(shift) * scores * (abs(shift) - slack) - (shift**2 - slack**2) / 2 for shift in SHIFTS]
     ratios += [_spread_ratio(scores, usual=1 + spread + slack**2, bet=WIDE**2)]
     ratios += [_spread_ratio(scores, usual=1 - spread, bet=NARROW**2)]
+    usual_tail = TAIL + SLACK_DEVIATIONS * np.sqrt(TAIL * (1 - TAIL) / studies)
+    ratios += [_tail_ratio(side * scores > _TAIL_SCORE, usual=usual_tail) for side in (1, -1)]
     return np.stack(ratios, axis=-1)
 
 
 def _spread_ratio(scores: Values, *, usual: Values, bet: float) -> Values:
     """Return the log likelihood ratio of a variance `bet` against the nearest one that counts as usual."""
     return np.asarray(0.5 * np.log(usual / bet) + 0.5 * scores**2 * (1 / usual - 1 / bet))
+
+
+def _tail_ratio(beyond: NDArray[np.bool_], *, usual: Values) -> Values:
+    """Return the log likelihood ratio of TAIL_BET beyond the limit against the largest share that counts as usual."""
+    return np.where(beyond, np.log(TAIL_BET / usual), np.log((1 - TAIL_BET) / (1 - usual)))
 
 
 def add(evidence: Values, ratios: Values) -> Values:

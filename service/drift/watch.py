@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from service.domain.drift import DriftReference, Monitor, Monitored, ReferenceChannel
-from service.drift.detector import NO_EVIDENCE, add, channel_evidence, chosen, log_ratios, weights
+from service.drift.detector import NO_EVIDENCE, add, channel_evidence, chosen, complete, log_ratios, weights
 from service.drift.psi import psi
 from service.drift.ranks import normal_score
 from service.drift.reference import place
@@ -37,7 +37,7 @@ def step(monitor: Monitor, reference: DriftReference, study: Monitored, *, key: 
         return replace(monitor, studies=monitor.studies + 1)
     scores = np.array([normal_score(channel, value, key=key) for channel, value in found.values()])
     sizes = np.array([channel.studies for channel, _ in found.values()], dtype=np.float64)
-    before = np.array([monitor.evidence.get(name, NO_EVIDENCE) for name in found])
+    before = np.array([complete(monitor.evidence.get(name, NO_EVIDENCE)) for name in found])
     after = add(before, log_ratios(scores, sizes))
     evidence = {name: tuple(row) for name, row in zip(found, np.round(after, 9).tolist(), strict=True)}
     return replace(
@@ -82,7 +82,8 @@ def shifted(monitor: Monitor, reference: DriftReference, rules: Rules) -> tuple[
     names = watched(reference, rules)
     if not names or monitor.studies < rules.least_studies:
         return ()
-    evidence = channel_evidence(np.array([monitor.evidence.get(name, NO_EVIDENCE) for name in names]))
+    kept = [complete(monitor.evidence.get(name, NO_EVIDENCE)) for name in names]
+    evidence = channel_evidence(np.array(kept))
     enough = chosen(evidence, weights(names), studies_per_false_alarm=rules.false_alarm_studies)
     return tuple(name for name, is_shifted in zip(names, enough.tolist(), strict=True) if is_shifted)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from harness.drift_studies import reference, study
 from service.domain.drift import ReferenceChannel
-from service.drift.detector import BETS, add, channel_evidence, chosen, log_ratios, weights
+from service.drift.detector import BETS, TAIL, add, channel_evidence, chosen, complete, log_ratios, weights
 from service.drift.psi import psi
 from service.drift.ranks import normal_score
 
@@ -16,10 +16,20 @@ NODES, NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(120)
 """For means under a normal distribution."""
 
 
+SMOOTH = BETS - 2
+"""Bets that are smooth functions of the score; the last two count what lies beyond a limit, and have no quadrature."""
+
+
 def mean_ratios(*, studies: float, mean: float = 0.0, deviation: float = 1.0) -> np.ndarray:
     scores = mean + deviation * NODES
-    ratios = np.exp(log_ratios(scores, np.full(scores.shape, studies)))
+    ratios = np.exp(log_ratios(scores, np.full(scores.shape, studies)))[:, :SMOOTH]
     return (ratios * NODE_WEIGHTS[:, None]).sum(axis=0) / NODE_WEIGHTS.sum()
+
+
+def tail_logs(studies: float) -> tuple[np.ndarray, np.ndarray]:
+    """The logarithms of the two bets on the tails: of a study beyond the upper limit, and of one between them."""
+    high, middle = log_ratios(np.array([2.0, 0.0]), np.full(2, studies))[:, SMOOTH:]
+    return high, middle
 
 
 @given(studies=st.floats(100, 1e7), place=st.floats(-1, 1))
@@ -31,14 +41,40 @@ def test_no_bet_wins_on_average_on_any_stream_that_the_reference_cannot_tell_fro
     assert (mean_ratios(studies=studies, mean=place * slack) <= 1 + 1e-9).all()
 
 
+@given(studies=st.floats(100, 1e7), place=st.floats(0, 1))
+@settings(max_examples=200, deadline=None)
+def test_no_bet_on_a_tail_wins_on_average_while_the_reference_cannot_tell_its_share_from_usual(
+    studies: float, place: float
+) -> None:
+    high, middle = np.exp(tail_logs(studies))
+    share = place * (TAIL + 2 * np.sqrt(TAIL * (1 - TAIL) / studies))
+    assert share * high[0] + (1 - share) * middle[0] <= 1 + 1e-9
+    assert middle == pytest.approx([middle[0]] * 2)
+
+
 def test_a_perfect_reference_makes_each_bet_fair() -> None:
-    assert mean_ratios(studies=1e14) == pytest.approx(np.ones(BETS), rel=1e-5)
+    assert mean_ratios(studies=1e14) == pytest.approx(np.ones(SMOOTH), rel=1e-5)
+    high, middle = np.exp(tail_logs(1e14))
+    assert TAIL * high[0] + (1 - TAIL) * middle[0] == pytest.approx(1, rel=1e-5)
+
+
+def test_the_bets_on_tails_win_where_twice_as_many_lie_there() -> None:
+    for studies, growth in ((300, 0.016), (1000, 0.026), (1e9, 0.0444)):
+        high, middle = tail_logs(studies)
+        assert 0.2 * high[0] + 0.8 * middle[0] == pytest.approx(growth, abs=1e-3)
+        low = log_ratios(np.array([-2.0]), np.array([float(studies)]))[0, SMOOTH:]
+        assert low.tolist() == high[::-1].tolist(), "the lower tail alike"
+
+
+def test_evidence_that_was_kept_with_fewer_bets_is_taken_on() -> None:
+    assert complete((1.0, 2.0)) == (1.0, 2.0, *(-np.inf,) * (BETS - 2))
+    assert complete(range(BETS)) == tuple(range(BETS))
 
 
 def test_each_bet_wins_on_the_shift_that_it_is_made_for() -> None:
     def growth(mean: float, deviation: float) -> np.ndarray:
         scores = mean + deviation * NODES
-        logs = log_ratios(scores, np.full(scores.shape, 2000.0))
+        logs = log_ratios(scores, np.full(scores.shape, 2000.0))[:, :SMOOTH]
         return (logs * NODE_WEIGHTS[:, None]).sum(axis=0) / NODE_WEIGHTS.sum()
 
     shifts = ((0.5, 1.0), (-0.5, 1.0), (1.25, 1.0), (-1.25, 1.0), (0.0, 1.6), (0.0, 0.6))

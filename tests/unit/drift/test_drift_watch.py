@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The watch: soon on a shift, silent on usual studies, the same after a restart and for the same studies."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from harness.drift_studies import reference, study
 from service.domain.drift import Monitor, Monitored
+from service.drift.detector import BETS
 from service.drift.psi import psi
 from service.drift.reference import place
 from service.drift.watch import Rules, indices, shifted, step, watched
@@ -92,6 +95,17 @@ def test_a_channel_that_is_missing_keeps_its_evidence() -> None:
     assert after.evidence["noise"] != monitor.evidence["noise"]
     nothing = step(monitor, USUAL, Monitored(), key="3", rules=RULES)
     assert (nothing.studies, nothing.evidence) == (2, monitor.evidence)
+
+
+def test_a_watch_that_was_kept_with_fewer_bets_goes_on() -> None:
+    monitor = step(Monitor(), USUAL, study(np.random.default_rng(13)), key="1", rules=RULES)
+    older = replace(monitor, evidence={name: row[:6] for name, row in monitor.evidence.items()})
+    assert shifted(replace(older, studies=100), USUAL, RULES) == ()
+    first, second = (
+        step(one, USUAL, study(np.random.default_rng(14)), key="2", rules=RULES) for one in (monitor, older)
+    )
+    assert second.evidence["score"][:6] == first.evidence["score"][:6]
+    assert len(second.evidence["score"]) == BETS
 
 
 def test_only_the_last_studies_count_for_the_index() -> None:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows of phantom studies: kept, taken up again, and made into a reference; the simulation ranks as the node does."""
 
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +10,9 @@ import pytest
 from scipy.special import ndtr
 
 from harness.drift_studies import study
+from models.drift.__main__ import main
 from models.drift.bodies import ANY, DRAW, LEVEL, NOISE, SETTINGS, USUAL
-from models.drift.reference import LEFT_OUT, orders, reference_of
+from models.drift.reference import LEFT_OUT, orders, reference_of, site_orders
 from models.drift.studies import BROKEN_WINDOW, Order, Row, append_row, instance_of, missing, read_rows, run_order
 from models.experiments.drift_simulation import Shift, Site, delays, false_alarms, normal_scores
 from service.domain.drift import Monitored
@@ -98,6 +101,17 @@ def test_the_simulation_ranks_as_the_node_does() -> None:
     assert abs(np.nanmean(scores)) < 0.15
 
 
+def test_a_study_that_was_not_analysed_has_no_score_in_the_simulation_either() -> None:
+    made = rows(120)
+    absent = replace(made[0].monitored, numbers={"noise": 0.1})
+    site = Site.of([replace(made[0], monitored=absent), *made[1:]])
+    channels = {
+        entry.channel: entry.studies for entry in site.reference(np.random.default_rng(1), 400).overall.channels
+    }
+    assert channels["noise"] == 400
+    assert 380 < channels["score"] < 400
+
+
 def test_the_simulation_is_silent_on_usual_streams_and_sees_a_shift() -> None:
     site = Site.of([*rows(120), *rows(60, setting=NOISE, moved=2.0, seed=2)])
     assert site.pools.keys() == {USUAL, NOISE}
@@ -107,3 +121,24 @@ def test_the_simulation_is_silent_on_usual_streams_and_sees_a_shift() -> None:
     assert (found > 0).all()
     assert np.median(found) < 40
     assert isinstance(study(np.random.default_rng(1)), Monitored)
+
+
+def test_the_studies_of_a_simulated_site_are_nobody_elses_and_leave_the_package_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = site_orders(usual=6, changed=4)
+    assert len({order.seed for order in [*site, *orders(400)]}) == len(site) + 400
+    kinds = Counter((order.setting, order.change, order.diseased) for order in site)
+    assert kinds[USUAL, "", True] == kinds[USUAL, "", False] == 3
+    assert kinds[USUAL, BROKEN_WINDOW, True] == kinds[NOISE, "", False] == 2
+    assert {order.setting for order in site} == set(SETTINGS) - {ANY}
+    asked: list[Order] = []
+
+    def measured(*_: object, wanted: list[Order], **__: object) -> list[Row]:
+        asked.extend(wanted)
+        return []
+
+    monkeypatch.setattr("models.drift.__main__.measure", measured)
+    monkeypatch.setattr("models.drift.__main__.add_reference", lambda *_: pytest.fail("the manifest was written"))
+    assert main([str(tmp_path / "p" / "1.0.0"), "--site", "--rows", str(tmp_path / "rows.jsonl")]) == 0
+    assert set(asked) == {*orders(), *site_orders()}
