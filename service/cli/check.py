@@ -7,7 +7,7 @@ import yaml
 
 from service.bootstrap.packages import configuration_problems
 from service.cli.console import complain, console, print_json
-from service.settings import Settings, SettingsError, load_settings
+from service.settings import Settings, SettingsError, load_settings, locate_problems
 
 REFUSED = 2
 
@@ -20,7 +20,8 @@ def check(config: Path, *, as_json: bool) -> int:
         return _refuse(config, [str(problem) for problem in error.problems], as_json=as_json)
     problems = configuration_problems(settings)
     if problems:
-        return _refuse(config, problems, as_json=as_json)
+        located = sorted(locate_problems(problems, config), key=lambda problem: problem.line)
+        return _refuse(config, [str(problem) for problem in located], as_json=as_json)
     _accept(config, settings, as_json=as_json)
     return 0
 

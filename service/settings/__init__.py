@@ -5,7 +5,7 @@ from service.settings.base import AeTitle, Section
 from service.settings.digest import settings_digest, shared_digest
 from service.settings.drift import DriftSettings
 from service.settings.inference import InferenceSettings, PackageSettings, PipelineSettings, Provider
-from service.settings.loader import Problem, SettingsError, load_settings, parse_settings
+from service.settings.loader import Problem, SettingsError, load_settings, locate_problems, parse_settings
 from service.settings.retention import RetentionSettings
 from service.settings.schema import (
     CloseSettings,
@@ -66,6 +66,7 @@ __all__ = [
     "ViewerSettings",
     "WebhookSettings",
     "load_settings",
+    "locate_problems",
     "parse_settings",
     "settings_digest",
     "shared_digest",

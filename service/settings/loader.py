@@ -3,7 +3,7 @@
 
 import difflib
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from service.settings.agreement import DisagreementError, Location, Misfit
+from service.settings.places import line_of, lines_of
 from service.settings.plain_yaml import PlainLoader
 from service.settings.schema import Settings
 
@@ -21,23 +23,26 @@ MAX_PROBLEMS = 100
 WRITABLE_BY_ALL = stat.S_IWOTH
 SHOWN_VALUE_LENGTH = 60
 
-Location = tuple[int | str, ...]
-
 SECRETIVE: tuple[Location, ...] = (("database_url",),)
 """Keys whose value is not shown: somebody may have put a password into it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One thing that is wrong in config.yaml; `line` counts from 1 and is 0 when no line can be named."""
+    """One thing that is wrong in config.yaml.
+
+    `line` counts from 1 and is 0 when no line can be named; `more_lines` are those of the other keys that it is about.
+    """
 
     line: int
     key: str
     message: str
+    more_lines: tuple[int, ...] = ()
 
     def __str__(self) -> str:
-        """Return "line 7: node.port: ...", the form that editors can jump to."""
-        place = f"line {self.line}: " if self.line else ""
+        """Return "line 7: node.port: ...", or "line 7 with 12: ...", the form that editors can jump to."""
+        also = " with " + ", ".join(map(str, self.more_lines)) if self.more_lines else ""
+        place = f"line {self.line}{also}: " if self.line else ""
         return f"{place}{self.key}: {self.message}" if self.key else f"{place}{self.message}"
 
 
@@ -95,8 +100,38 @@ def parse_settings(text: str, *, source: str = "config.yaml") -> Settings:
         return Settings.model_validate(data)
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=True)
-        problems = sorted((_explain(detail, node) for detail in details[:MAX_PROBLEMS]), key=lambda found: found.line)
-        raise SettingsError(source, (*problems, *_untold(len(details) - MAX_PROBLEMS))) from None
+        found = [detail for detail in details if detail["loc"]]
+        misfits = _misfits(found, data)
+        told = [_explain(detail, node) for detail in found[:MAX_PROBLEMS]]
+        told += [_spanning(misfit, node) for misfit in misfits[: MAX_PROBLEMS - len(told)]]
+        problems = sorted(told, key=lambda problem: problem.line)
+        raise SettingsError(source, (*problems, *_untold(len(found) + len(misfits) - len(told)))) from None
+
+
+def locate_problems(problems: Sequence[str], path: Path) -> list[Problem]:
+    """Give problems that begin with a key ("destinations.pacs.tls: ...") their lines in a file that was accepted.
+
+    Entries of lists are called by their names there.
+    """
+    node, _ = _parse_yaml(_decoded(_content(path), str(path)), str(path))
+    return [_located(problem, node) for problem in problems]
+
+
+def _located(problem: str, node: yaml.Node | None) -> Problem:
+    key, _, message = problem.partition(": ")
+    return Problem(line=line_of(node, tuple(key.split("."))), key=key, message=message)
+
+
+def _misfits(details: Sequence[ErrorDetails], data: dict[str, Any]) -> tuple[Misfit, ...]:
+    """Return how sections contradict each other, but for those that are wrong in themselves (pydantic stops there)."""
+    wrong = frozenset(str(detail["loc"][0]) for detail in details)
+    others = {name: section for name, section in data.items() if name not in wrong}
+    try:
+        Settings.model_validate(others, context=wrong)
+    except ValidationError as error:
+        disagreement: DisagreementError = error.errors()[0]["ctx"]["error"]
+        return disagreement.misfits
+    return ()
 
 
 def _untold(count: int) -> Iterator[Problem]:
@@ -144,7 +179,13 @@ def _line_in(text: str, error: yaml.YAMLError) -> int:
 
 def _explain(detail: ErrorDetails, node: yaml.Node | None) -> Problem:
     location = detail["loc"]
-    return Problem(line=_line_of(node, location), key=_key(location), message=_message(detail))
+    return Problem(line=line_of(node, location), key=_key(location), message=_message(detail))
+
+
+def _spanning(misfit: Misfit, node: yaml.Node | None) -> Problem:
+    line, *more = lines_of(node, misfit.keys) or (0,)
+    key, _, message = misfit.message.partition(": ")
+    return Problem(line=line, key=key, message=message, more_lines=tuple(more))
 
 
 def _key(location: Location) -> str:
@@ -196,23 +237,3 @@ def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
         yield annotation
     for argument in getattr(annotation, "__args__", ()):
         yield from _models_in(argument)
-
-
-def _line_of(node: yaml.Node | None, location: Location) -> int:
-    """Return the line of the deepest part of the location that the file holds."""
-    line = 0
-    for part in location:
-        below = _child(node, part)
-        if below is None:
-            break
-        line, node = below
-    return line
-
-
-def _child(node: yaml.Node | None, part: int | str) -> tuple[int, yaml.Node] | None:
-    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-        child = node.value[part]
-        return child.start_mark.line + 1, child
-    if isinstance(node, yaml.MappingNode):
-        return next(((key.start_mark.line + 1, value) for key, value in node.value if key.value == str(part)), None)
-    return None

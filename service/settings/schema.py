@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from service.settings.agreement import DisagreementError, misfits_in
 from service.settings.base import AeTitle, Name, Port, Seconds, Section, Timeout
 from service.settings.drift import DriftSettings
 from service.settings.inference import InferenceSettings, PipelineSettings
@@ -479,52 +480,8 @@ class Settings(Section):
     audit: AuditSettings | None = None
 
     @model_validator(mode="after")
-    def _names_are_unique(self) -> Self:
-        for section in ("peers", "destinations", "rules", "webhooks"):
-            names = [entry.name for entry in getattr(self, section)]
-            doubled = sorted({name for name in names if names.count(name) > 1})
-            if doubled:
-                raise ValueError(f"{section}: name {doubled[0]!r} is used twice; give each entry its own name")
-        return self
-
-    @model_validator(mode="after")
-    def _rules_name_known_pipelines(self) -> Self:
-        for rule in self.rules:
-            for pipeline in rule.pipelines:
-                if pipeline not in self.pipelines:
-                    known = ", ".join(sorted(self.pipelines))
-                    raise ValueError(
-                        f"rules: {rule.name!r} names pipeline {pipeline!r}, which 'pipelines' does not "
-                        f"list; known: {known}"
-                    )
-        return self
-
-    @model_validator(mode="after")
-    def _certificates_can_be_shown(self) -> Self:
-        pinned = [peer.name for peer in self.peers if peer.pins_certificate]
-        if pinned and self.node.tls is None and (self.dicomweb is None or self.dicomweb.tls is None):
-            raise ValueError(
-                f"peers: {pinned[0]!r} must show a certificate, which it can over TLS alone; give 'node.tls' or "
-                "'dicomweb.tls', or take certificate_sha256 and certificate_name away"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _views_are_recorded(self) -> Self:
-        if self.http.viewers is not None and self.audit is None:
-            raise ValueError(
-                "http.viewers: identity is shown only where each view is recorded; give 'audit', or remove 'viewers'"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _dicomweb_has_senders(self) -> Self:
-        if self.dicomweb is not None and not any(peer.sends_over_dicomweb for peer in self.peers):
-            raise ValueError("dicomweb: no peer has a 'token_file' or a certificate, so nobody could send; give them")
-        tokens = [peer.name for peer in self.peers if peer.token_file is not None]
-        if self.dicomweb is None and tokens:
-            raise ValueError(
-                f"peers: {tokens[0]!r} has a 'token_file', but there is no 'dicomweb' section, so that nothing "
-                "listens for it; add the section or take the file away"
-            )
+    def _sections_agree(self, info: ValidationInfo) -> Self:
+        misfits = tuple(misfits_in(self, but=info.context or frozenset()))
+        if misfits:
+            raise DisagreementError(misfits)
         return self

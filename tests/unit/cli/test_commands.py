@@ -93,7 +93,7 @@ def test_check_accepts_and_prints_the_effective_settings(config: Path) -> None:
         ("site: {allow_demonstration: true}\nnode: {prt: 1}\n", "line 5: node.prt: unknown key; did you mean 'port'?"),
         (
             "site: {allow_demonstration: true}\npipelines: {mammography: {package: x, version: 1.0.0}}\nrules: []\n",
-            "package x 1.0.0 is not in",
+            "line 5: pipelines.mammography: package x 1.0.0 is not in",
         ),
     ],
 )

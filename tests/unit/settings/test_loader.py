@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.settings import SettingsError, load_settings, parse_settings
+from service.settings import SettingsError, load_settings, locate_problems, parse_settings
 
 ROOT = Path(__file__).parents[3]
 TWICE = "  - {name: a, ae_title: A, host: h, port: 1}\n"
@@ -200,3 +200,66 @@ def test_a_destination_hears_of_every_study() -> None:
     assert settings.destinations[0].objects == ("heatmap", "mammography_cad", "chest_cad")
     (problem,) = problems(peer % "mammography_cad")
     assert "'objects' names mammography_cad, and none that every result has; add 'sr', 'heatmap'," in problem
+
+
+SPANNING = """\
+node:
+  port: {port}
+http:
+  status_page: true
+  viewers: {{proxy: {{address: 127.0.0.1}}}}
+peers:
+  - {{name: ct, ae_title: CT, address: 10.0.0.1, certificate_name: ct}}
+  - name: mr
+    ae_title: MR
+    address: 10.0.0.2
+    token_file: t
+  - {{name: ct, ae_title: DX, address: 10.0.0.3}}
+rules:
+  - name: chest
+    when: {{attribute: X, equals: 1}}
+    pipelines:
+      - mammography
+      - heart
+pipelines:
+  mammography: {{package: p, version: '1'}}
+"""
+
+
+def test_what_spans_sections_is_told_at_once_with_the_lines_of_all_its_keys() -> None:
+    found = problems(SPANNING.format(port=104))
+    assert [problem[:40] for problem in found] == [
+        "line 1 with 7: peers: 'ct' must show a c",
+        "line 5: http.viewers: identity is shown ",
+        "line 7 with 12: peers: name 'ct' is used",
+        "line 11: peers: 'mr' has a 'token_file',",
+        "line 18 with 19: rules: 'chest' names pi",
+    ]
+
+
+def test_a_section_that_is_wrong_hides_no_contradiction_of_others() -> None:
+    found = problems(SPANNING.format(port=99999))
+    lines = [problem.partition(": ")[0] for problem in found]
+    assert lines == ["line 2", "line 5", "line 7 with 12", "line 11", "line 18 with 19"]
+    assert not any("node.tls" in problem for problem in found), "what the wrong section would have said is not known"
+
+
+def test_contradictions_are_bounded_as_all_problems_are() -> None:
+    rules = "".join(f"  - {{name: r{n}, when: {{attribute: X, equals: 1}}, pipelines: [heart]}}\n" for n in range(150))
+    found = problems(f"rules:\n{rules}")
+    assert len(found) == 101
+    assert found[-1] == "and 50 more; correct these first"
+
+
+def test_problems_that_are_found_later_have_the_line_of_their_key(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("node: {}\ndestinations:\n  - name: pacs\n    url: https://h/w\n    tls: {}\npipelines:\n  x: {}\n")
+    located = locate_problems(
+        ["destinations.pacs.tls: no", "pipelines.x.shadow: no", "drift.ignore: no", "destinations.other: no"], path
+    )
+    assert [str(problem) for problem in located] == [
+        "line 5: destinations.pacs.tls: no",
+        "line 7: pipelines.x.shadow: no",
+        "drift.ignore: no",
+        "line 2: destinations.other: no",
+    ]
