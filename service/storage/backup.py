@@ -23,14 +23,13 @@ import sqlalchemy as sa
 from service import __version__
 from service.domain.errors import ConfigurationError, StorageError
 from service.settings import StorageSettings
+from service.storage.backup_place import DATA, MANIFEST, UNFINISHED, why_no_backup
 from service.storage.database import database_of, newest_revision, revision_of
 from service.storage.flush import flush_folder
 from service.storage.folder import nothing_deleted
 from service.storage.postgresql_backup import Snapshot, check_empty, restore_dump
 from service.storage.sqlite import DATABASE_FILE
 
-MANIFEST = "manifest.json"
-DATA = "data"
 DUMP = "ledger.pgdump"
 CONFIG = "config.yaml"
 SITE_KEY = "site.key"
@@ -83,7 +82,7 @@ def _fresh(storage: StorageSettings, target: Path) -> Path:
         raise ConfigurationError(f"'{target}' is there already; name a folder that is not")
     if storage.folder.resolve() in place.resolve().parents:
         raise ConfigurationError(f"'{target}' lies in storage.folder; a backup belongs on another disk")
-    partial = place.with_name(f"{place.name}.partial")
+    partial = place.with_name(f"{place.name}{UNFINISHED}")
     shutil.rmtree(partial, ignore_errors=True)
     (partial / DATA).mkdir(parents=True, mode=0o700)
     return partial
@@ -144,7 +143,7 @@ def _named(connection: sa.Connection, root: Path) -> list[str]:
 
 
 def _whole_files(folder: Path) -> Iterator[Path]:
-    yield from (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".partial")
+    yield from (path for path in folder.rglob("*") if path.is_file() and path.suffix != UNFINISHED)
 
 
 def _copied(source: Path, target: Path) -> dict[str, Any]:
@@ -229,12 +228,19 @@ def restore_backup(storage: StorageSettings, source: Path) -> RestoreReport:
 def _read_manifest(source: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads((source / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except OSError as error:
+        raise ConfigurationError(why_no_backup(source, error)) from None
+    except ValueError:
         raise ConfigurationError(
-            f"'{source}' has no {MANIFEST} that can be read: it is no backup, or one that was not finished"
+            f"'{source / MANIFEST}' cannot be read: it was damaged, or is the manifest of something else; take another "
+            "backup, or another copy of this one"
         ) from None
-    if manifest.get("format") != FORMAT:
-        raise ConfigurationError(f"'{source}' has format {manifest.get('format')!r}; this version reads {FORMAT}")
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        found = manifest.get("format") if isinstance(manifest, dict) else None
+        raise ConfigurationError(
+            f"'{source}' has format {found!r}; this version reads {FORMAT}: it is no backup of a node, or that of "
+            "a later version, which then must be installed first"
+        )
     return manifest
 
 

@@ -156,7 +156,12 @@ def test_a_backup_comes_back_whole_and_nothing_else_does(config: Path, tmp_path:
     [
         (lambda folder: (folder / "data" / "site.key").write_bytes(b"x"), "missing or were altered"),
         (lambda folder: next((folder / "data" / "instances").rglob("*.dcm")).unlink(), "missing or were altered"),
-        (lambda folder: (folder / "manifest.json").unlink(), "not finished"),
+        (
+            lambda folder: (folder / "manifest.json").unlink(),
+            "has no manifest.json, but config.yaml, data; a backup is",
+        ),
+        (lambda folder: (folder / "manifest.json").write_text("{"), "damaged, or is the manifest of something else"),
+        (lambda folder: (folder / "manifest.json").write_text("[]"), "has format None; this version reads 1"),
         (
             lambda folder: (folder / "manifest.json").write_text(
                 (folder / "manifest.json")
@@ -166,7 +171,7 @@ def test_a_backup_comes_back_whole_and_nothing_else_does(config: Path, tmp_path:
             "install the version that made it",
         ),
     ],
-    ids=["altered", "missing", "unfinished", "newer"],
+    ids=["altered", "missing", "without manifest", "damaged manifest", "foreign manifest", "newer"],
 )
 def test_a_backup_that_is_not_whole_changes_nothing(config: Path, tmp_path: Path, harm: Any, expected: str) -> None:
     document("backup", tmp_path / "backup", "-c", config)
@@ -174,6 +179,31 @@ def test_a_backup_that_is_not_whole_changes_nothing(config: Path, tmp_path: Path
     config.write_text(config.read_text().replace("/data'", "/restored'"))
     code, text = dokuei("restore", tmp_path / "backup", "-c", config)
     assert (code, expected in text) == (1, True), text
+    assert not (tmp_path / "restored").exists()
+
+
+def test_a_folder_that_is_no_backup_is_told_from_one_and_the_next_one_is_named(config: Path, tmp_path: Path) -> None:
+    made = tmp_path / "backups" / "monday"
+    made.parent.mkdir()
+    document("backup", made, "-c", config)
+    config.write_text(config.read_text().replace("/data'", "/restored'"))
+    (tmp_path / "backups" / "tuesday.partial").mkdir()
+    (tmp_path / "void").mkdir()
+    named = f"name one of these: {made}"
+    for folder, nature, remedy in (
+        (tmp_path / "backups" / "sunday", "it does not exist", named),
+        (tmp_path / "backups", "it has no manifest.json, but monday, tuesday.partial", named),
+        (tmp_path / "backups" / "tuesday.partial", "it is one that was not finished", named),
+        (made / "manifest.json", "it is a file", named),
+        (made / "data", "it is a data folder, for dokuei.db lies in it", named),
+        (tmp_path / "data", "it is a data folder, for dokuei.db lies in it", "name such a folder"),
+        (tmp_path / "void", "it is empty", "name such a folder"),
+    ):
+        code, text = dokuei("restore", folder, "-c", config)
+        told = " ".join(text.split())
+        assert code == 1
+        assert f"is no backup: {nature}; a backup is the folder that" in told
+        assert told.endswith(remedy), told
     assert not (tmp_path / "restored").exists()
 
 
