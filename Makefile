@@ -77,7 +77,7 @@ VARIANT ?= cpu
 SIGN ?=
 lock: setup-test ## write the lock files (deploy/locks) anew from pyproject.toml, with the newest allowed versions
 	@for variant in cpu gpu openvino; do \
-	  $(BIN)/uv pip compile --quiet --upgrade $(LOCK_OPTIONS) --extra $$variant pyproject.toml \
+	  $(BIN)/uv pip compile --quiet --upgrade $(LOCK_OPTIONS) --extra $$variant --extra otel pyproject.toml \
 	    --output-file deploy/locks/$$variant.txt || exit; \
 	done
 	@echo pip | $(BIN)/uv pip compile --quiet --upgrade $(LOCK_OPTIONS) - --output-file deploy/locks/bootstrap.txt

@@ -15,6 +15,9 @@ from deploy import CHECKOUT, DEPLOY
 _PIN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;\\]+)")
 _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 
+EVERYWHERE = ("otel",)
+"""Extras beside the variant: where no network is, nothing can be added when `traces` is wanted."""
+
 
 @dataclass(frozen=True, slots=True)
 class Locked:
@@ -58,6 +61,7 @@ def project() -> dict[str, Any]:
 
 
 def wanted(variant: str) -> list[Requirement]:
-    """Return what pyproject.toml asks for in a variant."""
+    """Return what pyproject.toml asks for in a variant, with the extras that every installed node has."""
     about = project()
-    return [Requirement(text) for text in (*about["dependencies"], *about["optional-dependencies"][variant])]
+    optional = [text for extra in (variant, *EVERYWHERE) for text in about["optional-dependencies"][extra]]
+    return [Requirement(text) for text in (*about["dependencies"], *optional)]
