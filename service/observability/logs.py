@@ -26,7 +26,7 @@ from service.settings import LogSettings
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 FIRST = ("timestamp", "level", "event", "message")
-SPEAKING_LOGGERS = frozenset({"service.observability.observer"})
+SPEAKING_LOGGERS = frozenset({"service.observability.gpu", "service.observability.observer"})
 """The loggers whose messages are printed: closed, and each writes names of types alone."""
 WITHHELD = "A library said something here; its words are withheld because they may quote a patient's data."
 

@@ -9,6 +9,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pydicom
 import pytest
@@ -30,7 +31,9 @@ from service.domain.event import (
     StudyRouted,
     WorkerRestarted,
 )
-from service.observability.logs import EventLog, LibraryHandler, configure_logging
+from service.observability import logs
+from service.observability.logs import SPEAKING_LOGGERS, EventLog, LibraryHandler, configure_logging
+from service.observability.observer import combine
 from service.observability.sentences import event_name
 from service.settings import LogSettings
 
@@ -280,3 +283,25 @@ def test_a_log_that_cannot_be_written_is_said_without_the_record(capsys: pytest.
     handler = LibraryHandler(EventLog(LogSettings(), file=BrokenFile()))
     handler.handle(logging.makeLogRecord({"name": "pydicom", "levelno": 30, "msg": MARKER}))
     assert "cannot be written" in capsys.readouterr().err
+
+
+class Deaf:
+    def __call__(self, event: Event, /) -> None:
+        raise OSError(f"{MARKER} {event}")
+
+
+@pytest.mark.usefixtures("hooks")
+def test_a_listener_that_fails_is_told_in_words_by_the_log(lines: Lines) -> None:
+    configure_logging(LogSettings(), file=lines)
+    combine(Deaf())(WorkerRestarted(reason="crashed"))
+    (line,) = lines.parsed()
+    assert (line["level"], line["library"]) == ("error", "service.observability.observer")
+    assert line["message"] == "observer Deaf fails with OSError; events are lost to it"
+    assert MARKER not in lines.getvalue()
+
+
+def test_every_logger_of_our_own_is_among_those_that_speak() -> None:
+    room = Path(logs.__file__).parents[1]
+    own = [path for path in room.rglob("*.py") if "getLogger(__name__)" in path.read_text(encoding="utf-8")]
+    names = {".".join(path.relative_to(room.parent).with_suffix("").parts) for path in own}
+    assert names == SPEAKING_LOGGERS, "words that nobody is shown; look at what it says, and name it"
