@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from service.domain.image import LookupTable, StoredImage, VoiFunction, Window
 
 _TABLE_LIMIT = 1 << 17
+_BAND_ROWS = 64
 _AIR_HU = -1024.0
 
 
@@ -26,9 +27,9 @@ def to_presentation(image: StoredImage) -> NDArray[np.float32]:
 
 
 def padding_mask(image: StoredImage) -> NDArray[np.bool_]:
-    """Return True where the stored value lies in the padding range (PS3.3 C.7.5.1.1.2)."""
+    """Return True where the stored value lies in the padding range (PS3.3 C.7.5.1.1.2); read-only where it has none."""
     if image.padding is None:
-        return np.zeros(image.pixels.shape, dtype=np.bool_)
+        return np.broadcast_to(np.False_, image.pixels.shape)  # takes no memory, whatever the shape
     low, high = image.padding
     return (image.pixels >= low) & (image.pixels <= high)
 
@@ -83,8 +84,11 @@ def _by_stored_value(image: StoredImage, limits: tuple[float, float]) -> NDArray
     if high - low >= _TABLE_LIMIT:
         return _chain(image, image.pixels, limits)
     table = _chain(image, np.arange(low, high + 1), limits)
-    offset = image.pixels if low == 0 else image.pixels.astype(np.int32) - low
-    shown: NDArray[np.float32] = np.take(table, offset)
+    shown = np.empty(image.pixels.shape, dtype=np.float32)
+    for first in range(0, len(shown), _BAND_ROWS):  # numpy makes 64-bit numbers of all that it looks up at once
+        band = image.pixels[first : first + _BAND_ROWS]
+        offset = band if low == 0 else band.astype(np.int32) - low
+        np.take(table, offset, out=shown[first : first + _BAND_ROWS], mode="clip")
     return shown
 
 

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.imaging.percentiles import percentiles as percentiles_of
+
 
 def normalise_in_mask(
     pixels: NDArray[Any],
@@ -20,10 +22,10 @@ def normalise_in_mask(
     inside = pixels[mask]
     if inside.size == 0:
         return np.zeros(pixels.shape, dtype=np.float32)
-    low, high = (float(value) for value in np.percentile(inside, percentiles))
+    low, high = percentiles_of(inside, percentiles)
     if high <= low:
         return np.zeros(pixels.shape, dtype=np.float32)
-    return window_ct(pixels, low=low, high=high)
+    return window_ct(pixels, low=float(low), high=float(high))
 
 
 def window_ct(hounsfield: NDArray[Any], *, low: float, high: float) -> NDArray[np.float32]:

@@ -95,7 +95,7 @@ def nearest_on(labels: NDArray[Any], to_target: Affine, *, shape: tuple[int, int
         ((columns >= 0) & (columns < labels.shape[1])),
     )
     drawn = np.zeros(shape, dtype=labels.dtype)
-    drawn[np.ix_(within_rows, within_columns)] = labels[np.ix_(rows[within_rows], columns[within_columns])]
+    drawn[np.ix_(within_rows, within_columns)] = labels[rows[within_rows]][:, columns[within_columns]]
     return drawn
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import fft
 
 MAX_REGIONS: Final = 12
 """4,096 scores; more regions need sampling, which would not be exact."""
@@ -109,8 +109,11 @@ def region_shapley(
     if (regions.sum(axis=0) > 1).any():
         raise ValueError("regions overlap; a place must belong to one of them")
 
+    # One past the last region is what lies outside of all: it is never absent.
+    place = np.where(regions.any(axis=0), regions.argmax(axis=0), len(regions))
+
     def of_coalitions(coalitions: Coalitions) -> NDArray[Any]:
-        absent = np.tensordot((~coalitions).astype(np.uint8), regions.astype(np.uint8), axes=1) > 0
+        absent = np.pad(~coalitions, ((0, 0), (0, 1)))[:, place]
         middle = (1,) * (image.ndim - 2)
         return score(np.where(absent.reshape(len(absent), *middle, *absent.shape[1:]), baseline, image))
 
@@ -126,7 +129,26 @@ def in_mask_low_pass(image: Images, mask: NDArray[np.bool_], *, sigma_px: float)
 
     `image` is (..., H, W), `mask` (H, W), `sigma_px` in pixels.
     """
-    weight = ndimage.gaussian_filter(mask.astype(np.float32), sigma_px)
-    sigmas = (0.0,) * (image.ndim - 2) + (sigma_px, sigma_px)
-    smooth = ndimage.gaussian_filter(np.where(mask, image, np.float32(0)), sigmas) / np.maximum(weight, 1e-6)
+    weight = _low_pass(mask.astype(np.float32), sigma_px)
+    smooth = _low_pass(np.where(mask, image, np.float32(0)), sigma_px) / np.maximum(weight, 1e-6)
     return np.asarray(np.where(mask, smooth, image), dtype=np.float32)
+
+
+def _low_pass(image: Images, sigma_px: float) -> NDArray[np.float64]:
+    """Do as scipy's gaussian_filter over the last two axes: four sigmas of kernel, the picture mirrored at its edges.
+
+    Mirrored at the edge, an even kernel is a factor for each cosine of the picture (DCT-II), whatever its width.
+    """
+    radius = int(4.0 * sigma_px + 0.5)
+    kernel = np.exp(-0.5 * (np.arange(radius + 1) / sigma_px) ** 2)
+    kernel[1:] *= 2
+    kernel /= kernel.sum()
+    spectrum = fft.dctn(image.astype(np.float64), axes=(-2, -1), norm="ortho", overwrite_x=True)
+    spectrum *= _response(kernel, image.shape[-2])[:, None] * _response(kernel, image.shape[-1])
+    return np.asarray(fft.idctn(spectrum, axes=(-2, -1), norm="ortho", overwrite_x=True))
+
+
+def _response(kernel: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    """Return what the kernel (its middle, then both sides added up) makes of each of `size` cosines."""
+    angles = np.pi / size * np.arange(size)[:, None] * np.arange(len(kernel))
+    return np.asarray(np.cos(angles) @ kernel)

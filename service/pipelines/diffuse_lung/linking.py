@@ -66,8 +66,9 @@ def _kept_parts(
 
 
 def _touching(upper: NDArray[np.uint8], lower: NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
-    both = (upper > 0) & (lower > 0)
-    yield from ((above, below) for above, below in np.unique(np.stack([upper[both], lower[both]]), axis=1).T.tolist())
+    found = np.flatnonzero(np.bincount(upper.ravel() * np.intp(_MOST_PIECES + 1) + lower.ravel()))
+    pairs = (divmod(pair, _MOST_PIECES + 1) for pair in found.tolist())
+    yield from ((above, below) for above, below in pairs if above and below)
 
 
 class _Groups:

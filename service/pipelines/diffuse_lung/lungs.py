@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from service.imaging.masks import Mask, close_gaps, fill_holes, largest_components
+from service.imaging.morphology import dilated, eroded, opened, within
 
 RIGHT: Final = 1
 LEFT: Final = 2
@@ -71,7 +72,7 @@ def survey(hounsfield: NDArray[np.float32], *, pixel_mm: float) -> Survey:
     """Find lungs and airways on a slice of square pixels, on a grid of about 1.2 mm."""
     step = grid_step(pixel_mm)
     coarse_mm = step * pixel_mm
-    small = ndimage.uniform_filter(hounsfield, step)[::step, ::step] if step > 1 else hounsfield
+    small = _averaged(hounsfield, step)
     body = _body(small)
     air = (small < _BODY_HU) & body
     airways = _airways(small, air, body, coarse_mm)
@@ -80,6 +81,14 @@ def survey(hounsfield: NDArray[np.float32], *, pixel_mm: float) -> Survey:
     sides = _sides(lung, body, closing_px=round(_CLOSING_MM / coarse_mm))
     codes = sides | np.where(airways & body, AIRWAY, 0) | np.where(_lumen(small, air, body, coarse_mm), LUMEN, 0)
     return Survey(codes=codes.astype(np.uint8), step=step, middle_column=_middle_column(body) if body.any() else 0)
+
+
+def _averaged(hounsfield: NDArray[np.float32], step: int) -> NDArray[np.float32]:
+    """Average over a square of `step` pixels around each of the coarse grid; rows between are not averaged across."""
+    if step == 1:
+        return hounsfield
+    rows = ndimage.uniform_filter1d(hounsfield, step, axis=0)[::step]
+    return np.asarray(ndimage.uniform_filter1d(rows, step, axis=1)[:, ::step])
 
 
 def grid_step(pixel_mm: float) -> int:
@@ -99,9 +108,11 @@ def cut_mm(hounsfield: NDArray[np.float32], *, pixel_mm: float) -> float:
     outside, so that `find_lungs` does not take it for lung.
     """
     step = grid_step(pixel_mm)
-    small = ndimage.uniform_filter(hounsfield, step)[::step, ::step] if step > 1 else hounsfield
     coarse_mm = step * pixel_mm
-    return sum(length for edge in (small[:, 0], small[:, -1]) for length in _lung_runs_mm(edge, coarse_mm))
+    last = (hounsfield.shape[1] - 1) // step * step
+    first_column = _averaged(hounsfield[:, : 2 * step], step)[:, 0]
+    last_column = _averaged(hounsfield[:, max(0, last - step) :], step)[:, -1]
+    return sum(length for edge in (first_column, last_column) for length in _lung_runs_mm(edge, coarse_mm))
 
 
 def _lung_runs_mm(edge: NDArray[np.float32], pixel_mm: float) -> Iterator[float]:
@@ -114,7 +125,7 @@ def _lung_runs_mm(edge: NDArray[np.float32], pixel_mm: float) -> Iterator[float]
 
 
 def _body(hounsfield: NDArray[np.float32]) -> Mask:
-    return fill_holes(largest_components(ndimage.binary_opening(hounsfield > _BODY_HU, iterations=2)))
+    return fill_holes(largest_components(opened(hounsfield > _BODY_HU, iterations=2)))
 
 
 def _lung_air(hounsfield: NDArray[np.float32], air: Mask, body: Mask, pixel_mm: float) -> Mask:
@@ -130,21 +141,21 @@ def _lung_air(hounsfield: NDArray[np.float32], air: Mask, body: Mask, pixel_mm: 
     return _kept(labels, keep)
 
 
-def _dense_lung(hounsfield: NDArray[np.float32], air: Mask, within: Mask, pixel_mm: float) -> Mask:
+def _dense_lung(hounsfield: NDArray[np.float32], air: Mask, inside: Mask, pixel_mm: float) -> Mask:
     """Return lung that holds less air than `air` does and lies near it: ground glass, fine consolidation.
 
     Smoothed over 2 mm it is still less dense than fat. The lung's own rim, blurred into the chest wall, is none, nor is
     that of gas.
     """
-    inner = ndimage.binary_erosion(within, iterations=max(1, round(_SKIN_MM / pixel_mm)))
-    inner &= ~_gas(hounsfield, (hounsfield < _BODY_HU) & within & ~air, pixel_mm)
+    inner = eroded(inside, iterations=max(1, round(_SKIN_MM / pixel_mm)))
+    inner &= ~_gas(hounsfield, (hounsfield < _BODY_HU) & inside & ~air, pixel_mm)
     dense = (ndimage.gaussian_filter(hounsfield, _DENSE_BLUR_MM / pixel_mm) < _DENSE_HU) & inner
     rim = max(1, round(_RIM_MM / pixel_mm))
-    labels, count = ndimage.label(dense & ~ndimage.binary_dilation(air, iterations=rim))
+    labels, count = ndimage.label(dense & ~dilated(air, iterations=rim))
     blobs = _kept(labels, _areas_cm2(labels, count, pixel_mm) >= _SMALLEST_DENSE_CM2)
-    grown = ndimage.binary_dilation(blobs, iterations=rim + 1) & dense
+    grown = dilated(blobs, iterations=rim + 1) & dense
     labels, count = ndimage.label(grown)
-    near = np.bincount(labels[_within(air, _DENSE_REACH_MM / pixel_mm)], minlength=count + 1)
+    near = np.bincount(labels[within(air, _DENSE_REACH_MM / pixel_mm)], minlength=count + 1)
     return _kept(labels, near[1:] > 0)
 
 
@@ -154,38 +165,36 @@ def _gas(hounsfield: NDArray[np.float32], air: Mask, pixel_mm: float) -> Mask:
     is_gas = (_areas_cm2(labels, count, pixel_mm) >= _SMALLEST_DENSE_CM2) & (
         _medians(hounsfield, labels, count) < _GAS_HU
     )
-    return _within(_kept(labels, is_gas), 2 * _DENSE_BLUR_MM / pixel_mm)
-
-
-def _within(mask: Mask, distance_px: float) -> Mask:
-    """Return what is at most so far from a mask."""
-    if not mask.any():
-        return np.zeros_like(mask)
-    near: Mask = ndimage.distance_transform_edt(~mask) <= distance_px
-    return near
+    return within(_kept(labels, is_gas), 2 * _DENSE_BLUR_MM / pixel_mm)
 
 
 def _airways(hounsfield: NDArray[np.float32], air: Mask, body: Mask, pixel_mm: float) -> Mask:
     """Return trachea and main bronchi: single pieces of nearly pure air close to the middle of the body."""
-    labels, count = ndimage.label(ndimage.binary_opening(air))
+    labels, count = ndimage.label(opened(air))
     if count == 0:
         return air
-    pieces = np.arange(1, count + 1)
     areas = _areas_cm2(labels, count, pixel_mm)
-    columns = np.array([centre[1] for centre in ndimage.center_of_mass(air, labels, pieces)])
+    columns = _middles(labels, count)
     central = np.abs(columns - _middle_column(body)) * pixel_mm < _AIRWAY_REACH_MM
     is_airway = central & (areas < _AIRWAY_LARGEST_CM2) & (_medians(hounsfield, labels, count) < _AIRWAY_HU)
-    grown: Mask = ndimage.binary_dilation(_kept(labels, is_airway), iterations=2)
-    return grown
+    return dilated(_kept(labels, is_airway), iterations=2)
 
 
 def _lumen(hounsfield: NDArray[np.float32], air: Mask, body: Mask, pixel_mm: float) -> Mask:
     """Return pieces of air that airways may consist of: small, nearly pure, and not far from the middle of the body."""
-    labels, count = ndimage.label(ndimage.binary_opening(air & (hounsfield < _LUMEN_HU)))
+    labels, count = ndimage.label(opened(air & (hounsfield < _LUMEN_HU)))
     if count == 0:
         return np.zeros_like(air)
     columns = np.abs(np.arange(air.shape[1]) - _middle_column(body)) * pixel_mm < _LUMEN_REACH_MM
     return _kept(labels, _areas_cm2(labels, count, pixel_mm) < _AIRWAY_LARGEST_CM2) & columns
+
+
+def _middles(labels: NDArray[np.int32], count: int) -> NDArray[np.float64]:
+    """Return the mean column of each piece."""
+    rows, columns = np.nonzero(labels)
+    pieces = labels[rows, columns]
+    sums = np.bincount(pieces, weights=columns, minlength=count + 1)[1:]
+    return np.asarray(sums / np.bincount(pieces, minlength=count + 1)[1:])
 
 
 def _areas_cm2(labels: NDArray[np.int32], count: int, pixel_mm: float) -> NDArray[np.float64]:

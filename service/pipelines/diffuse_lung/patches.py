@@ -64,14 +64,14 @@ def count_pixels(mask: NDArray[np.bool_], stride: int) -> NDArray[np.int32]:
     rows, columns = (-size % stride for size in mask.shape)
     whole = np.pad(mask, ((0, rows), (0, columns)))
     blocks = whole.reshape(whole.shape[0] // stride, stride, -1, stride)
-    return np.asarray(blocks.sum(axis=(1, 3)), dtype=np.int32)
+    return np.asarray(blocks.sum(axis=1, dtype=np.int32).sum(axis=2), dtype=np.int32)
 
 
 def _patch_share(lung: NDArray[np.bool_], recipe: PatchRecipe) -> NDArray[np.float32]:
     """Return for each tile the part of its patch that is lung."""
     tiles_down, tiles_across = (-(-size // recipe.stride_px) for size in lung.shape)
     reach = recipe.patch_px
-    padded = np.pad(lung, reach).astype(np.int64).cumsum(axis=0).cumsum(axis=1)
+    padded = np.pad(lung, reach).cumsum(axis=0, dtype=np.int32).cumsum(axis=1, dtype=np.int32)
     total = np.pad(padded, ((1, 0), (1, 0)))
     top = np.arange(tiles_down)[:, None] * recipe.stride_px - recipe.margin_px + reach
     side = np.arange(tiles_across)[None, :] * recipe.stride_px - recipe.margin_px + reach

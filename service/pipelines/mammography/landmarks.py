@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from service.domain.image import Point
 from service.imaging.masks import Mask
+from service.imaging.morphology import within
 from service.pipelines.mammography.muscle import find_muscle
 
 _NIPPLE_MM: Final = 2.0
@@ -62,11 +63,10 @@ def find_nipple(mask: Mask, *, spacing_mm: float) -> Point:
 def _inner(mask: Mask, muscle: Mask | None, *, spacing_mm: float) -> Mask:
     """Return the breast without skin and muscle; the picture's left edge, the chest wall, is no skin."""
     framed = np.pad(mask, ((1, 1), (0, 1)))
-    inner: Mask = (ndimage.distance_transform_edt(framed) * spacing_mm > _SKIN_MM)[1:-1, :-1]
+    inner = ~within(~framed, _SKIN_MM / spacing_mm)[1:-1, :-1]
     if muscle is None:
         return inner
-    beside: Mask = ndimage.distance_transform_edt(~muscle) * spacing_mm > _SKIN_MM / 2
-    return np.logical_and(inner, beside)
+    return np.logical_and(inner, ~within(muscle, _SKIN_MM / 2 / spacing_mm))
 
 
 def _dense_share(grey: NDArray[np.float32], inner: Mask, *, spacing_mm: float) -> float | None:

@@ -21,7 +21,7 @@ HALVES: Final[Mapping[str, tuple[str, str]]] = {"CC": ("outer", "inner"), "MLO":
 """What lies before and behind the nipple's row, where rows run inwards (CC) or to the foot (MLO)."""
 SMOOTHED_MM: Final = 13.0
 """Standard deviation of the low-pass: the radius of the largest masses that the demonstration is made for."""
-_BATCH: Final = 4
+_BATCH: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

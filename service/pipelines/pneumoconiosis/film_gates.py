@@ -9,6 +9,7 @@ import numpy as np
 from service.domain.image import Radiograph
 from service.domain.result import Reason
 from service.imaging.masks import bounding_box
+from service.imaging.percentiles import percentiles
 from service.imaging.radiograph import mediastinum_contrast
 from service.pipelines.pneumoconiosis.lungs import Film, FloatImage, Lungs
 
@@ -19,7 +20,7 @@ Values = dict[str, float]
 def measure_pixels(radiograph: Radiograph) -> Values:
     """Measure grey values of the image content, padding left out; saturation over the middle of the film alone."""
     valid = radiograph.pixels[~radiograph.padding]
-    low, high = np.percentile(valid, (1, 99)) if valid.size else (0.0, 0.0)
+    low, high = percentiles(valid, (1, 99)) if valid.size else (0.0, 0.0)
     rows, columns = radiograph.pixels.shape
     middle = radiograph.pixels[rows // 4 : -(rows // 4), columns // 4 : -(columns // 4)]
     return {

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from service.imaging.shapley import in_mask_low_pass, region_shapley, shapley_values
 
@@ -131,3 +132,12 @@ def test_low_pass_keeps_brightness_inside_and_everything_outside() -> None:
     assert smooth[mask].max() < 1.0, "what is bright outside must not leak in"
     stack = in_mask_low_pass(np.stack([image, image]), mask, sigma_px=4)
     np.testing.assert_allclose(stack[1], smooth, atol=1e-6)
+
+
+@pytest.mark.parametrize(("shape", "sigma"), [((64, 64), 3.0), ((37, 50), 20.0), ((2, 61, 40), 5.0), ((5, 3), 8.0)])
+def test_low_pass_is_the_gaussian_of_scipy(shape: tuple[int, ...], sigma: float) -> None:
+    image = np.random.default_rng(4).random(shape).astype(np.float32)
+    mask = np.ones(shape[-2:], dtype=np.bool_)
+    sigmas = (0.0,) * (len(shape) - 2) + (sigma, sigma)
+    expected = ndimage.gaussian_filter(image.astype(np.float64), sigmas)
+    np.testing.assert_allclose(in_mask_low_pass(image, mask, sigma_px=sigma), expected, atol=2e-7)
