@@ -249,4 +249,5 @@ def _stored_values(pixels: NDArray[Any], dataset: FileDataset) -> NDArray[Any]:
     if not stored - 1 <= high < allocated:
         raise PixelError(f"(0028,0102) 'High Bit' {high} does not fit Bits Stored {stored}; correct the object")
     values: NDArray[Any] = np.left_shift(pixels, allocated - 1 - high)
-    return np.right_shift(values, allocated - stored, out=values)
+    np.right_shift(values, allocated - stored, out=values)
+    return values

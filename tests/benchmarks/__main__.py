@@ -32,6 +32,7 @@ from tests.benchmarks.encoding import measure_encoding
 from tests.benchmarks.graphs import measure_graphs
 from tests.benchmarks.load import measure_burst, measure_commits, measure_journal, measure_steady
 from tests.benchmarks.measure import Measurement
+from tests.benchmarks.one_exam import measure_one_exam
 from tests.benchmarks.one_film import measure_one_film
 from tests.benchmarks.pass_lines import line_for
 from tests.benchmarks.receiving import dcmtk_sender_benchmarks, durable_benchmarks, not_flushed_benchmarks
@@ -62,6 +63,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Iterable[Measurement]]] = {
     "graphs": measure_graphs,
     "around-graphs": measure_around_graphs,
     "one-film": measure_one_film,
+    "one-exam": measure_one_exam,
     "shadow": measure_shadowing,
     "status-page": measure_status_page,
     "scrape": measure_scraping,
