@@ -208,8 +208,9 @@ class DbosEngine:
         self._launched.wait()  # what an earlier process left begins before `launch` is through
         with self._marked_running(task_id):
             self._handlers[handler](row_id, task_id)
-        if handler in self._queue_of:
-            self._looking.expect(self._queue_of[handler])  # there is room for the next
+        # There is room for the next. Of what an earlier process left nobody has said in which queue it lies.
+        for queue in (self._queue_of[handler],) if handler in self._queue_of else tuple(self._queues):
+            self._looking.expect(queue)
 
     @contextmanager
     def _marked_running(self, task_id: str) -> Iterator[None]:

@@ -298,6 +298,25 @@ def test_a_task_that_nobody_expects_is_found(tmp_path: Path) -> None:
         assert done.wait(LOOK_ANYWAY_SECONDS + 5)
 
 
+def test_what_an_earlier_process_left_is_done_one_after_the_other_without_a_pause(tmp_path: Path) -> None:
+    """Each but the first was found by the look that a queue gets anyway: fifty studies took two minutes after a start."""
+    gate = threading.Event()
+
+    def held(row_id: int, task_id: str) -> None:
+        gate.wait(10)
+
+    with bench(tmp_path, held) as made:
+        for number in range(12):
+            made.enqueue(f"left-{number}")
+        gate_opens = threading.Timer(0.5, gate.set)
+        gate_opens.start()
+        made.engine.shutdown(drain_seconds=0)
+        gate_opens.join()
+    done: list[str] = []
+    with bench(tmp_path, lambda _, task_id: done.append(task_id)):
+        wait(lambda: len(done) >= 10, seconds=LOOK_ANYWAY_SECONDS * 5)
+
+
 def _count_looks() -> list[str]:
     """Note the queue of every statement that takes tasks out of it."""
     asked: list[str] = []
