@@ -27,7 +27,7 @@ from tests.benchmarks.bench import Bench
 from tests.benchmarks.eager import COMMITTED, FULL_SIZE, eager, full_size
 from tests.benchmarks.measure import Measurement, alone, compared, interleaved, spread
 
-BATCHES = (1, 4, 8, 16)
+BATCHES = (1, 2, 4, 8, 16)
 FREE_SIZE = 512
 """Rows and columns of an image whose size a graph leaves free."""
 PRODUCT = 1536

@@ -76,6 +76,7 @@ PASS_LINES = (
     PassLine(name="burst .*: studies without an answer", value_at_most=0.0),
     PassLine(name="mammogram .*: report and pictures without programs", value_at_most=120.0),
     PassLine(name="files to findings, (chest radiograph|HRCT .*)", against="its graphs", ratio_at_most=1.25),
+    PassLine(name="files to findings, .*, with graphs of the published sizes", against=".*", ratio_at_most=1.25),
     PassLine(name="mammogram of 27 MB, file to findings without the graph.*", value_at_most=1.5),
     # Grey is float32 and counts twice; beside three copies is the band of rows that is looked up at a time.
     PassLine(name="mammogram of 27 MB, file to display grey: copies .*", value_at_most=3.1),

@@ -152,7 +152,7 @@ class NodeProgram:
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The log lines of one event."""
-        lines = [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
+        lines = [json.loads(line) for line in self.log.splitlines() if line.startswith("{") and f'"{name}"' in line]
         return [line for line in lines if line["event"] == name]
 
     def http(self, path: str) -> tuple[int, str]:

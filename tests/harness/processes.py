@@ -19,6 +19,11 @@ FIRST_PORT, PORTS_PER_WORKER = 12_000, 2_000
 """Below the kernel's own choices (32768 and up): no outgoing connection takes a port between its choice and its use."""
 
 
+PAUSE_SHARE = 4.0
+"""How long `wait_until` pauses after a look, in times of what the look took: it takes a fifth of a core at most."""
+LONGEST_PAUSE_SECONDS = 1.0
+
+
 def free_port() -> int:
     """Return a TCP port of the loopback interface that nobody listens on, of this test worker's own range."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
@@ -39,12 +44,16 @@ def listens(port: int) -> bool:
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float, what: str) -> None:
-    """Poll until the condition holds; fails naming what did not happen."""
+    """Poll until the condition holds; fails naming what did not happen.
+
+    A look that takes long (a whole log, a list of studies) is taken less often: on a machine that all tests share, they
+    would wait for each other's looks.
+    """
     ends = time.monotonic() + seconds
-    while time.monotonic() < ends:
+    while (looked := time.monotonic()) < ends:
         if condition():
             return
-        time.sleep(0.05)
+        time.sleep(min(LONGEST_PAUSE_SECONDS, max(0.05, PAUSE_SHARE * (time.monotonic() - looked))))
     raise TimeoutError(f"after {seconds:g} s: {what}")
 
 

@@ -299,7 +299,7 @@ def test_a_task_that_nobody_expects_is_found(tmp_path: Path) -> None:
 
 
 def test_what_an_earlier_process_left_is_done_one_after_the_other_without_a_pause(tmp_path: Path) -> None:
-    """Each but the first was found by the look that a queue gets anyway: fifty studies took two minutes after a start."""
+    """Each waited for the look that a queue gets anyway: fifty studies took two minutes after a start."""
     gate = threading.Event()
 
     def held(row_id: int, task_id: str) -> None:

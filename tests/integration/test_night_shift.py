@@ -34,6 +34,7 @@ CHANGES: dict[str, Any] = {
     "pipelines": {"pneumoconiosis": {"package": "pneumoconiosis-demo", "version": "0.2.0"}},  # one is quicker to start
     "rules": [{"name": "film", "when": {"attribute": "Modality", "equals": "DX"}, "pipelines": ["pneumoconiosis"]}],
     "inference": {"workers": 1},
+    "close": {"quiet_seconds": 1, "settle_seconds": 0.5},  # a film is one image: there is nothing to wait for
 }
 
 
@@ -67,7 +68,8 @@ def test_a_night_with_one_node(start_orthanc: Callable[..., Orthanc], start_node
     dokuei("hold", "pacs", *config)
     (study, *_) = studies = film_studies(tmp_path / "films", count=2)
     assert dcmsend(node.called, study.files).returncode == 0
-    wait_until(lambda: dokuei("status", node.config)["queues"]["deliveries_pending"], seconds=60, what="no result")
+    wait_until(lambda: bool(node.events("result_ready")), seconds=60, what="no result")
+    wait_until(lambda: dokuei("status", node.config)["queues"]["deliveries_pending"], seconds=60, what="no delivery")
     assert "a person holds the delivery to 'pacs'" in readiness(node)
     assert 'dokuei_circuit_state{destination="pacs"} 3.0' in node.http("/metrics")[1]
     assert orthanc.studies() == []
