@@ -79,11 +79,12 @@ def page(url: str, accept: str) -> str:
 
 
 def process_table(pids: list[int]) -> str:
-    """Titles, arguments and environments of processes."""
+    """Titles, arguments and environments of processes; of one that has ended meanwhile, what could be read."""
     said = ""
     for pid in pids:
-        for name in ("cmdline", "environ", "comm"):
-            said += (Path("/proc") / f"{pid}/{name}").read_text(errors="replace") + "\n"
+        with suppress(FileNotFoundError, ProcessLookupError):
+            for name in ("cmdline", "environ", "comm"):
+                said += (Path("/proc") / f"{pid}/{name}").read_text(errors="replace") + "\n"
     return said
 
 
@@ -124,7 +125,9 @@ def test_no_patient_is_named_outside_ledger_and_objects(
         seconds=240,
         what="no delivery failed",
     )
-    said = pages(node) + process_table([node.pid, *children(node.pid)])
+    table = process_table([node.pid, *children(node.pid)])
+    assert str(node.config) in table
+    said = pages(node) + table
     orthanc.start()
     node.wait_for_results(3, seconds=400)
     said += pages(node)
