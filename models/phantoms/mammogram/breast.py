@@ -8,13 +8,14 @@ import numpy as np
 
 Side = Literal["L", "R"]
 ViewName = Literal["CC", "MLO"]
+Kind = Literal["mass", "distortion", "cluster"]
 SIDES: tuple[Side, ...] = ("R", "L")
 VIEWS: tuple[ViewName, ...] = ("CC", "MLO")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lesion:
-    """A mass; its place is relative to chest wall and nipple, so that it appears at one depth in both views.
+    """A lesion; its place is relative to chest wall and nipple, so that it appears at one depth in both views.
 
     `density_per_cm` is the attenuation that it adds to the tissue it displaces, per cm of its thickness;
     `spicules` is the number of radiating strands, 0 for a lobulated mass; `calcifications` of its cluster.
@@ -29,13 +30,19 @@ class Lesion:
     spicules: int = 0
     calcifications: int = 0
 
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """What it is: a mass has a body, a distortion strands alone; both may hold a cluster, which may be alone."""
+        body: tuple[Kind, ...] = ("mass",) if self.density_per_cm > 0 else ("distortion",) if self.spicules else ()
+        return (*body, "cluster") if self.calcifications else body
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breast:
     """One breast: `depth_mm` from chest wall to nipple, half widths in the two views, and its tissue.
 
     `gland` in [0, 1] goes from almost entirely fat to extremely dense; `distractors` is the number of benign marks
-    (lymph nodes, oil cysts, coarse calcifications).
+    (lymph nodes, oil cysts, coarse calcifications), `specks` that of single small calcifications, which are no cluster.
     """
 
     side: Side
@@ -46,6 +53,7 @@ class Breast:
     thickness_mm: float = 50.0
     gland: float = 0.4
     distractors: int = 2
+    specks: int = 0
     implant: bool = False
     lesions: tuple[Lesion, ...] = ()
 
@@ -104,17 +112,54 @@ def random_breast(side: Side, seed: int) -> Breast:
 def random_lesion(breast: Breast, seed: int) -> Lesion:
     """Draw a mass that lies inside the breast in both views."""
     rng = np.random.default_rng([breast.seed, seed, 12])
-    depth = rng.uniform(0.25, 0.72) * breast.depth_mm
-    reach = 0.62 * np.sqrt(1 - (depth / breast.depth_mm) ** 2)
-    angle, far = rng.uniform(0, 2 * np.pi), np.sqrt(rng.uniform(0.02, 0.8))
+    depth, lateral, superior = _place(breast, rng)
     spiculated = rng.random() < 0.5
     return Lesion(
         depth_mm=depth,
-        lateral_mm=reach * breast.half_width_mm * far * np.cos(angle),
-        superior_mm=reach * breast.half_height_mm * far * np.sin(angle),
+        lateral_mm=lateral,
+        superior_mm=superior,
         radius_mm=float(np.exp(rng.uniform(np.log(5.0), np.log(13.0)))),
         density_per_cm=rng.uniform(0.35, 0.7),
         seed=int(rng.integers(2**31)),
         spicules=int(rng.integers(9, 22)) if spiculated else 0,
         calcifications=int(rng.integers(4, 12)) if rng.random() < 0.25 else 0,
     )
+
+
+def random_cluster(breast: Breast, seed: int) -> Lesion:
+    """Draw a cluster of fine calcifications without a mass."""
+    rng = np.random.default_rng([breast.seed, seed, 13])
+    depth, lateral, superior = _place(breast, rng)
+    return Lesion(
+        depth_mm=depth,
+        lateral_mm=lateral,
+        superior_mm=superior,
+        radius_mm=float(np.exp(rng.uniform(np.log(3.0), np.log(8.0)))),
+        density_per_cm=0.0,
+        seed=int(rng.integers(2**31)),
+        calcifications=int(rng.integers(6, 21)),
+    )
+
+
+def random_distortion(breast: Breast, seed: int) -> Lesion:
+    """Draw an architectural distortion: strands that run together where there is no mass."""
+    rng = np.random.default_rng([breast.seed, seed, 14])
+    depth, lateral, superior = _place(breast, rng)
+    return Lesion(
+        depth_mm=depth,
+        lateral_mm=lateral,
+        superior_mm=superior,
+        radius_mm=rng.uniform(6.0, 10.0),
+        density_per_cm=0.0,
+        seed=int(rng.integers(2**31)),
+        spicules=int(rng.integers(16, 29)),
+    )
+
+
+def _place(breast: Breast, rng: np.random.Generator) -> tuple[float, float, float]:
+    """Draw (depth, lateral, superior) in mm, inside the breast in both views."""
+    depth = rng.uniform(0.25, 0.72) * breast.depth_mm
+    reach = 0.62 * np.sqrt(1 - (depth / breast.depth_mm) ** 2)
+    angle, far = rng.uniform(0, 2 * np.pi), np.sqrt(rng.uniform(0.02, 0.8))
+    lateral = float(reach * breast.half_width_mm * far * np.cos(angle))
+    return depth, lateral, float(reach * breast.half_height_mm * far * np.sin(angle))

@@ -11,7 +11,7 @@ CALCIUM_PER_CM = 6.0
 
 
 def add_lesion(attenuation: Field, lesion: Lesion, view: ViewName, *, frame: Frame) -> None:
-    """Add a mass, with its strands and calcifications, to the attenuation in place."""
+    """Add a lesion: its body, strands and calcifications, to the attenuation in place."""
     column, row = projected_mm(lesion, view, frame)
     rng = np.random.default_rng([lesion.seed, len(view)])
     reach = lesion.radius_mm * (3.2 if lesion.spicules else 1.8) + 3
@@ -60,6 +60,17 @@ def add_distractors(attenuation: Field, breast: Breast, view: ViewName, *, frame
         window = _window(frame, column, row, reach_mm=9)
         x, y = _relative_mm(frame, window, column, row)
         attenuation[window] += _DISTRACTORS[int(rng.integers(3))](x, y, rng.uniform(0.8, 1.2))
+
+
+def add_specks(attenuation: Field, breast: Breast, view: ViewName, *, frame: Frame) -> None:
+    """Add single small calcifications, far from each other, which are no cluster."""
+    rng = np.random.default_rng([breast.seed, 42])
+    for _ in range(breast.specks):
+        depth, lateral = rng.uniform(0.1, 0.8) * breast.depth_mm, rng.uniform(-0.6, 0.6) * breast.half_width_mm
+        column, row = depth, frame.nipple_row_mm - lateral * (1.0 if view == "CC" else 0.8)
+        window = _window(frame, column, row, reach_mm=3)
+        x, y = _relative_mm(frame, window, column, row)
+        attenuation[window] += _calcification(x, y, rng.uniform(0.15, 0.5))
 
 
 def _lymph_node(x: Field, y: Field, scale: float) -> NDArray[np.floating]:

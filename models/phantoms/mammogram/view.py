@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.phantoms.mammogram.acquisition import FAT_PER_CM, Scanner, detected, presented
-from models.phantoms.mammogram.breast import Breast, Frame, ViewName, frame_of, projected_mm
+from models.phantoms.mammogram.breast import Breast, Frame, Kind, ViewName, frame_of, projected_mm
 from models.phantoms.mammogram.fields import Field, grid_mm, soft_step
-from models.phantoms.mammogram.lesion import add_distractors, add_lesion
+from models.phantoms.mammogram.lesion import add_distractors, add_lesion, add_specks
 from models.phantoms.mammogram.shape import pectoral, skin_distance_mm, thickness_cm
 from models.phantoms.mammogram.tissue import GLAND_PER_CM, gland_cm, lines_cm, skin_cm
 
@@ -18,13 +18,21 @@ MUSCLE = 0.42
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class PhantomView:
-    """Display grey in [0, 1], the detector's log signal, and lesions as (column, row, radius) in pixels."""
+    """Display grey in [0, 1], the detector's log signal, and lesions as (column, row, radius) in pixels.
+
+    `kinds` says what each lesion is.
+    """
 
     grey: Field
     signal: Field
     breast_mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
     pitch_mm: float
     lesions: tuple[tuple[float, float, float], ...]
+    kinds: tuple[tuple[Kind, ...], ...] = ()
+
+    def of_kind(self, kind: Kind) -> tuple[tuple[float, float, float], ...]:
+        """Return the lesions that are of a kind; one may be of two."""
+        return tuple(place for place, kinds in zip(self.lesions, self.kinds, strict=True) if kind in kinds)
 
 
 def draw_view(
@@ -49,6 +57,7 @@ def draw_view(
         breast_mask=distance > 0,
         pitch_mm=pitch_mm,
         lesions=tuple(_truth(breast, view, frame)),
+        kinds=tuple(lesion.kinds for lesion in breast.lesions),
     )
 
 
@@ -59,6 +68,7 @@ def _attenuation(breast: Breast, view: ViewName, frame: Frame, *, distance: Fiel
     gland += MUSCLE * muscle * thickness
     attenuation = np.asarray(FAT_PER_CM * thickness + GLAND_PER_CM * gland, dtype=np.float32)
     add_distractors(attenuation, breast, view, frame=frame)
+    add_specks(attenuation, breast, view, frame=frame)
     for lesion in breast.lesions:
         add_lesion(attenuation, lesion, view, frame=frame)
     if breast.implant:

@@ -6,7 +6,14 @@ import pytest
 from pydicom import dcmread
 
 from models.phantoms.dicom import PhantomStudy
-from models.phantoms.mammogram.breast import VIEWS, Lesion, random_breast, random_lesion
+from models.phantoms.mammogram.breast import (
+    VIEWS,
+    Lesion,
+    random_breast,
+    random_cluster,
+    random_distortion,
+    random_lesion,
+)
 from models.phantoms.mammogram.files import StoredAs, write_mg_exam, write_mg_view
 from models.phantoms.mammogram.view import draw_view
 
@@ -92,3 +99,45 @@ def test_variants_show_the_same_picture(tmp_path, stored):
 
     breast_only = picture.breast_mask
     assert np.array_equal(shown(stored)[breast_only], shown(StoredAs())[breast_only])
+
+
+def test_a_lesion_says_what_it_is():
+    assert LESION.kinds == ("mass",)
+    assert replace(LESION, calcifications=5).kinds == ("mass", "cluster")
+    breast = random_breast("L", 4)
+    assert random_cluster(breast, 1).kinds == ("cluster",)
+    assert random_distortion(breast, 1).kinds == ("distortion",)
+    drawn = draw_view(replace(breast, lesions=(LESION, random_cluster(breast, 1))), "CC", pitch_mm=1.0)
+    assert drawn.of_kind("cluster") == drawn.lesions[1:]
+    assert drawn.of_kind("distortion") == ()
+
+
+def gain_around(lesion: Lesion) -> np.ndarray:
+    """Return what a lesion adds to the signal of a fatty breast, within its radius."""
+    breast = replace(random_breast("L", 4), gland=0.02, distractors=0)
+    plain, drawn = (draw_view(replace(breast, lesions=each), "CC", pitch_mm=0.2) for each in ((), (lesion,)))
+    ((x, y, radius),) = drawn.lesions
+    rows, columns = np.ogrid[: plain.signal.shape[0], : plain.signal.shape[1]]
+    return (drawn.signal - plain.signal)[np.hypot(columns - x, rows - y) < radius]
+
+
+def test_a_cluster_is_a_few_bright_points():
+    gain = gain_around(random_cluster(random_breast("L", 4), 1))
+    assert gain.max() > 0.05
+    assert 0 < (gain > 0.02).mean() < 0.05
+
+
+def test_a_distortion_is_strands_without_a_body():
+    gain = gain_around(random_distortion(random_breast("L", 4), 1))
+    mass = gain_around(replace(LESION, radius_mm=8))
+    assert gain.max() > 0.005
+    assert (gain > 0.002).mean() > 0.05
+    assert gain.mean() < 0.2 * mass.mean()
+
+
+def test_single_calcifications_are_drawn_only_where_they_are_asked_for():
+    breast = random_breast("L", 4)
+    plain, specked = (draw_view(replace(breast, specks=count), "CC", pitch_mm=0.2).signal for count in (0, 5))
+    gain = specked - plain
+    assert 5 <= (gain > 0.03).sum() < 200
+    assert np.array_equal(plain, draw_view(breast, "CC", pitch_mm=0.2).signal)
