@@ -1,15 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """How much of a view's map lies within its marks: two answers of one graph, which a reader sees over each other."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from service.pipelines.mammography.findings import shown_marks
+from service.pipelines.mammography.kinds import KindName
 from service.pipelines.mammography.reading import ViewReading
 
 
-def share_in_marks(reading: ViewReading, *, threshold: float) -> float | None:
-    """Return the share in [0, 1] of the map's sum within the marks shown; None without marks or without a map."""
-    marks, total = shown_marks(reading, threshold), float(reading.attention.sum())
+def share_in_marks(reading: ViewReading, *, thresholds: Mapping[KindName, float]) -> float | None:
+    """Return the share in [0, 1] of the map's sum within the marks shown; None without marks or without a map.
+
+    The map is that of the detector, and so are the marks: clusters are another graph's.
+    """
+    marks = [mark for mark in shown_marks(reading, thresholds) if mark.kind != "cluster"]
+    total = float(reading.attention.sum())
     if not marks or total <= 0:
         return None
     rows, columns = reading.attention.shape

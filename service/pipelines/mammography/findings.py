@@ -9,39 +9,50 @@ from service.codes import code as any_code
 from service.domain.image import Box
 from service.domain.result import Finding, Measurement, Presence, Region, RenderingIntent
 from service.pipelines.certainty import stated_score
-from service.pipelines.mammography.reading import DetectedMark, ViewReading
+from service.pipelines.mammography.kinds import KINDS, KindName
+from service.pipelines.mammography.marks import DetectedMark
+from service.pipelines.mammography.reading import ViewReading
 from service.pipelines.mammography.views import SIDE_NAMES
 from service.ports import Package
 
-MASS_CANDIDATE = "129793001"
-"""Mammography breast density: a mass is only called so after two views agree (PS3.16 CID 6014, 6016)."""
+Thresholds = Mapping[KindName, float]
+"""From which score on a mark of each kind is shown, for every kind that the package looks for."""
 
 
-def shown_marks(reading: ViewReading, threshold: float) -> tuple[DetectedMark, ...]:
-    """Return the marks at or above the display threshold."""
-    return tuple(mark for mark in reading.marks if mark.score >= threshold)
+def shown_marks(reading: ViewReading, thresholds: Thresholds) -> tuple[DetectedMark, ...]:
+    """Return the marks at or above the display threshold of their kind."""
+    return tuple(mark for mark in reading.marks if mark.score >= thresholds[mark.kind])
 
 
 def findings_of(
-    readings: Sequence[ViewReading], breasts: Mapping[str, float], *, threshold: float
+    readings: Sequence[ViewReading], breasts: Mapping[str, float], *, thresholds: Thresholds
 ) -> tuple[Finding, ...]:
-    """Return the marks of all views; a breast without any gets its absence stated on each of its views.
+    """Return the marks of all views; a breast without any gets the absence of each kind stated on each of its views.
 
     The first finding of each breast also carries the breast's score.
     """
     found: list[Finding] = []
     for side, score in breasts.items():
         views = [reading for reading in readings if reading.side == side]
-        of_breast = list(_marks(views, threshold)) or [_absence(reading) for reading in views]
+        of_breast = list(_marks(views, thresholds)) or [
+            _absence(reading, kind) for reading in views for kind in thresholds
+        ]
         found += [_with_breast_score(of_breast[0], score), *of_breast[1:]]
     return tuple(replace(finding, key=f"mark-{index}") for index, finding in enumerate(found, start=1))
 
 
-def candidates_of(readings: Sequence[ViewReading], *, display: float, floor: float) -> tuple[Finding, ...]:
-    """Return the marks below the display threshold and at or above the floor, which a workstation may offer."""
+def candidates_of(
+    readings: Sequence[ViewReading], *, thresholds: Thresholds, floor: float | None
+) -> tuple[Finding, ...]:
+    """Return the marks below the display threshold and at or above the floor, which a workstation may offer.
+
+    Without a floor there are none.
+    """
+    if floor is None:
+        return ()
     return tuple(
         replace(_mark(reading, mark), key=f"candidate-{index}", rendering=RenderingIntent.OPTIONAL)
-        for index, (reading, mark) in enumerate(_optional(readings, display=display, floor=floor), start=1)
+        for index, (reading, mark) in enumerate(_optional(readings, thresholds, floor=floor), start=1)
     )
 
 
@@ -61,36 +72,45 @@ def _stated(finding: Finding, package: Package) -> Finding:
 
 
 def _optional(
-    readings: Sequence[ViewReading], *, display: float, floor: float
+    readings: Sequence[ViewReading], thresholds: Thresholds, *, floor: float
 ) -> Iterator[tuple[ViewReading, DetectedMark]]:
     for reading in readings:
         for mark in reading.marks:
+            display = thresholds[mark.kind]
             if RenderingIntent.of(mark.score, display=display, floor=floor) is RenderingIntent.OPTIONAL:
                 yield reading, mark
 
 
-def _marks(readings: Sequence[ViewReading], threshold: float) -> Iterator[Finding]:
+def _marks(readings: Sequence[ViewReading], thresholds: Thresholds) -> Iterator[Finding]:
     for reading in readings:
-        for mark in shown_marks(reading, threshold):
+        for mark in shown_marks(reading, thresholds):
             yield _mark(reading, mark)
 
 
 def _mark(reading: ViewReading, mark: DetectedMark) -> Finding:
-    label = f"Mass candidate, {SIDE_NAMES[reading.side]} {reading.view}, score {mark.score:.2f}"
-    return _finding(reading, mark.box, label=label, presence=Presence.PRESENT, score=mark.score)
+    name = KINDS[mark.kind].candidate
+    label = f"{name}, {SIDE_NAMES[reading.side]} {reading.view}, score {mark.score:.2f}"
+    found = _finding(reading, mark.box, label=label, kind=mark.kind, presence=Presence.PRESENT, score=mark.score)
+    if mark.malignancy is None:
+        return found
+    measured = Measurement(name=private("MALIGNANCY"), value=round(mark.malignancy, 4), unit=any_code("UCUM", "1"))
+    return replace(found, measurements=(measured,))
 
 
-def _absence(reading: ViewReading) -> Finding:
-    label = f"No mass candidate, {SIDE_NAMES[reading.side]} {reading.view}"
-    return _finding(reading, reading.breast_box, label=label, presence=Presence.ABSENT, score=reading.score)
+def _absence(reading: ViewReading, kind: KindName) -> Finding:
+    name = KINDS[kind].candidate
+    label = f"No {name[0].lower()}{name[1:]}, {SIDE_NAMES[reading.side]} {reading.view}"
+    return _finding(reading, reading.breast_box, label=label, kind=kind, presence=Presence.ABSENT, score=reading.score)
 
 
-def _finding(reading: ViewReading, box: Box, *, label: str, presence: Presence, score: float) -> Finding:
+def _finding(
+    reading: ViewReading, box: Box, *, label: str, kind: KindName, presence: Presence, score: float
+) -> Finding:
     x0, y0, x1, y1 = reading.radiograph.to_source.box(box)
     return Finding(
         key="",
         label=label,
-        finding=sct(MASS_CANDIDATE),
+        finding=KINDS[kind].single,
         presence=presence,
         region=Region.box(reading.instance.sop_instance_uid, x0=x0, y0=y0, x1=x1, y1=y1),
         site=breast_code(reading.side),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which marks of the two views of a breast are one thing: those that lie equally far behind the nipple.
+"""Which marks of the two views of a breast are one thing: those of one kind that lie equally far behind the nipple.
 
 The cranio-caudal and the oblique view share one direction, from the chest wall to the nipple; a lesion keeps its
 distance behind the nipple in both, within what compression moves (`TOLERANCE_MM`).
@@ -12,14 +12,12 @@ from typing import Final
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from service.codes import sct
 from service.domain.result import CompositeFinding, FeatureRelation, Finding, Presence, RenderingIntent
+from service.pipelines.mammography.kinds import KINDS, KindName, kind_of
 from service.pipelines.mammography.reading import ViewReading
 from service.pipelines.mammography.scores import noisy_or
 from service.pipelines.mammography.views import SIDE_NAMES
 
-MASS: Final = "129788004"
-"""Mammographic breast mass: what two views agree on (PS3.16 CID 6016, 6017)."""
 TOLERANCE_MM: Final = 10.0
 _FAR: Final = 1e6
 _QUARTERS: Final[Mapping[tuple[str, str], str]] = {
@@ -41,6 +39,11 @@ class PlacedMark:
     reading: ViewReading
     behind_mm: float
     above_mm: float | None
+
+    @property
+    def kind(self) -> KindName:
+        """What it is a mark of."""
+        return kind_of(self.finding.finding)
 
     @property
     def half(self) -> str:
@@ -74,7 +77,10 @@ def pairs_of(findings: Sequence[Finding], readings: Sequence[ViewReading]) -> tu
     `findings` are marks; those that state an absence are left out. A mark is in one pair at most.
     """
     placed = tuple(_placed(findings, readings))
-    return tuple(pair for side in SIDE_NAMES for pair in _of_side([mark for mark in placed if _side(mark) == side]))
+    groups = [(side, kind) for side in SIDE_NAMES for kind in KINDS]
+    return tuple(
+        pair for group in groups for pair in _of_group([mark for mark in placed if (_side(mark), mark.kind) == group])
+    )
 
 
 def pairs_to_show(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
@@ -124,7 +130,7 @@ def _placed(findings: Sequence[Finding], readings: Sequence[ViewReading]) -> Ite
             yield PlacedMark(finding=finding, reading=reading, behind_mm=behind, above_mm=above)
 
 
-def _of_side(marks: Sequence[PlacedMark]) -> Iterator[Pair]:
+def _of_group(marks: Sequence[PlacedMark]) -> Iterator[Pair]:
     cc = [mark for mark in marks if mark.reading.view == "CC"]
     mlo = [mark for mark in marks if mark.reading.view == "MLO"]
     if not cc or not mlo:
@@ -141,9 +147,9 @@ def _composite(pair: Pair, index: int) -> CompositeFinding:
     known = [score for score in scores if score is not None]
     place = f", {pair.quadrant}" if pair.quadrant else ""
     return CompositeFinding(
-        key=f"mass-{index}",
-        label=f"Mass candidate on both views, {SIDE_NAMES[_side(pair.cc)]}{place}",
-        finding=sct(MASS),
+        key=f"{pair.cc.kind}-{index}",
+        label=f"{KINDS[pair.cc.kind].pair} on both views, {SIDE_NAMES[_side(pair.cc)]}{place}",
+        finding=KINDS[pair.cc.kind].composite,
         relation=FeatureRelation.SPATIAL,
         members=(pair.cc.finding.key, pair.mlo.finding.key),
         score=noisy_or(known) if len(known) == len(scores) else None,

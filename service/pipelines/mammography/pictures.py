@@ -9,7 +9,9 @@ from service.domain.image import Box
 from service.domain.result import Heatmap, Mark
 from service.imaging.resample import resample_box
 from service.pipelines.mammography.agreement import share_in_marks
-from service.pipelines.mammography.findings import shown_marks
+from service.pipelines.mammography.findings import Thresholds, shown_marks
+from service.pipelines.mammography.kinds import KINDS
+from service.pipelines.mammography.marks import DetectedMark
 from service.pipelines.mammography.reading import ViewReading
 from service.pipelines.mammography.sectors import sector_line
 from service.pipelines.mammography.views import SIDE_NAMES
@@ -18,15 +20,15 @@ MAX_ROWS = 1024
 LEGEND = "Colour: what raised the view score (class activation map). Boxes: detector marks. A map is no detection."
 
 
-def heatmaps_of(readings: Sequence[ViewReading], *, threshold: float) -> tuple[Heatmap, ...]:
+def heatmaps_of(readings: Sequence[ViewReading], *, thresholds: Thresholds) -> tuple[Heatmap, ...]:
     """Return one picture for each view, with unique keys such as "l-mlo" and "l-mlo-2"."""
     names = [f"{reading.side}-{reading.view}".lower() for reading in readings]
     counts = [names[: index + 1].count(name) for index, name in enumerate(names)]
     keys = [name if count == 1 else f"{name}-{count}" for name, count in zip(names, counts, strict=True)]
-    return tuple(_heatmap(reading, key=key, threshold=threshold) for reading, key in zip(readings, keys, strict=True))
+    return tuple(_heatmap(reading, key=key, thresholds=thresholds) for reading, key in zip(readings, keys, strict=True))
 
 
-def _heatmap(reading: ViewReading, *, key: str, threshold: float) -> Heatmap:
+def _heatmap(reading: ViewReading, *, key: str, thresholds: Thresholds) -> Heatmap:
     radiograph = reading.radiograph
     rows, columns = radiograph.pixels.shape
     scale = min(1.0, MAX_ROWS / rows)
@@ -34,7 +36,7 @@ def _heatmap(reading: ViewReading, *, key: str, threshold: float) -> Heatmap:
     base, _ = resample_box(radiograph.pixels, (0, 0, columns, rows), shape=shape)
     height, width = reading.attention.shape
     overlay, _ = resample_box(reading.attention, (0, 0, width, height), shape=shape)
-    marks = shown_marks(reading, threshold)
+    marks = shown_marks(reading, thresholds)
     spacing = radiograph.pixel_spacing_mm
     return Heatmap(
         key=key,
@@ -44,18 +46,43 @@ def _heatmap(reading: ViewReading, *, key: str, threshold: float) -> Heatmap:
         legend=LEGEND,
         patient_orientation=radiograph.patient_orientation,
         pixel_spacing_mm=None if spacing is None else (spacing[0] * rows / shape[0], spacing[1] * columns / shape[1]),
-        marks=tuple(Mark(points=_outline(mark.box, scale), caption=f"{mark.score:.2f}") for mark in marks),
+        marks=tuple(Mark(points=_outline(mark.box, scale), caption=_caption(mark, thresholds)) for mark in marks),
         lines=(
             f"{SIDE_NAMES[reading.side].capitalize()} {reading.view}: view score {reading.score:.2f}",
-            f"Marks with score {threshold:.2f} or more: {len(marks)}",
-            *_agreement(reading, threshold=threshold),
+            *_counted(marks, thresholds),
+            *_clusters(reading),
+            *_agreement(reading, thresholds),
             *([] if reading.sectors is None else [sector_line(reading.sectors)]),
         ),
     )
 
 
-def _agreement(reading: ViewReading, *, threshold: float) -> Iterator[str]:
-    share = share_in_marks(reading, threshold=threshold)
+def _caption(mark: DetectedMark, thresholds: Thresholds) -> str:
+    """Return the score, what it is of where the package looks for several kinds, and the score of a second look."""
+    kind = f"{KINDS[mark.kind].caption} " if len(thresholds) > 1 else ""
+    return f"{kind}{mark.score:.2f}" + ("" if mark.malignancy is None else f" ({mark.malignancy:.2f})")
+
+
+def _counted(marks: Sequence[DetectedMark], thresholds: Thresholds) -> Iterator[str]:
+    if len(thresholds) == 1:
+        (threshold,) = thresholds.values()
+        yield f"Marks with score {threshold:.2f} or more: {len(marks)}"
+        return
+    for kind, threshold in thresholds.items():
+        count = sum(mark.kind == kind for mark in marks)
+        yield f"{KINDS[kind].candidate}s with score {threshold:.2f} or more: {count}"
+    if any(mark.malignancy is not None for mark in marks):
+        yield "In brackets: malignancy score of a second look, no probability"
+
+
+def _clusters(reading: ViewReading) -> Iterator[str]:
+    """Say what the map cannot show."""
+    if reading.score > reading.map_score:
+        yield f"Calcifications raise the view score; the map explains {reading.map_score:.2f} of it"
+
+
+def _agreement(reading: ViewReading, thresholds: Thresholds) -> Iterator[str]:
+    share = share_in_marks(reading, thresholds=thresholds)
     if share is not None:
         yield f"Share of the map within the marks: {100 * share:.0f} %"
 

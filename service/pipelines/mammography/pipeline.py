@@ -10,11 +10,12 @@ from service.domain.result import Finding, OperatingPoint, Outcome, PipelineResu
 from service.domain.study import Completeness, Refusal, Selection
 from service.pipelines.certainty import calibrate, shown_lines
 from service.pipelines.mammography.comparison import with_prior
-from service.pipelines.mammography.findings import as_stated, candidates_of, findings_of, shown_marks
+from service.pipelines.mammography.findings import Thresholds, as_stated, candidates_of, findings_of, shown_marks
 from service.pipelines.mammography.gates import FLAG_CODES, exam_flags, header_flags, header_reasons
+from service.pipelines.mammography.kinds import DISPLAY_POINT, declared_kinds, display_thresholds
 from service.pipelines.mammography.pairs import composites_of, pair_lines, pairs_of, pairs_to_show
 from service.pipelines.mammography.pictures import heatmaps_of
-from service.pipelines.mammography.reading import DISPLAY_POINT, ViewReading, read_view
+from service.pipelines.mammography.reading import ViewReading, read_view
 from service.pipelines.mammography.record import exam_values
 from service.pipelines.mammography.runs import runs_of
 from service.pipelines.mammography.scores import breast_scores, exam_score
@@ -85,25 +86,26 @@ def _result(
     analysed_at: datetime,
 ) -> PipelineResult:
     breasts = breast_scores((reading.side, reading.view, reading.score) for reading in readings)
-    display = package.operating_points[DISPLAY_POINT]
-    findings = as_stated(findings_of(readings, breasts, threshold=display), package)
+    thresholds = display_thresholds(package)
+    findings = as_stated(findings_of(readings, breasts, thresholds=thresholds), package)
     triage = _triage(package, exam_score(breasts))
     calibrated = calibrate(package, "exam", triage.score)
     refused = tuple(flag for flag in flags if flag.code not in FLAG_CODES)
     points = _mark_points(package)
     read = [reading.instance for reading in readings]
-    candidates = as_stated(candidates_of(readings, display=display, floor=points[-1].threshold), package)
+    floor = points[-1].threshold if len(points) > 1 else None
+    candidates = as_stated(candidates_of(readings, thresholds=thresholds, floor=floor), package)
     pairs = pairs_to_show(pairs_of((*findings, *candidates), readings))
     return PipelineResult(
         pipeline=MammographyPipeline.name,
         study_instance_uid=selection.instances[0].study_instance_uid,
         outcome=_outcome(findings, refused),
-        headline=_headline(readings, triage.score, display=display, refused=refused),
+        headline=_headline(readings, triage.score, thresholds=thresholds, refused=refused),
         package=package.identity,
         input_sop_instance_uids=sop_instance_uids(read),
         analysed_at=analysed_at,
         findings=findings,
-        heatmaps=heatmaps_of(readings, threshold=display),
+        heatmaps=heatmaps_of(readings, thresholds=thresholds),
         refusals=refused,
         flags=tuple(flag for flag in flags if flag.code in FLAG_CODES),
         triage=triage,
@@ -114,12 +116,12 @@ def _result(
             *shown_lines(calibrated),
         ),
         values={
-            **exam_values(readings, breasts, pairs, triage=triage, display=display),
+            **exam_values(readings, breasts, pairs, triage=triage, thresholds=thresholds),
             **(calibrated.as_values("exam") if calibrated else {}),
         },
         candidates=candidates,
         composites=composites_of(pairs),
-        runs=runs_of(selection.instances, read, is_whole=not refused),
+        runs=runs_of(selection.instances, read, kinds=tuple(thresholds), is_whole=not refused),
         mark_points=points,
     )
 
@@ -147,10 +149,12 @@ def _outcome(findings: Sequence[Finding], refused: Sequence[Reason]) -> Outcome:
     return Outcome.FINDINGS if present else Outcome.NO_FINDINGS
 
 
-def _headline(readings: Sequence[ViewReading], score: float, *, display: float, refused: Sequence[Reason]) -> str:
+def _headline(
+    readings: Sequence[ViewReading], score: float, *, thresholds: Thresholds, refused: Sequence[Reason]
+) -> str:
     """Return the result line; a refused view is part of it, and where nothing is marked one that never came."""
-    marked = [reading for reading in readings if shown_marks(reading, display)]
-    count = sum(len(shown_marks(reading, display)) for reading in marked)
+    marked = [reading for reading in readings if shown_marks(reading, thresholds)]
+    count = sum(len(shown_marks(reading, thresholds)) for reading in marked)
     counted = f"{count} mark{'s' if count > 1 else ''}" if count else "no marks"
     is_partial = bool(refused) or (not marked and not _read(readings) >= set(STANDARD_EXAM))
     end = f"exam score {score:.2f}{', not all views' if is_partial else ''}"
@@ -195,6 +199,6 @@ def _not_analysed(
         input_sop_instance_uids=sop_instance_uids(selection.instances),
         analysed_at=analysed_at,
         refusals=(*earlier, *reasons),
-        runs=runs_of(selection.instances, (), is_whole=False),
+        runs=runs_of(selection.instances, (), kinds=declared_kinds(package), is_whole=False),
         values={"sides": sorted({side_of(instance) + view_of(instance) for instance in selection.instances})},
     )

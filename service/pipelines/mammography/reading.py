@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads one view: from the stored file to marks in stored pixels, the view's score and the map that explains it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,7 +19,10 @@ from service.pipelines import familiarity
 from service.pipelines.certainty import disagreement_flags
 from service.pipelines.mammography.anatomy import BreastPicture, find_breast
 from service.pipelines.mammography.canvas import Canvas, place, unplace
+from service.pipelines.mammography.closer import look_closer
+from service.pipelines.mammography.kinds import detector_kinds, display_thresholds
 from service.pipelines.mammography.landmarks import Landmarks, find_landmarks
+from service.pipelines.mammography.marks import DetectedMark, clipped, decoded
 from service.pipelines.mammography.scores import sigmoid
 from service.pipelines.mammography.sectors import SectorShares, halves_of, sector_shares
 from service.pipelines.mammography.showing import conversion_of, show, showing_flags
@@ -27,22 +30,13 @@ from service.pipelines.mammography.views import name_of, side_of, view_of
 from service.ports import Package
 
 GRAPH = "detector"
-DISPLAY_POINT = "display"
-"""Name of the operating point that decides which marks are shown."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DetectedMark:
-    """A peak of the detector: its score and its box in pixels of the upright picture."""
-
-    score: float
-    box: Box
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class ViewReading:
     """What was read from one view.
 
+    `score` is the higher of `map_score`, which the detector's map explains, and the highest score of a cluster.
     `breast_box` and the boxes of `marks` are in pixels of `radiograph`; `attention` in [0, 1] is the class activation
     map at the network's pixel spacing, turned back as the radiograph lies; `marks` are in descending order of score;
     `distances` are those for which the package has limits. `nipple` is in pixels of `radiograph`, that
@@ -53,6 +47,7 @@ class ViewReading:
     instance: Instance
     radiograph: Radiograph
     score: float
+    map_score: float
     marks: tuple[DetectedMark, ...]
     breast_box: Box
     attention: NDArray[np.float32]
@@ -121,12 +116,15 @@ def read_view(instance: Instance, package: Package) -> ViewReading | Reason:
     disagreement = familiarity.measure(limits.disagreement, GRAPH, outputs)
     spacing = float(parameters["pixel_spacing_mm"])
     landmarks = find_landmarks(breast.grey, breast.mask, view=view_of(instance), spacing_mm=spacing)
+    map_score = sigmoid(float(outputs["image_logit"][0]))
+    marks = _marks(outputs["marks"][0], radiograph, breast, canvas, package)
     reading = ViewReading(
         instance=instance,
         radiograph=radiograph,
-        score=sigmoid(float(outputs["image_logit"][0])),
-        marks=tuple(_marks(outputs["marks"][0], breast, canvas, shape=radiograph.pixels.shape)),
-        breast_box=_clipped(breast.to_radiograph.box(_box_of(breast)), radiograph.pixels.shape),
+        score=max((map_score, *(mark.score for mark in marks if mark.kind == "cluster"))),
+        map_score=map_score,
+        marks=marks,
+        breast_box=clipped(breast.to_radiograph.box(_box_of(breast)), radiograph.pixels.shape),
         attention=_attention(outputs["raw_cam"][0, 0], breast, canvas, parameters=parameters),
         area_cm2=area_cm2(breast.mask, (spacing, spacing)),
         nipple=breast.to_radiograph.apply(landmarks.nipple),
@@ -143,8 +141,9 @@ def read_view(instance: Instance, package: Package) -> ViewReading | Reason:
 
 
 def _has_marks(reading: ViewReading, package: Package) -> bool:
-    """Say whether there is anything to show: other views would cost as much to explain, and it would say nothing."""
-    return bool(reading.marks) and reading.marks[0].score >= package.operating_points[DISPLAY_POINT]
+    """Say whether the detector has anything to show: other views would cost as much, and it would explain nothing."""
+    points = display_thresholds(package)
+    return any(mark.kind != "cluster" and mark.score >= points[mark.kind] for mark in reading.marks)
 
 
 def _explained(reading: ViewReading, canvas: Canvas, package: Package) -> ViewReading:
@@ -168,35 +167,18 @@ def _flags(canvas: Canvas, name: str) -> tuple[Reason, ...]:
 
 
 def _marks(
-    rows: NDArray[np.float32], breast: BreastPicture, canvas: Canvas, *, shape: tuple[int, ...]
-) -> Iterator[DetectedMark]:
-    """Yield the marks in descending order; one whose centre lies in the box of a higher one is the same."""
-    kept: list[NDArray[np.float32]] = []
+    rows: NDArray[np.float32], radiograph: Radiograph, breast: BreastPicture, canvas: Canvas, package: Package
+) -> tuple[DetectedMark, ...]:
+    """Return the detector's marks and what the package's finer graphs add to them, in descending order."""
     to_radiograph = canvas.to_picture.then(breast.to_radiograph)
-    for row in rows[np.argsort(-rows[:, 4], kind="stable")]:
-        if row[4] <= 0 or any(_inside(row, other) for other in kept):
-            continue
-        kept.append(row)
-        x0, y0, x1, y1 = (float(edge) for edge in row[:4])
-        box = _clipped(to_radiograph.box((x0, y0, x1, y1)), shape)
-        if box[2] - box[0] >= 1 and box[3] - box[1] >= 1:
-            yield DetectedMark(score=float(row[4]), box=box)
-
-
-def _inside(row: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
-    x, y = (row[0] + row[2]) / 2, (row[1] + row[3]) / 2
-    return bool(other[0] <= x <= other[2] and other[1] <= y <= other[3])
+    kinds = detector_kinds(package.parameters)
+    found = tuple(decoded(rows, to_radiograph, shape=radiograph.pixels.shape, kinds=kinds))
+    return look_closer(radiograph, breast, found, package)
 
 
 def _box_of(breast: BreastPicture) -> Box:
     box = bounding_box(breast.mask)
     return (0.0, 0.0, 1.0, 1.0) if box is None else box
-
-
-def _clipped(box: Box, shape: tuple[int, ...]) -> Box:
-    rows, columns = shape
-    x0, y0, x1, y1 = box
-    return max(x0, 0.0), max(y0, 0.0), min(x1, float(columns)), min(y1, float(rows))
 
 
 def _attention(

@@ -3,24 +3,28 @@
 
 from collections.abc import Collection, Iterator, Sequence
 
-from service.codes import dcm, sct
+from service.codes import dcm
 from service.domain.instance import Instance, sop_instance_uids
 from service.domain.result import AlgorithmRun, RunKind, RunStatus
-from service.pipelines.mammography.findings import MASS_CANDIDATE
+from service.pipelines.mammography.kinds import KINDS, KindName
 
 EXAM_ANALYSIS = dcm("111234")
 """What makes one exam score of all views: the analysis of the overall impression (CID 6043)."""
 
 
-def runs_of(selected: Sequence[Instance], read: Collection[Instance], *, is_whole: bool) -> tuple[AlgorithmRun, ...]:
-    """Return the runs: the detector on each view that was read or not, and the exam score over what was read.
+def runs_of(
+    selected: Sequence[Instance], read: Collection[Instance], *, kinds: Sequence[KindName], is_whole: bool
+) -> tuple[AlgorithmRun, ...]:
+    """Return the runs: each kind's detection on the views that were read or not, and the exam score over those read.
 
     The exam score has failed where a view that came was refused (`is_whole` is false): it speaks of a part of the exam.
     """
-    return tuple(_detections(selected, read)) + tuple(_analysis(read, is_whole=is_whole))
+    return tuple(run for kind in kinds for run in _detections(selected, read, kind)) + tuple(
+        _analysis(read, is_whole=is_whole)
+    )
 
 
-def _detections(selected: Sequence[Instance], read: Collection[Instance]) -> Iterator[AlgorithmRun]:
+def _detections(selected: Sequence[Instance], read: Collection[Instance], kind: KindName) -> Iterator[AlgorithmRun]:
     parted = {
         RunStatus.SUCCEEDED: [instance for instance in selected if instance in read],
         RunStatus.FAILED: [instance for instance in selected if instance not in read],
@@ -29,7 +33,7 @@ def _detections(selected: Sequence[Instance], read: Collection[Instance]) -> Ite
         if views:
             yield AlgorithmRun(
                 kind=RunKind.DETECTION,
-                subject=sct(MASS_CANDIDATE),
+                subject=KINDS[kind].single,
                 status=status,
                 sop_instance_uids=sop_instance_uids(views),
             )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 Say = Callable[[re.Match[str]], str]
 
 _SIDES = {"right": "右", "left": "左"}
+_KINDS = {"mass": "腫瘤", "architectural distortion": "構築の乱れ", "calcification cluster": "石灰化集簇"}
 _SECTORS = {
     "outer": "外側",
     "inner": "内側",
@@ -80,10 +81,25 @@ EXAM_FORMS: tuple[tuple[str, Say], ...] = (
         lambda m: f"{m[1]}の結果には比較できる検査スコアがありません。",
     ),
     (
-        r"Mass candidate, (left|right) (\S+), score (\S+)",
-        lambda m: f"腫瘤の候補、{_SIDES[m[1]]} {m[2]}、スコア{m[3]}",
+        r"(Mass|Architectural distortion|Calcification cluster) candidate, (left|right) (\S+), score (\S+)",
+        lambda m: f"{_KINDS[m[1].lower()]}の候補、{_SIDES[m[2]]} {m[3]}、スコア{m[4]}",
     ),
-    (r"No mass candidate, (left|right) (\S+)", lambda m: f"腫瘤の候補の指摘なし、{_SIDES[m[1]]} {m[2]}"),
+    (
+        r"No (mass|architectural distortion|calcification cluster) candidate, (left|right) (\S+)",
+        lambda m: f"{_KINDS[m[1]]}の候補の指摘なし、{_SIDES[m[2]]} {m[3]}",
+    ),
+    (
+        r"(Mass|Architectural distortion|Calcification cluster) candidates with score (\S+) or more: (\d+)",
+        lambda m: f"{_KINDS[m[1].lower()]}の候補(スコア{m[2]}以上):{m[3]}",
+    ),
+    (
+        r"In brackets: malignancy score of a second look, no probability",
+        lambda m: "括弧内:再評価による悪性度スコア(確率ではありません)",  # noqa: ARG005 - every form takes its match
+    ),
+    (
+        r"Calcifications raise the view score; the map explains (\S+) of it",
+        lambda m: f"石灰化により撮影方向のスコアが上がっています;マップが説明するのは{m[1]}です",
+    ),
     (r"(Right|Left) (\S+): view score (\S+)", lambda m: f"{_SIDES[m[1].lower()]} {m[2]}:撮影方向のスコア{m[3]}"),
     (r"Marks with score (\S+) or more: (\d+)", lambda m: f"スコア{m[1]}以上の印:{m[2]}"),
     (
