@@ -76,9 +76,9 @@ def _views(count: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     seed = SEED
     while len(inputs) < count:
         for sample in draw_samples(seed, 1):
-            if sample.masses:
+            if sample.is_marked:
                 inputs.append(sample.image.astype(np.float32))
-                truth.append(_discs(sample.masses, shape=sample.image.shape[1:]))
+                truth.append(_discs((*sample.masses, *sample.distortions), shape=sample.image.shape[1:]))
         seed += 1
     return np.stack(inputs[:count]), np.stack(truth[:count])
 

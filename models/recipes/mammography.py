@@ -13,6 +13,7 @@ from torch import nn
 from models.calibration.rejection import Rejection, metric_rows
 from models.calibration.sections import manifest_sections
 from models.export import Export, export_onnx
+from models.networks.cluster_detector import ClusterDetectorGraph
 from models.networks.mass_detector import MassDetector, MassDetectorGraph
 from models.packaging import GraphSource, write_package
 from models.recipes.mammography_calibration import (
@@ -24,17 +25,32 @@ from models.recipes.mammography_calibration import (
     view_limits,
     with_distances,
 )
-from models.recipes.mammography_card import DESCRIPTION, LICENCE, model_card
-from models.recipes.mammography_data import CANVAS, SPACING_MM, Sample, crops, draw_samples
-from models.recipes.mammography_evaluation import Evaluation, evaluate, highest_specific
+from models.recipes.mammography_card import CLUSTERS_ALLOWED, DESCRIPTION, DISPLAY_ALLOWED, LICENCE, classes, model_card
+from models.recipes.mammography_data import CANVAS, MARKED, SPACING_MM, Sample, draw_samples
+from models.recipes.mammography_evaluation import Evaluation, KindMarks, evaluate, highest_specific
+from models.recipes.mammography_fine import MEASURED, MEASURED_COUNTS, TRAINED, TRAINED_COUNTS, draw_fine
+from models.recipes.mammography_fine_evaluation import FineEvaluation, FineGraphs, evaluate_fine
+from models.recipes.mammography_fine_package import fine_metrics, fine_parameters, fine_sources, sensitivities
+from models.recipes.mammography_fine_training import fine_settings, marked_patches, train_clusters, train_second_look
 from models.recipes.mammography_recipe import MammographyRecipe
-from models.recipes.mammography_training import train
+from models.recipes.mammography_training import marked_crops, train
 from models.training.fit import Places
 from models.training.split import kept_out
 from service.domain.reliability import Reliability
+from service.pipelines.mammography.kinds import DETECTOR_CLASSES, DISPLAY_POINT
 
 _GOLDEN_SEED = 20260
+_FINE_SEED = 21_000
 _DISTANCE = "Mahalanobis' distance of the mean features inside the breast from those of training"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FineMeasured:
+    """What the graphs at 0.1 mm do on phantoms that the fit has not seen: tuning for the threshold, others to tell."""
+
+    tuning: FineEvaluation
+    inside: FineEvaluation
+    shifted: FineEvaluation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +62,31 @@ class Measured:
     shifted: Evaluation
     reliability: Reliability
     refusals: tuple[Rejection, ...]
+    fine: FineMeasured | None = None
 
 
 def make_package(packages_folder: Path, recipe: MammographyRecipe, *, source: str, places: Places) -> Path:
     """Train and write `<packages_folder>/<name>/<version>`; `source` names the recipe file in the manifest."""
     samples = draw_samples(recipe.seed, recipe.data.exams, shift=recipe.data.scanner_spread)
     fitted, validation = split_exams(samples, recipe)
-    detector = train(fitted, validation, recipe, places=places)
-    return pack(packages_folder, detector, fitted, validation, recipe=recipe, source=source)
+    detectors = train(fitted, validation, recipe, places=places)
+    fine = train_fine(detectors, recipe, places=places) if recipe.fine is not None else None
+    return pack(packages_folder, detectors, fitted, validation, recipe=recipe, source=source, fine=fine)
+
+
+def train_fine(detectors: Sequence[MassDetector], recipe: MammographyRecipe, *, places: Places) -> FineGraphs:
+    """Train the graphs at 0.1 mm on phantoms of their own, the second look on marks that the detectors make there.
+
+    Raises
+    ------
+    ValueError
+        The recipe has no section `fine`.
+    """
+    settings = fine_settings(recipe)
+    samples = list(draw_fine(_FINE_SEED, settings.exams, shares=TRAINED, counts=TRAINED_COUNTS))
+    clusters = ClusterDetectorGraph(train_clusters(samples, recipe, places=places)).eval()
+    marked = marked_patches(MassDetectorGraph(*detectors).eval(), clusters, samples, settings)
+    return FineGraphs(clusters=clusters, second_look=train_second_look(marked, recipe, places=places))
 
 
 def split_exams(samples: Sequence[Sample], recipe: MammographyRecipe) -> tuple[list[Sample], list[Sample]]:
@@ -65,24 +98,26 @@ def split_exams(samples: Sequence[Sample], recipe: MammographyRecipe) -> tuple[l
 
 def pack(
     packages_folder: Path,
-    detector: MassDetector,
+    detectors: Sequence[MassDetector],
     fitted: Sequence[Sample],
     validation: Sequence[Sample],
     *,
     recipe: MammographyRecipe,
     source: str,
+    fine: FineGraphs | None = None,
 ) -> Path:
-    """Calibrate and measure the detector on phantoms that it has not seen, export it and write the package."""
-    bare = MassDetectorGraph(detector).eval()
+    """Calibrate and measure the graphs on phantoms that they have not seen, export them and write the package."""
+    bare = MassDetectorGraph(*detectors).eval()
     graph = with_distances(bare, fitted).eval() if recipe.calibration.distances else bare
-    measured = _measured(graph, validation, recipe)
+    measured = _measured(graph, validation, recipe, fine)
     with tempfile.TemporaryDirectory() as scratch:
         export = _export(graph, Path(scratch) / "detector.onnx")
+        finer = {} if fine is None else fine_sources(fine, recipe, Path(scratch))
         about = _about(recipe, measured, source=source)
         return write_package(
             packages_folder,
             about,
-            graphs={GRAPH: _source(export, output_names(graph))},
+            graphs={GRAPH: _source(export, output_names(graph)), **finer},
             licence_text=LICENCE,
             model_card=model_card(
                 about["training"]["metrics"],
@@ -94,7 +129,9 @@ def pack(
         )
 
 
-def _measured(graph: nn.Module, validation: Sequence[Sample], recipe: MammographyRecipe) -> Measured:
+def _measured(
+    graph: nn.Module, validation: Sequence[Sample], recipe: MammographyRecipe, fine: FineGraphs | None
+) -> Measured:
     held_out, names = recipe.held_out, output_names(graph)
     usual = draw_samples(90_000, held_out.exams // 2)
     further = draw_samples(90_500, held_out.exams // 2, shift=held_out.scanner_spread)
@@ -110,13 +147,24 @@ def _measured(graph: nn.Module, validation: Sequence[Sample], recipe: Mammograph
             calibration=score_calibrations(tuning) if recipe.calibration.scores else (), out_of_distribution=found
         ),
         refusals=refused(inside, shifted, evaluate(graph, noisy(views[::4]), names=names), found),
+        fine=None if fine is None else _measured_fine(graph, fine, recipe),
     )
+
+
+def _measured_fine(graph: nn.Module, fine: FineGraphs, recipe: MammographyRecipe) -> FineMeasured:
+    settings, spread = fine_settings(recipe), recipe.held_out.scanner_spread
+
+    def of(first_seed: int, shift: float) -> FineEvaluation:
+        samples = draw_fine(first_seed, settings.held_out, shift=shift, shares=MEASURED, counts=MEASURED_COUNTS)
+        return evaluate_fine(graph, fine, samples, settings)
+
+    return FineMeasured(tuning=of(90_000, 1.0), inside=of(91_000, 1.0), shifted=of(92_000, spread))
 
 
 def _export(graph: nn.Module, path: Path) -> Export:
     """Export with free height and width: golden inputs are windows, so that the package stays small."""
-    samples = [sample for sample in draw_samples(93_000, 2) if sample.masses][:3]
-    windows = crops(samples, np.random.default_rng(_GOLDEN_SEED), size=192).image.numpy()
+    samples = [sample for sample in draw_samples(93_000, 3) if sample.is_marked][:3]
+    windows = marked_crops(samples, np.random.default_rng(_GOLDEN_SEED), size=192).image.numpy()
     maps = {name: {2: f"{name}_rows", 3: f"{name}_columns"} for name in ("image", "heat", "offset", "size", "raw_cam")}
     return export_onnx(
         graph,
@@ -135,8 +183,8 @@ def _source(export: Export, names: Sequence[str]) -> GraphSource:
         tolerance=1e-2,
         tensors={
             "image": {"channels": ["grey inside the breast", "breast mask"], "value_range": [0.0, 1.0]},
-            "heat": {"description": "chance of a mass centre in each 8-pixel cell"},
-            "marks": {"description": "x0, y0, x1, y1 in canvas pixels, score, channel"},
+            "heat": {"description": f"chance of a lesion's centre in each 8-pixel cell: {', '.join(MARKED)}"},
+            "marks": {"description": "x0, y0, x1, y1 in canvas pixels, score, channel of heat"},
             "image_logit": {"description": "view score before the sigmoid: mean of raw_cam plus a constant"},
             "raw_cam": {"description": "decomposition of image_logit in 16-pixel cells"},
             **{name: {"description": _DISTANCE} for name in names if name.startswith("distance_")},
@@ -150,13 +198,16 @@ def _about(recipe: MammographyRecipe, measured: Measured, *, source: str) -> dic
         "name": recipe.name,
         "version": recipe.version,
         **DESCRIPTION,
+        "classes": classes(recipe),
         **manifest_sections(measured.reliability),
-        "operating_points": _operating_points(tuning, inside=inside),
+        "operating_points": _operating_points(measured),
         "parameters": {
             "pixel_spacing_mm": SPACING_MM,
             "canvas": list(CANVAS),
             "percentiles": [1.0, 99.0],
             "cam_full_scale": round(float(np.median(tuning.cam_peaks[tuning.image_labels])), 3),
+            DETECTOR_CLASSES: list(MARKED),
+            **({} if recipe.fine is None else fine_parameters(recipe.fine)),
         },
         "training": {
             "recipe": f"python -m models.train {source}",
@@ -164,43 +215,57 @@ def _about(recipe: MammographyRecipe, measured: Measured, *, source: str) -> dic
             "data": DESCRIPTION["trained_on"],
             "metrics": [
                 *_metrics(measured.shifted, "scanner-shift"),
+                *([] if measured.fine is None else fine_metrics(measured.fine.shifted, "scanner-shift")),
                 *_metrics(inside, "in-domain"),
+                *([] if measured.fine is None else fine_metrics(measured.fine.inside, "in-domain")),
                 *metric_rows(measured.refusals),
             ],
         },
     }
 
 
-def _operating_points(tuning: Evaluation, *, inside: Evaluation) -> dict[str, Any]:
+def _operating_points(measured: Measured) -> dict[str, Any]:
     """Set the thresholds on the tuning phantoms; say what they do on other, held-out ones."""
-    display = tuning.threshold(false_marks_per_image=0.025)
+    tuning, inside = measured.tuning, measured.inside
+    points = {
+        _point_name(kind): _display(marks, inside.marks[kind], allowed=DISPLAY_ALLOWED)
+        for kind, marks in tuning.marks.items()
+    }
+    if measured.fine is not None:
+        own, other = measured.fine.tuning.clusters, measured.fine.inside.clusters
+        points[_point_name("cluster")] = _display(own, other, allowed=CLUSTERS_ALLOWED)
     triage = highest_specific(*tuning.breast_scores(), specificity=0.95)
     scores, truth = inside.breast_scores()
-    where = f"{inside.views} held-out phantom views, in-domain"
     return {
-        "display": {
-            "threshold": round(display, 4),
-            "sensitivity": round(float((inside.hits >= display).mean()), 3),
-            "measured_on": f"{where}; {(inside.false_marks >= display).sum() / inside.views:.3f} false marks per view",
-        },
+        **points,
         "triage": {
             "threshold": round(triage, 4),
             "sensitivity": round(float((scores[truth] >= triage).mean()), 3),
             "specificity": round(float((scores[~truth] < triage).mean()), 3),
-            "measured_on": f"{where}, by breast",
+            "measured_on": f"{inside.views} held-out phantom views, in-domain, by breast, without clusters",
         },
     }
 
 
+def _point_name(kind: str) -> str:
+    return DISPLAY_POINT if kind == MARKED[0] else f"{DISPLAY_POINT}-{kind}"
+
+
+def _display(tuning: KindMarks, inside: KindMarks, *, allowed: float) -> dict[str, Any]:
+    threshold = tuning.threshold(false_marks_per_image=allowed)
+    false = (inside.false_marks >= threshold).sum() / inside.views
+    return {
+        "threshold": round(threshold, 4),
+        **({"sensitivity": round(inside.found(threshold), 3)} if inside.hits.size else {}),
+        "measured_on": f"{inside.views} held-out phantom views, in-domain; {false:.3f} false marks per view",
+    }
+
+
 def _metrics(result: Evaluation, condition: str) -> list[dict[str, Any]]:
-    masses, views = len(result.hits), result.views
-    rates = (0.125, 0.25, 0.5, 1.0)
-    froc = [
-        (f"mass sensitivity at {rate:g} false marks per view", result.sensitivity(false_marks_per_image=rate), masses)
-        for rate in rates
+    found = [row for kind, marks in result.marks.items() for row in sensitivities(kind, marks, condition)]
+    areas = [
+        ("view AUC", result.image_auc(), result.views),
+        ("breast AUC", result.breast_auc(), len(set(result.breasts))),
     ]
-    areas = [("view AUC", result.image_auc(), views), ("breast AUC", result.breast_auc(), len(set(result.breasts)))]
-    return [
-        {"name": name, "condition": condition, "value": round(value, 3), "cases": cases}
-        for name, value, cases in (*froc, *areas)
-    ]
+    rest = [{"name": name, "condition": condition, "value": round(value, 3), "cases": n} for name, value, n in areas]
+    return [*found, *rest]

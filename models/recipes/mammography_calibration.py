@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Adds to a trained mass detector what it can say of its own doubts: calibrated scores and distances from training."""
+"""Adds to a trained detector what it can say of its own doubts: calibrated scores and distances from training."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -25,7 +25,7 @@ _MOST_FITTED = 240
 def with_distances(graph: MassDetectorGraph, fitted: Sequence[Sample]) -> WithDistances:
     """Return the graph with distances from some of the views that it was fitted to."""
     some = fitted[:: -(-len(fitted) // _MOST_FITTED)]
-    classes = np.array([bool(sample.masses) for sample in some], dtype=np.int64)
+    classes = np.array([sample.is_marked for sample in some], dtype=np.int64)
     features = depth_features(graph, _images(some))
     return WithDistances(graph, {depth: fit_gaussian(found, classes) for depth, found in features.items()})
 
@@ -45,9 +45,9 @@ def view_limits(usual: Evaluation) -> tuple[Limit, ...]:
 
 
 def score_calibrations(tuning: Evaluation) -> tuple[ScoreCalibration, ...]:
-    """Return curves for the score of a mark (does it hit a mass?) and of an exam (is there a mass in it?)."""
-    shown = tuning.hits[tuning.hits > 0]
-    marks = np.concatenate([shown, tuning.false_marks])
+    """Return curves for the scores of a mark (does it hit a lesion of its kind?) and of an exam (is one in it?)."""
+    shown = np.concatenate([kind.hits[kind.hits > 0] for kind in tuning.marks.values()])
+    marks = np.concatenate([shown, *(kind.false_marks for kind in tuning.marks.values())])
     exams, truth = tuning.exam_scores()
     return (
         calibrate_scores(marks, np.arange(len(marks)) < len(shown), target="mark"),

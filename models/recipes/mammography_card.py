@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from models.calibration.rejection import Rejection, card_table
+from models.recipes.mammography_data import MARKED
 from models.recipes.mammography_recipe import MammographyRecipe
 from models.training.scanner_shift_settings import ScannerShift
 from service.domain.reliability import Reliability
+from service.pipelines.mammography.kinds import KINDS, KindName
 
 LICENCE = (Path(__file__).parents[2] / "LICENSE").read_text(encoding="utf-8")
 
 DESCRIPTION: Mapping[str, Any] = {
-    "title": "Mammography mass marks (demonstration)",
+    "title": "Mammography marks (demonstration)",
     "pipeline": "mammography",
     "status": "demonstration",
     "clinical_use": "prohibited",
@@ -21,13 +23,6 @@ DESCRIPTION: Mapping[str, Any] = {
     "trained_on": "Procedural phantom mammograms only (models.phantoms.mammogram); no image of a patient.",
     "licence": "Apache-2.0",
     "contact": "The Dokuei project",
-    "classes": [
-        {
-            "name": "mass",
-            "code": {"value": "129793001", "scheme": "SCT"},
-            "title": "Mass candidate (mammographic density)",
-        }
-    ],
     "triage_operating_point": "triage",
     "acceptance": {
         "presentation_intents": ["FOR PRESENTATION"],
@@ -44,6 +39,26 @@ DESCRIPTION: Mapping[str, Any] = {
         "breast_area_cm2": [30.0, 500.0],
     },
 }
+
+
+DISPLAY_ALLOWED = 0.025
+"""False marks per view and kind that the display threshold of the detector at 0.4 mm allows on tuning phantoms."""
+CLUSTERS_ALLOWED = 0.05
+"""That of the detector of clusters, which has fewer phantoms to be tuned on."""
+_TITLES: Mapping[KindName, str] = {
+    "mass": "Mass candidate (mammographic density)",
+    "distortion": "Architectural distortion candidate",
+    "cluster": "Calcification cluster candidate",
+}
+
+
+def classes(recipe: MammographyRecipe) -> list[dict[str, Any]]:
+    """Return what the package looks for: the channels of the detector's heat, then clusters where there is a graph."""
+    kinds = MARKED if recipe.fine is None else (*MARKED, "cluster")
+    return [
+        {"name": kind, "code": {"value": KINDS[kind].single.value, "scheme": "SCT"}, "title": _TITLES[kind]}
+        for kind in kinds
+    ]
 
 
 def model_card(
@@ -66,9 +81,27 @@ def model_card(
         spread=recipe.held_out.scanner_spread,
         trained=recipe.data.scanner_spread,
         overlap=_overlap(recipe),
-        curves=f"| score | method | cases | with a mass |\n|---|---|---|---|\n{curves}\n" if curves else "Not made.\n",
+        members=_members(recipe),
+        closer="" if recipe.fine is None else _CLOSER.format(marks=recipe.fine.marks, exams=recipe.fine.exams),
+        points_of=_points_of(recipe),
+        exams=recipe.data.exams,
+        curves=f"| score | method | cases | with a lesion |\n|---|---|---|---|\n{curves}\n"
+        if curves
+        else "Not made.\n",
         refusals=card_table(refusals) if refusals else "Not made.\n",
     )
+
+
+def _members(recipe: MammographyRecipe) -> str:
+    count = recipe.network.members
+    if count == 1:
+        return "One network reads"
+    return f"{count} networks, trained alike from different first weights, read"
+
+
+def _points_of(recipe: MammographyRecipe) -> str:
+    clusters = "" if recipe.fine is None else f", `display-cluster` {CLUSTERS_ALLOWED:g}"
+    return f"each `display` point allows {DISPLAY_ALLOWED:g} false marks of its kind per view{clusters}"
 
 
 def _overlap(recipe: MammographyRecipe) -> str:
@@ -87,27 +120,37 @@ def _point(name: str, point: Mapping[str, Any]) -> str:
     return f"| {name} | {point['threshold']:.3f} | {point['sensitivity']:.3f} | {point['measured_on']} |"
 
 
-_CARD = """# Mammography mass marks, demonstration package
+_CLOSER = """
+Two graphs look at 0.1 mm, trained on {exams} further phantom exams. One marks clusters of calcifications; a view's
+score is the higher of the detector's and of its highest cluster. The other looks once more at the {marks} highest marks
+of a view and gives each a malignancy score: a lesion, or a benign mark or tissue? In phantoms every lesion counts as
+malignant. That score stands beside a mark and hides none.
+"""
+
+_CARD = """# Mammography marks, demonstration package
 
 **Not for clinical use.** Performance on patients is unknown; expected to be poor.
 
-The network was trained and measured on procedural phantoms alone (`models/phantoms/mammogram`): compressed breasts
-with a clustered lumpy background, ligaments, vessels, pectoral muscle, lobulated and spiculated masses, and benign
-marks that must not be found. It has seen no image of a patient, no real scanner, no implant, no surgery, no
-tomosynthesis, no film.
+The networks were trained and measured on procedural phantoms alone (`models/phantoms/mammogram`): compressed breasts
+with a clustered lumpy background, ligaments, vessels, pectoral muscle, lobulated and spiculated masses, architectural
+distortions, clusters of calcifications, and benign marks that must not be found. They
+have seen no image of a patient, no real scanner, no implant, no surgery, no tomosynthesis, no film.
 
 ## What it does
 
-A fully convolutional detector reads one view at 0.4 mm per pixel. Marks are peaks of its heat map. The view score is
-the global average of a class activation map, which is shown; the map explains the score and is no detection. A breast's
-score is the noisy-or of its views, the exam's the higher of both breasts. The scores
-themselves are no probabilities. Calcifications are not looked for.
+{members} one view at 0.4 mm per pixel, fully convolutional. Marks of masses and
+distortions are peaks of the heat maps. The view score is the global average of a class activation map, which is shown;
+the map explains the score and is no detection. A breast's score is the noisy-or of its views, the exam's the higher of
+both breasts. The scores themselves are no probabilities.
+{closer}
+{exams} phantom exams of four views were drawn to fit and to validate the detector.
 
 ## Held-out phantoms
 
-Phantom figures must not be set beside clinical ones: phantom masses are easier than real ones. A mark hits a mass when
-its centre lies inside it. Under *scanner-shift* the scanners spread {spread:g} times as far as usual in dose, blur and
-tone curve; training's spread {trained:g} times as far. {overlap}
+Phantom figures must not be set beside clinical ones: phantom lesions are easier than real ones. A mark hits a lesion
+of its kind when its centre lies within the lesion's radius; any other mark is false. Under
+*scanner-shift* the scanners spread {spread:g} times as far as usual in dose, blur and tone curve; training's spread
+{trained:g} times as far. {overlap}
 
 | condition | measure | value | cases |
 |---|---|---|---|
@@ -115,8 +158,8 @@ tone curve; training's spread {trained:g} times as far. {overlap}
 
 ## Operating points
 
-Set on further phantoms (half of them shifted): `display` allows 0.025 false marks per view, `triage` lets 95 % of
-breasts without a mass stay below it.
+Set on further phantoms (half of them shifted): {points_of};
+`triage` lets 95 % of breasts without a mass or distortion stay below it, by the detector's score alone.
 
 | name | threshold | sensitivity | measured on |
 |---|---|---|---|
@@ -124,8 +167,8 @@ breasts without a mass stay below it.
 
 ## Doubts
 
-Curves that bring a score to the share that is right, fitted to the tuning phantoms, where half of the breasts bear a
-mass; on patients they hold nothing.
+Curves that bring a score to the share that is right, fitted to the tuning phantoms at 0.4 mm; on patients
+they hold nothing.
 
 {curves}
 Views above the limit of one depth; the limits are the 99th percentile of views of usual scanners that were not fitted.
@@ -133,6 +176,7 @@ Views above the limit of one depth; the limits are the 99th percentile of views 
 {refusals}
 ## Known failures
 
-Small masses in dense tissue are missed. Lymph nodes, skin folds, scars, clips and markers of real images were never
-seen and may be marked. Masses at the chest wall or below the pectoral muscle are missed.
+Small masses in dense tissue and single calcifications are missed. Lymph nodes, skin folds, scars,
+clips and markers of real images were never seen and may be marked. Masses at the chest wall or below the
+pectoral muscle are missed.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measures the mass detector on held-out phantoms: FROC of its marks, areas under curves, and operating points."""
+"""Measures the detector on held-out phantoms: FROC of its marks, areas under curves, and operating points."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu
 from torch import nn
 
-from models.recipes.mammography_data import Sample
+from models.recipes.mammography_data import MARKED, Place, Sample
 from service.pipelines.mammography.scores import breast_scores, sigmoid
 
 Scores = NDArray[np.float64]
@@ -19,14 +19,36 @@ _OWN = 7
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class KindMarks:
+    """Marks of one kind on a set of views: hits (best mark of each lesion, 0 when missed), and false marks."""
+
+    hits: Scores
+    false_marks: Scores
+    views: int
+
+    def sensitivity(self, *, false_marks_per_image: float) -> float:
+        """Return the share of lesions found when that many false marks are allowed on each view; NaN without any."""
+        threshold = self.threshold(false_marks_per_image=false_marks_per_image)
+        return self.found(threshold)
+
+    def found(self, threshold: float) -> float:
+        """Return the share of lesions that a mark at or above the threshold hits; NaN without any."""
+        return float(((self.hits >= threshold) & (self.hits > 0)).mean()) if self.hits.size else float("nan")
+
+    def threshold(self, *, false_marks_per_image: float) -> float:
+        """Return the lowest mark score that stays within the allowance."""
+        ranked, allowed = np.sort(self.false_marks)[::-1], int(false_marks_per_image * self.views)
+        return float(ranked[allowed]) + 1e-6 if allowed < len(ranked) else 0.0
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Evaluation:
-    """Scores on a set of views: hits (best mark of each mass, 0 when missed), false marks, and views by truth.
+    """Marks by kind, and views by truth: whether they bear anything that the detector looks for.
 
     `distances` holds those outputs of the graph, by name, that come after the detector's own.
     """
 
-    hits: Scores
-    false_marks: Scores
+    marks: Mapping[str, KindMarks]
     views: int
     image_scores: Scores
     image_labels: NDArray[np.bool_]
@@ -34,19 +56,9 @@ class Evaluation:
     cam_peaks: Scores
     distances: Mapping[str, Scores] = field(default_factory=dict)
 
-    def sensitivity(self, *, false_marks_per_image: float) -> float:
-        """Return the share of masses found when that many false marks are allowed on each view."""
-        threshold = self.threshold(false_marks_per_image=false_marks_per_image)
-        return float((self.hits >= threshold).mean())
-
-    def threshold(self, *, false_marks_per_image: float) -> float:
-        """Return the lowest mark score that stays within the allowance."""
-        ranked, allowed = np.sort(self.false_marks)[::-1], int(false_marks_per_image * self.views)
-        return float(ranked[allowed]) + 1e-6 if allowed < len(ranked) else 0.0
-
     def image_auc(self) -> float:
         """Return the area under the ROC curve of the view score."""
-        return _auc(self.image_scores, self.image_labels)
+        return area_under_curve(self.image_scores, self.image_labels)
 
     def breast_scores(self) -> tuple[Scores, NDArray[np.bool_]]:
         """Return score and truth of each breast, the score as the pipeline forms it."""
@@ -70,35 +82,44 @@ class Evaluation:
 
     def breast_auc(self) -> float:
         """Return the area under the ROC curve of the breast score."""
-        return _auc(*self.breast_scores())
+        return area_under_curve(*self.breast_scores())
 
 
 def evaluate(graph: nn.Module, samples: Sequence[Sample], *, names: Sequence[str]) -> Evaluation:
-    """Run the detector on views and match its marks with the masses: a hit's centre lies inside the mass.
+    """Run the detector on views and match its marks with the lesions of their kind.
 
     `names` are those of the graph's outputs, the detector's own first.
     """
-    hits: list[float] = []
-    misses: list[float] = []
-    logits, peaks, distances = [], [], []
+    marks, logits, peaks, distances = [], [], [], []
     for sample in samples:
         outputs = _run(graph, sample)
-        found, other = match_marks(outputs[3][0], sample.masses)
-        hits += found
-        misses += other
+        marks.append(outputs[3][0])
         logits.append(sigmoid(float(outputs[4][0])))
         peaks.append(float(outputs[5].max()))
         distances.append([float(output[0]) for output in outputs[_OWN:]])
     return Evaluation(
-        hits=np.array(hits),
-        false_marks=np.array(misses),
+        marks={
+            kind: kind_marks([rows[rows[:, 5] == channel] for rows in marks], [each.of_kind(kind) for each in samples])
+            for channel, kind in enumerate(MARKED)
+        },
         views=len(samples),
         image_scores=np.array(logits),
-        image_labels=np.array([bool(sample.masses) for sample in samples]),
+        image_labels=np.array([sample.is_marked for sample in samples]),
         breasts=tuple(sample.breast for sample in samples),
         cam_peaks=np.array(peaks),
         distances=dict(zip(names[_OWN:], np.array(distances).T, strict=True)),
     )
+
+
+def kind_marks(marks: Sequence[NDArray[np.float32]], lesions: Sequence[Sequence[Place]]) -> KindMarks:
+    """Match the marks of one kind with its lesions, view by view; rows of marks are as in `match_marks`."""
+    hits: list[float] = []
+    misses: list[float] = []
+    for rows, places in zip(marks, lesions, strict=True):
+        found, other = match_marks(rows, places)
+        hits += found
+        misses += other
+    return KindMarks(hits=np.array(hits), false_marks=np.array(misses), views=len(marks))
 
 
 @torch.no_grad()
@@ -107,24 +128,22 @@ def _run(graph: nn.Module, sample: Sample) -> list[NDArray[np.float32]]:
     return [np.asarray(output.numpy(), dtype=np.float32) for output in outputs]
 
 
-def match_marks(
-    marks: NDArray[np.float32], masses: Iterable[tuple[float, float, float]]
-) -> tuple[list[float], list[float]]:
-    """Return (best score for each mass, scores of marks that hit none).
+def match_marks(marks: NDArray[np.float32], lesions: Iterable[Place]) -> tuple[list[float], list[float]]:
+    """Return (best score for each lesion, scores of marks that hit none).
 
-    `marks` are rows of x0, y0, x1, y1, score, class; a mark hits when its centre lies within the radius of a mass.
+    `marks` are rows of x0, y0, x1, y1, score, class; a mark hits when its centre lies within the radius of a lesion.
     """
     centres, scores = (marks[:, :2] + marks[:, 2:4]) / 2, marks[:, 4]
     free = np.ones(len(marks), dtype=np.bool_)
     best = []
-    for x, y, radius in masses:
+    for x, y, radius in lesions:
         near = np.hypot(centres[:, 0] - x, centres[:, 1] - y) <= radius
         best.append(float(scores[near].max(initial=0.0)))
         free &= ~near
     return best, [float(score) for score in scores[free] if score > 0]
 
 
-def _auc(scores: Scores, labels: NDArray[np.bool_]) -> float:
+def area_under_curve(scores: Scores, labels: NDArray[np.bool_]) -> float:
     """Return the chance that a positive scores above a negative: Mann and Whitney's U, scaled."""
     positive, negative = scores[labels], scores[~labels]
     return float(mannwhitneyu(positive, negative).statistic) / (len(positive) * len(negative))

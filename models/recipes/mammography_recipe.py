@@ -15,9 +15,10 @@ Spread = Annotated[float, Field(gt=0, le=3)]
 
 
 class Network(Strict):
-    """The mass detector; `width` is a quarter of its features."""
+    """The detector; `width` is a quarter of its features, `members` how many are trained and averaged."""
 
     width: Count = 12
+    members: Annotated[int, Field(ge=1, le=4)] = 1
 
 
 class Data(Strict):
@@ -45,6 +46,24 @@ class Fit(Strict):
     copies: Annotated[int, Field(ge=1, le=8)] = 1
 
 
+class FineFit(Strict):
+    """The graphs at 0.1 mm, fitted to views of `exams` phantom exams that are rich in clusters.
+
+    `clusters` is fitted to crops of `crop_px` pixels, several of each view in an epoch; `second_look` to patches of
+    `patch_px` around marks of both detectors, of which the node asks for the `marks` highest of a view. `held_out`
+    exams each set thresholds and measure, in domain and under shift.
+    """
+
+    exams: Count
+    clusters: FitSettings
+    crop_px: Annotated[int, Field(ge=64, le=768, multiple_of=16)] = 384
+    crops_per_view: Count = 4
+    second_look: FitSettings
+    patch_px: Annotated[int, Field(ge=64, le=512, multiple_of=16)] = 256
+    marks: Annotated[int, Field(ge=1, le=20)] = 5
+    held_out: Annotated[int, Field(ge=2)]
+
+
 class Calibration(Strict):
     """What the package says of its own doubts, from phantoms that the fit has not seen.
 
@@ -64,12 +83,13 @@ class HeldOut(Strict):
 
 
 class MammographyRecipe(Recipe):
-    """A mass detector of the pipeline mammography."""
+    """A lesion detector of the pipeline mammography, and its finer graphs where there are to be any."""
 
     pipeline: Literal["mammography"]
     network: Network = Network()
     data: Data
     augmentation: Augmentation = Augmentation()
     fit: Fit
+    fine: FineFit | None = None
     calibration: Calibration = Calibration()
     held_out: HeldOut

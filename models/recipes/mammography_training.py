@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trains the mass detector in two steps: marks on crops, then the image score on whole views."""
+"""Trains the members of the detector in two steps each: marks on crops, then the image score on whole views."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.networks.mass_detector import MassDetector
-from models.recipes.mammography_data import Batch, Sample, crops
+from models.networks.mass_detector import HEAT_STRIDE, MassDetector
+from models.recipes.mammography_data import MARKED, Sample
 from models.recipes.mammography_recipe import Fit, MammographyRecipe
+from models.recipes.mammography_targets import Batch, Picture, crops
 from models.training.augmentation import shift_scanner
 from models.training.fit import Places, fit
 from models.training.random_source import RandomSource
@@ -19,13 +20,34 @@ from models.training.scanner_shift_settings import ScannerShift
 
 def train(
     fitted: Sequence[Sample], validation: Sequence[Sample], recipe: MammographyRecipe, *, places: Places
+) -> tuple[MassDetector, ...]:
+    """Train the members; the same recipe gives the same weights on one machine.
+
+    Members differ in their first weights and in the order and change of crops, by a seed of their own. Validation
+    views, if any, are only measured.
+    """
+    return tuple(
+        train_member(fitted, validation, recipe, member=member, places=places)
+        for member in range(recipe.network.members)
+    )
+
+
+def train_member(
+    fitted: Sequence[Sample],
+    validation: Sequence[Sample],
+    recipe: MammographyRecipe,
+    *,
+    member: int,
+    places: Places,
 ) -> MassDetector:
-    """Train; the same recipe gives the same weights on one machine. Validation views, if any, are only measured."""
+    """Train one member, counted from 0; its checkpoints are `marks` and `score`, with a number from the second on."""
+    own = recipe.model_copy(update={"seed": recipe.seed + member})
+    suffix = f"-{member + 1}" if member else ""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        detector = MassDetector(recipe.network.width)
-    _train_marks(detector, fitted, validation, recipe=recipe, places=places)
-    _train_score(detector, fitted, recipe=recipe, places=places)
+        torch.manual_seed(own.seed)
+        detector = MassDetector(recipe.network.width, classes=len(MARKED))
+    _train_marks(detector, fitted, validation, recipe=own, name=f"marks{suffix}", places=places)
+    _train_score(detector, fitted, recipe=own, name=f"score{suffix}", places=places)
     return detector
 
 
@@ -35,19 +57,20 @@ def _train_marks(
     validation: Sequence[Sample],
     *,
     recipe: MammographyRecipe,
+    name: str,
     places: Places,
 ) -> None:
     """Fit the heat map and the boxes on crops (focal loss of Law 2018, as in CenterNet)."""
 
     def loss_of(index: Tensor, random: RandomSource) -> Tensor:
-        batch = crops([samples[each] for each in index.tolist()], random.numpy, size=recipe.fit.crop_px)
+        batch = marked_crops([samples[each] for each in index.tolist()], random.numpy, size=recipe.fit.crop_px)
         image = augmented(batch.image, recipe.augmentation.scanner_shift, generator=random.torch)
-        return _mark_loss(detector, batch, image)
+        return mark_loss(detector.marks(detector.encode(image)), batch)
 
     fit(
         detector,
         loss_of,
-        name="marks",
+        name=name,
         count=len(samples),
         settings=recipe.fit.marks,
         seed=recipe.seed,
@@ -60,10 +83,15 @@ def _validation_loss(
     detector: MassDetector, samples: Sequence[Sample], settings: Fit
 ) -> Callable[[], Mapping[str, float]]:
     def measure() -> Mapping[str, float]:
-        batch = crops(samples, np.random.default_rng(0), size=settings.crop_px)
-        return {"validation_loss": float(_mark_loss(detector, batch, batch.image))}
+        batch = marked_crops(samples, np.random.default_rng(0), size=settings.crop_px)
+        return {"validation_loss": float(mark_loss(detector.marks(detector.encode(batch.image)), batch))}
 
     return measure
+
+
+def marked_crops(samples: Sequence[Picture], rng: np.random.Generator, *, size: int) -> Batch:
+    """Return one crop of each view for the detector at 0.4 mm."""
+    return crops(samples, rng, size=size, stride=HEAT_STRIDE, channels=len(MARKED))
 
 
 def augmented(image: Tensor, settings: ScannerShift | None, *, generator: torch.Generator) -> Tensor:
@@ -74,11 +102,12 @@ def augmented(image: Tensor, settings: ScannerShift | None, *, generator: torch.
     return torch.cat([shift_scanner(grey, settings, generator=generator) * mask, mask], dim=1)
 
 
-def _mark_loss(detector: MassDetector, batch: Batch, image: Tensor) -> Tensor:
-    logits, offset, log_size = detector.marks(detector.encode(image))
-    masses = batch.weight.sum().clamp(min=1)
+def mark_loss(marks: tuple[Tensor, Tensor, Tensor], batch: Batch) -> Tensor:
+    """Return the focal loss of the heat and the error of the boxes, by lesion; `marks` as `MassDetector.marks`."""
+    logits, offset, log_size = marks
+    lesions = batch.weight.sum().clamp(min=1)
     box = (batch.weight * ((offset - batch.offset).abs() + 0.5 * (log_size - batch.log_size).abs())).sum()
-    return (_focal(logits, batch.heat).sum() + box) / masses
+    return (_focal(logits, batch.heat).sum() + box) / lesions
 
 
 def _focal(logits: Tensor, heat: Tensor) -> Tensor:
@@ -89,13 +118,13 @@ def _focal(logits: Tensor, heat: Tensor) -> Tensor:
 
 
 def _train_score(
-    detector: MassDetector, samples: Sequence[Sample], *, recipe: MammographyRecipe, places: Places
+    detector: MassDetector, samples: Sequence[Sample], *, recipe: MammographyRecipe, name: str, places: Places
 ) -> None:
     """Fit the image score and its map on features of whole views; everything else stays as it is."""
     copies = [recipe.augmentation.scanner_shift if copy else None for copy in range(recipe.fit.copies)]
     generator = torch.Generator().manual_seed(recipe.seed)
     features = torch.cat([attended_features(detector, samples, each, generator=generator) for each in copies])
-    target = torch.tensor([float(bool(sample.masses)) for sample in samples]).repeat(len(copies))
+    target = torch.tensor([float(sample.is_marked) for sample in samples]).repeat(len(copies))
 
     def loss_of(index: Tensor, random: RandomSource) -> Tensor:  # noqa: ARG001
         logit = detector.image_score(features[index].float())[0][:, 0]
@@ -104,7 +133,7 @@ def _train_score(
     fit(
         nn.ModuleList([detector.score, detector.cam]),
         loss_of,
-        name="score",
+        name=name,
         count=len(target),
         settings=recipe.fit.score,
         seed=recipe.seed,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measures a mammography package on phantom exams that no training has drawn: FROC, exam ROC, bands, a figure."""
+"""Measures a mammography package on phantom exams that no training has drawn: FROC by kind, exam ROC, a figure."""
 
 import argparse
 import json
@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from models.experiments.mammography.curves import FALSE_MARKS, REPORTED, Banded, banded, exam_auc, lesion_sensitivity
 from models.experiments.mammography.picture import draw_froc
-from models.experiments.mammography.reading import ReadExam, read_exams
-from models.recipes.mammography_data import draw_samples
+from models.experiments.mammography.reading import ReadExam, by_kind, read_exams
+from models.recipes.mammography_fine import MEASURED, MEASURED_COUNTS, draw_views
 from service.domain.errors import DokueiError
 from service.inference.package import LoadedPackage, load_package
 
@@ -38,8 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     options.out.mkdir(parents=True, exist_ok=True)
     read = {name: _exams(package, options.exams, shift=shift) for name, shift in CONDITIONS.items()}
-    curves = {name: banded(exams, partial(lesion_sensitivity, false_marks=FALSE_MARKS)) for name, exams in read.items()}
-    draw_froc(curves, options.out / "froc.png")
+    kinds = [kind for kind in read[next(iter(CONDITIONS))] if "," not in kind]
+    draw_froc(
+        {kind: {name: _curve(found[kind]) for name, found in read.items()} for kind in kinds}, options.out / "froc.png"
+    )
     rows = list(_rows(read))
     (options.out / "curves.json").write_text(json.dumps(rows, indent=1), "utf-8")
     sys.stdout.write(_table(rows))
@@ -50,23 +52,28 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m models.experiments.mammography", description=__doc__)
     parser.add_argument("package", type=Path, help="folder of a mammography package")
     parser.add_argument("--out", type=Path, required=True, help="folder of the figure and the numbers")
-    parser.add_argument("--exams", type=int, default=100, help="exams of four views for each condition (100)")
+    parser.add_argument("--exams", type=int, default=40, help="exams of four views for each condition (40)")
     return parser
 
 
-def _exams(package: LoadedPackage, count: int, *, shift: float) -> list[ReadExam]:
-    exams: list[ReadExam] = []
-    for seed in tqdm(range(FIRST_SEED, FIRST_SEED + count), unit="exam", desc=f"scanner spread {shift:g}"):
-        exams += read_exams(draw_samples(seed, 1, shift=shift), package)
-    return exams
+def _curve(exams: Sequence[ReadExam]) -> Banded:
+    return banded(exams, partial(lesion_sensitivity, false_marks=FALSE_MARKS))
 
 
-def _rows(read: Mapping[str, Sequence[ReadExam]]) -> Iterator[dict[str, object]]:
-    for condition, exams in read.items():
-        lesions = sum(len(exam.lesions) for exam in exams)
-        for allowed in REPORTED:
-            found = banded(exams, partial(lesion_sensitivity, false_marks=np.array([allowed])))
-            yield _row(condition, f"lesion sensitivity at {allowed:g} false marks per view", found, lesions)
+def _exams(package: LoadedPackage, count: int, *, shift: float) -> dict[str, list[ReadExam]]:
+    views = draw_views(FIRST_SEED, count, shift=shift, shares=MEASURED, counts=MEASURED_COUNTS)
+    read = read_exams(views, package)
+    return by_kind(list(tqdm(read, unit="exam", total=count, desc=f"scanner spread {shift:g}")), package)
+
+
+def _rows(read: Mapping[str, Mapping[str, Sequence[ReadExam]]]) -> Iterator[dict[str, object]]:
+    for condition, kinds in read.items():
+        for kind, exams in kinds.items():
+            lesions = sum(len(exam.lesions) for exam in exams)
+            for allowed in REPORTED if lesions else ():
+                found = banded(exams, partial(lesion_sensitivity, false_marks=np.array([allowed])))
+                yield _row(condition, f"{kind}: sensitivity at {allowed:g} false marks per view", found, lesions)
+        exams = next(iter(kinds.values()))
         yield _row(condition, "exam AUC", banded(exams, exam_auc), len(exams))
 
 

@@ -12,7 +12,7 @@ from models.experiments.mammography.reading import ReadExam
 
 FALSE_MARKS = np.geomspace(0.01, 4, 60)
 """False marks per view at which the FROC is read."""
-REPORTED = (0.125, 0.25, 0.5, 1.0, 2.0)
+REPORTED = (0.125, 0.25, 0.5, 1.0)
 _DRAWS = 1000
 _BAND = (2.5, 97.5)
 

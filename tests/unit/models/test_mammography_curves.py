@@ -2,6 +2,8 @@
 """FROC and ROC with clustered bands, against hand-made exams and a plain count."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,9 +11,12 @@ import pytest
 from models.experiments.mammography.__main__ import main
 from models.experiments.mammography.curves import FALSE_MARKS, banded, exam_auc, lesion_sensitivity
 from models.experiments.mammography.picture import draw_froc
-from models.experiments.mammography.reading import ReadExam, read_exams
-from models.recipes.mammography_data import Sample
-from service.inference.package import default_packages_folder
+from models.experiments.mammography.reading import ReadExam, ReadView, by_kind, exam_of_kind, read_exams
+from models.recipes.mammography_fine import DrawnView, draw_views
+from service.domain.image import Radiograph
+from service.inference.package import default_packages_folder, load_package
+from service.pipelines.mammography.kinds import KindName
+from service.pipelines.mammography.marks import DetectedMark
 
 
 def exam(lesions=(), false_marks=(), *, score=0.0) -> ReadExam:
@@ -60,32 +65,62 @@ def test_bands_come_from_whole_exams():
     assert found.high[0] >= 0.6
 
 
+def drawn(view: str, *, breast: str = "1-L") -> DrawnView:
+    radiograph = Radiograph(sop_instance_uid="2.25.1", pixels=np.zeros((9, 9)), padding=np.zeros((9, 9), np.bool_))
+    lesions = ((10.0, 10.0, 5.0), (40.0, 40.0, 5.0))
+    kinds = (("mass", "cluster"), ("distortion",))
+    return DrawnView(radiograph=radiograph, breast=breast, view=view, lesions=lesions, kinds=kinds)
+
+
+def mark(x: float, y: float, score: float, kind: KindName = "mass", malignancy: float | None = None) -> DetectedMark:
+    return DetectedMark(score=score, box=(x - 5, y - 5, x + 5, y + 5), kind=kind, malignancy=malignancy)
+
+
 def test_one_view_is_enough_to_find_a_lesion():
-    class Marks:
-        """Finds the mass on the first view alone, and nothing but a false mark on the second."""
-
-        def __init__(self):
-            self.asked = 0
-
-        def run(self, graph, inputs):
-            assert graph == "detector"
-            assert inputs["image"].dtype == np.float32
-            self.asked += 1
-            row = [5, 5, 15, 15, 0.7, 0] if self.asked == 1 else [80, 80, 90, 90, 0.3, 0]
-            return {"marks": np.array([[row]], np.float32), "image_logit": np.array([0.0], np.float32)}
-
-    image = np.zeros((2, 100, 100), np.float16)
-    views = [Sample(breast="1-L", image=image, masses=((10.0, 10.0, 5.0),)) for _ in range(2)]
-    (found,) = read_exams(views, Marks())
+    views = [
+        ReadView(drawn=drawn("CC"), marks=(mark(11, 11, 0.7),), score=0.5),
+        ReadView(drawn=drawn("MLO"), marks=(mark(85, 85, 0.3),), score=0.5),
+    ]
+    found = exam_of_kind(views, "mass")
     assert found.lesions.tolist() == pytest.approx([0.7])
     assert found.false_marks.tolist() == pytest.approx([0.3])
     assert (found.views, found.score, found.is_abnormal) == (2, 0.75, True)
 
 
+def test_a_mark_of_another_kind_hits_nothing():
+    views = [ReadView(drawn=drawn("CC"), marks=(mark(40, 40, 0.7), mark(10, 10, 0.6, "cluster")), score=0.1)]
+    assert exam_of_kind(views, "distortion").lesions.tolist() == [0.0]
+    assert exam_of_kind(views, "distortion").false_marks.tolist() == []
+    assert exam_of_kind(views, "mass").false_marks.tolist() == [0.7]
+    assert exam_of_kind(views, "cluster").lesions.tolist() == [0.6]
+
+
+def test_the_second_look_is_measured_beside_the_detectors_scores():
+    class Package:
+        """Looks for masses alone."""
+
+        parameters: Mapping[str, Any] = {}
+
+    views = [ReadView(drawn=drawn("CC"), marks=(mark(10, 10, 0.7, malignancy=0.2), mark(80, 80, 0.4)), score=0.1)]
+    found = by_kind([views], Package())
+    assert set(found) == {"mass", "mass, second look"}
+    assert found["mass, second look"][0].lesions.tolist() == [0.2]
+    assert found["mass, second look"][0].false_marks.tolist() == [], "it did not look there"
+
+
+def test_exams_are_read_as_the_node_reads_them():
+    views = list(draw_views(3, 1, counts=(0.0, 1.0), shares={"mass": 1.0}))
+    package = load_package(next(default_packages_folder().glob("mammography-demo/*")), provider="cpu")
+    ((first, second, *_),) = read_exams(views[:2], package)
+    assert first.drawn.radiograph.pixels.size == 1
+    assert first.marks
+    assert 0 < second.score < 1
+
+
 def test_the_figure_is_drawn(tmp_path):
     exams = [exam([0.9], [0.5]), exam([], [0.2])]
     curve = banded(exams, lambda some: lesion_sensitivity(some, FALSE_MARKS), draws=20)
-    draw_froc({"unseen scanners": curve}, tmp_path / "froc.png")
+    draw_froc({"mass": {"unseen scanners": curve}, "cluster": {"unseen scanners": curve}}, tmp_path / "froc.png")
     assert (tmp_path / "froc.png").read_bytes()[:4] == b"\x89PNG"
 
 
@@ -102,5 +137,6 @@ def test_the_demonstration_is_measured(tmp_path, capsys):
     package = str(next(default_packages_folder().glob("mammography-demo/*")))
     assert main([package, "--out", str(tmp_path), "--exams", "10"]) == 0
     rows = json.loads((tmp_path / "curves.json").read_text())
-    assert len(rows) == 12
+    assert {row["condition"] for row in rows} == {"unseen scanners", "scanners as in training"}
+    assert any(str(row["name"]).startswith("cluster: ") for row in rows)
     assert "| exam AUC | unseen scanners |" in capsys.readouterr().out

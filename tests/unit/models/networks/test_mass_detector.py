@@ -63,3 +63,36 @@ def test_neighbours_of_a_peak_are_no_marks(detector):
         for second in range(first):
             apart = [abs(a - b) for a, b in zip(places[first], places[second], strict=True)]
             assert max(apart) > 1
+
+
+@torch.no_grad()
+def test_every_class_has_its_own_peaks_and_marks_say_which(detector):
+    torch.manual_seed(3)
+    detector = MassDetector(4, classes=2).eval()
+    torch.nn.init.constant_(detector.heat[1].bias, 0.0)
+    image = torch.ones(1, 2, 96, 64)
+    image[:, 0] = torch.rand(96, 64)
+    heat, _, _, marks, *_ = MassDetectorGraph(detector, marks=10)(image)
+    assert heat.shape == (1, 2, 12, 8)
+    assert set(marks[0, :, 5].tolist()) == {0.0, 1.0}
+    for *_, score, channel in marks[0].tolist():
+        assert score in heat[0, int(channel)]
+    assert marks[0, 0, 4] == heat.max()
+
+
+@torch.no_grad()
+def test_members_are_averaged_and_their_map_still_adds_up():
+    torch.manual_seed(4)
+    members = [MassDetector(4, classes=2).eval() for _ in range(2)]
+    image = torch.ones(2, 2, 96, 64)
+    image[:, 0] = torch.rand(2, 96, 64)
+    heat, offset, _, _, logit, cam, feature = MassDetectorGraph(*members)(image)
+    alone = [MassDetectorGraph(member)(image) for member in members]
+    torch.testing.assert_close(heat, (alone[0][0] + alone[1][0]) / 2)
+    torch.testing.assert_close(offset, (alone[0][1] + alone[1][1]) / 2)
+    torch.testing.assert_close(feature, torch.cat([alone[0][6], alone[1][6]], dim=1))
+    bias = (members[0].cam.bias + members[1].cam.bias) / 2
+    torch.testing.assert_close(cam.mean(dim=(1, 2, 3)) + bias, logit)
+    outputs, depths = MassDetectorGraph(*members).with_depths(image)
+    torch.testing.assert_close(outputs[0], heat)
+    assert depths["deep"].shape == (2, 32)

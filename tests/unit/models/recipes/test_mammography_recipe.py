@@ -10,9 +10,9 @@ pytest.importorskip("torch", reason="needs the optional extra `train`")
 import numpy as np
 import torch
 
-from models.recipes.mammography_data import crops, draw_samples
-from models.recipes.mammography_evaluation import Evaluation
-from models.recipes.mammography_training import augmented
+from models.recipes.mammography_data import MARKED, draw_samples
+from models.recipes.mammography_evaluation import Evaluation, KindMarks
+from models.recipes.mammography_training import augmented, marked_crops
 from models.train import main
 from models.training.scanner_shift_settings import ScannerShift
 from service.inference.package import load_package
@@ -26,10 +26,13 @@ def test_the_recipe_makes_a_package_that_loads(tmp_path, monkeypatch, capsys):
     assert main([str(RECIPE), "--out", "packages", "--quick"]) == 0
     package = load_package(Path(capsys.readouterr().out.strip()))
     assert package.identity.name == "mammography-demo"
-    assert set(package.operating_points) == {"display", "triage"}
+    assert set(package.operating_points) == {"display", "display-distortion", "triage"}
+    assert package.parameters["detector_classes"] == list(MARKED)
     assert package.manifest.training.metrics[0].condition == "scanner-shift"
     assert sorted(path.name for path in tmp_path.glob("build/training/*/*")) == [
+        "marks-2.checkpoint.pt",
         "marks.checkpoint.pt",
+        "score-2.checkpoint.pt",
         "score.checkpoint.pt",
     ]
 
@@ -46,26 +49,27 @@ def test_augmentation_leaves_the_mask_and_what_is_outside_it():
 
 def test_targets_peak_where_the_masses_are():
     sample = next(sample for sample in draw_samples(7, 3) if sample.masses)
-    batch = crops([sample] * 8, np.random.default_rng(1), size=256)
+    batch = marked_crops([sample] * 8, np.random.default_rng(1), size=256)
     assert batch.image.shape == (8, 2, 256, 256)
     assert batch.weight.sum() > 0
-    assert (batch.heat[batch.weight > 0] == 1).all()
+    assert batch.heat.shape[1] == 2
+    assert (batch.heat.amax(dim=1, keepdim=True)[batch.weight > 0] == 1).all()
     assert (batch.offset >= 0).all()
     assert (batch.offset <= 1).all()
 
 
 def test_sensitivity_counts_false_marks_per_view():
+    marks = KindMarks(hits=np.array([0.9, 0.6, 0.0]), false_marks=np.array([0.7, 0.5, 0.2]), views=4)
     result = Evaluation(
-        hits=np.array([0.9, 0.6, 0.0]),
-        false_marks=np.array([0.7, 0.5, 0.2]),
+        marks={"mass": marks},
         views=4,
         image_scores=np.array([0.9, 0.2, 0.6, 0.1]),
         image_labels=np.array([True, False, True, False]),
         breasts=("a", "b", "a", "b"),
         cam_peaks=np.zeros(4),
     )
-    assert result.sensitivity(false_marks_per_image=0) == pytest.approx(1 / 3)
-    assert result.sensitivity(false_marks_per_image=0.25) == pytest.approx(2 / 3)
-    assert result.sensitivity(false_marks_per_image=1) == 1.0
+    assert marks.sensitivity(false_marks_per_image=0) == pytest.approx(1 / 3)
+    assert marks.sensitivity(false_marks_per_image=0.25) == pytest.approx(2 / 3)
+    assert marks.sensitivity(false_marks_per_image=1) == pytest.approx(2 / 3), "a lesion that nothing hits is not found"
     assert result.image_auc() == 1.0
     assert result.breast_auc() == 1.0

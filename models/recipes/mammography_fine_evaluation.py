@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measures the graphs at 0.1 mm on held-out phantoms: marks of clusters, and what a second look tells apart."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from models.networks.cluster_detector import ClusterDetectorGraph
+from models.networks.second_look import SecondLook
+from models.recipes.mammography_evaluation import KindMarks, Scores, area_under_curve, kind_marks
+from models.recipes.mammography_fine import FineSample
+from models.recipes.mammography_fine_training import MarkedPatches, marked_patches, marks_of
+from models.recipes.mammography_recipe import FineFit
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class FineGraphs:
+    """The graphs at 0.1 mm."""
+
+    clusters: ClusterDetectorGraph
+    second_look: SecondLook
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class FineEvaluation:
+    """Marks of clusters, and the highest marks of both detectors: scores of detector and second look, and the truth."""
+
+    clusters: KindMarks
+    mark_scores: Scores
+    look_scores: Scores
+    truth: NDArray[np.bool_]
+
+    def look_auc(self) -> float:
+        """Return the area under the ROC curve of the second look: lesions against everything else that is marked."""
+        return area_under_curve(self.look_scores, self.truth)
+
+    def mark_auc(self) -> float:
+        """Return that of the detectors' own scores on the same marks."""
+        return area_under_curve(self.mark_scores, self.truth)
+
+
+def evaluate_fine(
+    detector: nn.Module, graphs: FineGraphs, samples: Iterable[FineSample], settings: FineFit
+) -> FineEvaluation:
+    """Run the graphs on views, which are looked at once, one after the other."""
+    marks, lesions, looked = [], [], []
+    for sample in samples:
+        marks.append(marks_of(detector, graphs.clusters, sample)[1])
+        lesions.append(sample.of_kind("cluster"))
+        looked.append(marked_patches(detector, graphs.clusters, [sample], settings))
+    truth = np.concatenate([each.truth for each in looked])
+    return FineEvaluation(
+        clusters=kind_marks(marks, lesions),
+        mark_scores=np.concatenate([each.scores for each in looked]),
+        look_scores=np.concatenate([_looked(graphs.second_look, each) for each in looked]),
+        truth=truth,
+    )
+
+
+@torch.no_grad()
+def _looked(network: SecondLook, marked: MarkedPatches) -> Scores:
+    if not len(marked.truth):
+        return np.zeros(0)
+    logit, _ = network.eval()(torch.from_numpy(marked.patches.astype(np.float32)))
+    return np.asarray(logit.sigmoid().double().numpy())

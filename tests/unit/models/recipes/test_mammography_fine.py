@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The graphs at 0.1 mm: truth lies where it is drawn, crops have their targets, and both networks learn."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the optional extra `train`")
+
+from models.networks.cluster_detector import CLUSTER_STRIDE, ClusterDetectorGraph  # noqa: E402
+from models.phantoms.mammogram.breast import Lesion, random_breast  # noqa: E402
+from models.phantoms.mammogram.view import draw_view  # noqa: E402
+from models.recipes import mammography_fine_package  # noqa: E402
+from models.recipes.mammography_data import Sample  # noqa: E402
+from models.recipes.mammography_fine import FineSample, as_drawn, fine_sample  # noqa: E402
+from models.recipes.mammography_fine_evaluation import FineGraphs, evaluate_fine  # noqa: E402
+from models.recipes.mammography_fine_package import fine_metrics, fine_sources  # noqa: E402
+from models.recipes.mammography_fine_training import (  # noqa: E402
+    MarkedPatches,
+    fine_settings,
+    train_clusters,
+    train_second_look,
+)
+from models.recipes.mammography_recipe import MammographyRecipe  # noqa: E402
+from models.recipes.mammography_targets import crops  # noqa: E402
+from models.training.fit import Places  # noqa: E402
+from models.training.recipe_file import parse_recipe, read_document  # noqa: E402
+from service.domain.image import IDENTITY  # noqa: E402
+
+LESION = Lesion(depth_mm=42, lateral_mm=16, superior_mm=18, radius_mm=8, density_per_cm=3.0, seed=1, calcifications=9)
+QUIET = Places(progress=False)
+RECIPE = Path(__file__).parents[4] / "models" / "recipes" / "mammography.yaml"
+
+
+@pytest.fixture(scope="module")
+def recipe() -> MammographyRecipe:
+    document = read_document(RECIPE)
+    document["fine"] |= {"crop_px": 96, "patch_px": 64, "crops_per_view": 1, "exams": 1}
+    document["fine"]["clusters"] |= {"epochs": 8, "batch": 6, "peak_rate": 0.01}
+    document["fine"]["second_look"] |= {"epochs": 10, "batch": 8}
+    document.pop("effort", None)
+    document.pop("augmentation")
+    return parse_recipe(document, MammographyRecipe, source="test")
+
+
+def specks(seed: int, *, bears: bool) -> FineSample:
+    """Return a grey picture with a cluster of white pixels in its middle, or with one white pixel."""
+    rng = np.random.default_rng(seed)
+    image = np.ones((2, 128, 112), np.float16)
+    image[0] = rng.normal(0.4, 0.02, (128, 112))
+    places = np.add(rng.integers(-8, 9, (24 if bears else 1, 2)), (64, 56))
+    image[0, places[:, 0], places[:, 1]] = 1.0
+    sample = Sample(breast=f"{seed}-L", image=np.ones((2, 64, 64), np.float16), masses=())
+    lesions, kinds = (((56.0, 64.0, 14.0),), (("cluster",),)) if bears else ((), ())
+    return FineSample(image=image, lesions=lesions, kinds=kinds, sample=sample, from_canvas=IDENTITY)
+
+
+@pytest.mark.parametrize("side", ["L", "R"])
+def test_a_lesion_lies_where_it_is_drawn_at_both_spacings(side):
+    breast = replace(random_breast(side, 5), lesions=(LESION,), gland=0.02, depth_mm=90.0, distractors=0)
+    drawn = as_drawn(draw_view(breast, "CC", pitch_mm=0.2), breast, "CC", name="5-x")
+    found = fine_sample(drawn)
+    ((x, y, radius),) = found.lesions
+    assert radius == pytest.approx(80)
+    window = found.image[0, int(y) - 40 : int(y) + 40, int(x) - 40 : int(x) + 40]
+    assert window.mean() > 0.9
+    ((left, top, wide),) = found.sample.masses
+    assert found.sample.clusters == found.sample.masses
+    assert wide == pytest.approx(20)
+    assert found.from_canvas.apply((left, top)) == pytest.approx((x, y))
+    assert np.array_equal(found.targets, [[x, y, radius, 0]])
+
+
+def test_targets_peak_where_the_clusters_are():
+    batch = crops([specks(seed, bears=True) for seed in range(6)], np.random.default_rng(1), size=96, stride=16)
+    assert batch.heat.shape == (6, 1, 6, 6)
+    assert batch.weight.sum() > 0
+    assert (batch.heat[batch.weight > 0] == 1).all()
+
+
+def test_the_detector_of_clusters_learns_and_one_seed_is_one_result(recipe):
+    samples = [specks(seed, bears=seed % 2 == 0) for seed in range(36)]
+    first, again = (train_clusters(samples, recipe, places=QUIET) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True))
+    graph = ClusterDetectorGraph(first.eval())
+    best = []
+    for sample in (specks(100, bears=True), specks(101, bears=False)):
+        heat = graph(torch.from_numpy(sample.image.astype(np.float32))[None])[0]
+        best.append(float(heat.detach().max()))
+    assert best[0] > best[1] + 0.05
+    assert samples[0].image.shape[1] // CLUSTER_STRIDE == 8
+
+
+def test_the_second_look_learns_and_is_measured_on_what_the_detectors_mark(recipe):
+    rng = np.random.default_rng(3)
+    truth = np.arange(48) % 2 == 0
+    patches = rng.normal(0.4, 0.05, (48, 1, 64, 64)).astype(np.float16)
+    patches[truth, :, 24:40, 24:40] += 0.4
+    marked = MarkedPatches(patches=patches, scores=np.full(48, 0.5), truth=truth)
+    look = train_second_look(marked, recipe, places=QUIET)
+    with torch.no_grad():
+        logit, _ = look(torch.from_numpy(patches.astype(np.float32)))
+    assert logit[truth].mean() > logit[~truth].mean() + 1
+
+    class Marks(torch.nn.Module):
+        """Marks the middle of every picture, and a corner with a lower score."""
+
+        def forward(self, image):
+            rows = torch.tensor([[[46.0, 54, 66, 74, 0.9, 0], [2, 2, 22, 22, 0.4, 0]]])
+            return tuple(rows for _ in range(3 + len(image)))
+
+    samples = [specks(seed, bears=seed % 2 == 0) for seed in range(6)]
+    graphs = FineGraphs(clusters=Marks(), second_look=look)
+    found = evaluate_fine(Marks(), graphs, samples, fine_settings(recipe))
+    assert found.clusters.hits.tolist() == pytest.approx([0.9] * 3)
+    assert len(found.clusters.false_marks) == 3 + 6
+    assert found.truth.sum() == 6
+    assert 0 <= found.look_auc() <= 1
+    names = [row["name"] for row in fine_metrics(found, "in-domain")]
+    assert names[0] == "cluster sensitivity at 0.125 false marks per view"
+    assert names[-1] == "detector score AUC on the same marks"
+
+
+def test_a_recipe_without_the_section_says_so(recipe):
+    with pytest.raises(ValueError, match="no section fine"):
+        fine_settings(recipe.model_copy(update={"fine": None}))
+
+
+def test_both_graphs_are_exported_with_golden_windows(recipe, tmp_path, monkeypatch):
+    torch.manual_seed(1)
+    monkeypatch.setattr(
+        mammography_fine_package, "draw_fine", lambda *_, **__: [specks(seed, bears=True) for seed in range(3)]
+    )
+
+    clusters = ClusterDetectorGraph(train_clusters([specks(1, bears=True)] * 6, recipe, places=QUIET)).eval()
+    look = train_second_look(
+        MarkedPatches(
+            patches=np.random.default_rng(1).random((8, 1, 64, 64)).astype(np.float16),
+            scores=np.zeros(8),
+            truth=np.arange(8) % 2 == 0,
+        ),
+        recipe,
+        places=QUIET,
+    )
+    found = fine_sources(FineGraphs(clusters=clusters, second_look=look), recipe, tmp_path)
+    assert set(found) == {"calcifications", "second_look"}
+    assert all(source.path.exists() and len(source.golden) == 3 for source in found.values())
