@@ -3,7 +3,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from models.training.fit_settings import FitSettings
 from models.training.recipe import Recipe
@@ -15,10 +15,14 @@ Spread = Annotated[float, Field(gt=0, le=3)]
 
 
 class Network(Strict):
-    """The detector; `width` is a quarter of its features, `members` how many are trained and averaged."""
+    """The detector; `width` is a quarter of its features, `members` how many are trained and averaged.
+
+    `start` names a file of first weights beside the recipes (`mammography_start`); without it they are drawn.
+    """
 
     width: Count = 12
     members: Annotated[int, Field(ge=1, le=4)] = 1
+    start: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+\.npz$")] | None = None
 
 
 class Data(Strict):

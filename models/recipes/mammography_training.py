@@ -2,6 +2,7 @@
 """Trains the members of the detector in two steps each: marks on crops, then the image score on whole views."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,11 +12,15 @@ from torch.nn import functional
 from models.networks.mass_detector import HEAT_STRIDE, MassDetector
 from models.recipes.mammography_data import MARKED, Sample
 from models.recipes.mammography_recipe import Fit, MammographyRecipe
+from models.recipes.mammography_start import read_start, start_from
 from models.recipes.mammography_targets import Batch, Picture, crops
 from models.training.augmentation import shift_scanner
 from models.training.fit import Places, fit
 from models.training.random_source import RandomSource
 from models.training.scanner_shift_settings import ScannerShift
+
+_VIEWS_AT_START = 16
+"""Views that the normalisations of a detector with given first weights take their statistics from."""
 
 
 def train(
@@ -46,6 +51,9 @@ def train_member(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(own.seed)
         detector = MassDetector(recipe.network.width, classes=len(MARKED))
+    if recipe.network.start is not None:
+        views = (torch.from_numpy(sample.image.astype(np.float32))[None] for sample in fitted[:_VIEWS_AT_START])
+        start_from(detector, read_start(Path(__file__).with_name(recipe.network.start)), views)
     _train_marks(detector, fitted, validation, recipe=own, name=f"marks{suffix}", places=places)
     _train_score(detector, fitted, recipe=own, name=f"score{suffix}", places=places)
     return detector
