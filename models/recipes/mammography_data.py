@@ -79,7 +79,7 @@ def _draw_exam(seed: int, *, shift: float) -> list[Sample]:
     scanner = random_scanner(rng, shift=shift)
     breasts = [with_lesions(random_breast(side, seed), rng) for side in SIDES]
     return [
-        _sample(f"{seed}-{breast.side}", draw_view(breast, view, scanner=scanner))
+        sample_of(f"{seed}-{breast.side}", draw_view(breast, view, scanner=scanner))
         for breast in breasts
         for view in VIEWS
     ]
@@ -99,7 +99,8 @@ def with_lesions(
     return replace(breast, lesions=lesions, specks=int(rng.integers(MOST_SPECKS + 1)))
 
 
-def _sample(breast: str, view: PhantomView) -> Sample:
+def sample_of(breast: str, view: PhantomView) -> Sample:
+    """Return a view that was drawn at 0.4 mm as the detector sees it."""
     canvas = place(view.grey, breast_mask(view.grey), shape=CANVAS)
     to_canvas = canvas.to_picture.inverse()
 

@@ -11,7 +11,15 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from models.experiments.mammography.curves import FALSE_MARKS, REPORTED, Banded, banded, exam_auc, lesion_sensitivity
+from models.experiments.mammography.curves import (
+    FALSE_MARKS,
+    REPORTED,
+    Banded,
+    banded,
+    exam_auc,
+    has_lesions,
+    lesion_sensitivity,
+)
 from models.experiments.mammography.picture import draw_froc
 from models.experiments.mammography.reading import ReadExam, by_kind, read_exams
 from models.recipes.mammography_fine import MEASURED, MEASURED_COUNTS, draw_views
@@ -38,13 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     options.out.mkdir(parents=True, exist_ok=True)
     read = {name: _exams(package, options.exams, shift=shift) for name, shift in CONDITIONS.items()}
-    kinds = [kind for kind in read[next(iter(CONDITIONS))] if "," not in kind]
+    hardest = read[next(iter(CONDITIONS))]
+    kinds = [kind for kind, exams in hardest.items() if "," not in kind and has_lesions(exams)]
     draw_froc(
         {kind: {name: _curve(found[kind]) for name, found in read.items()} for kind in kinds}, options.out / "froc.png"
     )
     rows = list(_rows(read))
     (options.out / "curves.json").write_text(json.dumps(rows, indent=1), "utf-8")
-    sys.stdout.write(_table(rows))
+    sys.stdout.write(as_table(rows))
     return 0
 
 
@@ -72,17 +81,19 @@ def _rows(read: Mapping[str, Mapping[str, Sequence[ReadExam]]]) -> Iterator[dict
             lesions = sum(len(exam.lesions) for exam in exams)
             for allowed in REPORTED if lesions else ():
                 found = banded(exams, partial(lesion_sensitivity, false_marks=np.array([allowed])))
-                yield _row(condition, f"{kind}: sensitivity at {allowed:g} false marks per view", found, lesions)
+                yield as_row(condition, f"{kind}: sensitivity at {allowed:g} false marks per view", found, lesions)
         exams = next(iter(kinds.values()))
-        yield _row(condition, "exam AUC", banded(exams, exam_auc), len(exams))
+        yield as_row(condition, "exam AUC", banded(exams, exam_auc), len(exams))
 
 
-def _row(condition: str, name: str, found: Banded, cases: int) -> dict[str, object]:
+def as_row(condition: str, name: str, found: Banded, cases: int) -> dict[str, object]:
+    """Return one line of the table."""
     value, low, high = (round(float(part[0]), 3) for part in (found.value, found.low, found.high))
     return {"condition": condition, "name": name, "value": value, "low": low, "high": high, "cases": cases}
 
 
-def _table(rows: Sequence[Mapping[str, object]]) -> str:
+def as_table(rows: Sequence[Mapping[str, object]]) -> str:
+    """Return the lines as a table of Markdown."""
     lines = ["| | condition | value | 95 % band | cases |", "|---|---|---|---|---|"]
     for row in rows:
         band = f"{row['low']} to {row['high']}"

@@ -38,6 +38,11 @@ def lesion_sensitivity(exams: Sequence[ReadExam], false_marks: NDArray[np.float6
     return np.array([float((found > threshold).mean()) if found.size else np.nan for threshold in thresholds])
 
 
+def has_lesions(exams: Sequence[ReadExam]) -> bool:
+    """Say whether there is anything to be found."""
+    return any(exam.lesions.size for exam in exams)
+
+
 def exam_auc(exams: Sequence[ReadExam]) -> NDArray[np.float64]:
     """Return the area under the ROC curve of the exam score, (1,); NaN where all exams are alike."""
     truth = [exam.is_abnormal for exam in exams]
