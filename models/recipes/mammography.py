@@ -18,6 +18,8 @@ from models.networks.mass_detector import MassDetector, MassDetectorGraph
 from models.packaging import GraphSource, write_package
 from models.recipes.mammography_calibration import (
     GRAPH,
+    exam_coverage,
+    exam_sets,
     noisy,
     output_names,
     refused,
@@ -132,7 +134,7 @@ def pack(
 def _measured(
     graph: nn.Module, validation: Sequence[Sample], recipe: MammographyRecipe, fine: FineGraphs | None
 ) -> Measured:
-    held_out, names = recipe.held_out, output_names(graph)
+    held_out, names, level = recipe.held_out, output_names(graph), recipe.calibration.conformal_level
     usual = draw_samples(90_000, held_out.exams // 2)
     further = draw_samples(90_500, held_out.exams // 2, shift=held_out.scanner_spread)
     views = draw_samples(91_000, held_out.exams)
@@ -144,7 +146,9 @@ def _measured(
         inside=inside,
         shifted=shifted,
         reliability=Reliability(
-            calibration=score_calibrations(tuning) if recipe.calibration.scores else (), out_of_distribution=found
+            calibration=score_calibrations(tuning) if recipe.calibration.scores else (),
+            conformal=exam_sets(tuning, level=level) if level is not None else (),
+            out_of_distribution=found,
         ),
         refusals=refused(inside, shifted, evaluate(graph, noisy(views[::4]), names=names), found),
         fine=None if fine is None else _measured_fine(graph, fine, recipe),
@@ -215,8 +219,10 @@ def _about(recipe: MammographyRecipe, measured: Measured, *, source: str) -> dic
             "data": DESCRIPTION["trained_on"],
             "metrics": [
                 *_metrics(measured.shifted, "scanner-shift"),
+                *_coverage(measured, measured.shifted, "scanner-shift"),
                 *([] if measured.fine is None else fine_metrics(measured.fine.shifted, "scanner-shift")),
                 *_metrics(inside, "in-domain"),
+                *_coverage(measured, inside, "in-domain"),
                 *([] if measured.fine is None else fine_metrics(measured.fine.inside, "in-domain")),
                 *metric_rows(measured.refusals),
             ],
@@ -269,3 +275,16 @@ def _metrics(result: Evaluation, condition: str) -> list[dict[str, Any]]:
     ]
     rest = [{"name": name, "condition": condition, "value": round(value, 3), "cases": n} for name, value, n in areas]
     return [*found, *rest]
+
+
+def _coverage(measured: Measured, result: Evaluation, condition: str) -> list[dict[str, Any]]:
+    """Return how often the set of an exam held the truth, and how many answers it held; nothing without sets."""
+    found = [(sets, exam_coverage(sets, result)) for sets in measured.reliability.conformal]
+    return [
+        {"name": name, "condition": condition, "value": round(value, 3), "cases": each.cases}
+        for sets, each in found
+        for name, value in (
+            (f"share of exams whose set of level {sets.level:g} holds the truth", each.share),
+            (f"answers in a set of level {sets.level:g}", each.mean_size),
+        )
+    ]

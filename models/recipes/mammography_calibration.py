@@ -8,14 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from models.calibration.conformal import Coverage, calibrate_sets, coverage
 from models.calibration.distance import fit_gaussian, limits
 from models.calibration.graph import WithDistances, depth_features
 from models.calibration.rejection import Rejection, rejections
 from models.calibration.scores import calibrate_scores
 from models.networks.mass_detector import MassDetectorGraph
 from models.recipes.mammography_data import Sample
-from models.recipes.mammography_evaluation import Evaluation
-from service.domain.reliability import Limit, ScoreCalibration
+from models.recipes.mammography_evaluation import Evaluation, Scores
+from service.domain.reliability import ConformalSet, Limit, ScoreCalibration, SetMethod
 
 OUTPUTS = ("heat", "offset", "size", "marks", "image_logit", "raw_cam", "feature")
 GRAPH = "detector"
@@ -53,6 +54,23 @@ def score_calibrations(tuning: Evaluation) -> tuple[ScoreCalibration, ...]:
         calibrate_scores(marks, np.arange(len(marks)) < len(shown), target="mark"),
         calibrate_scores(exams, truth, target="exam"),
     )
+
+
+def exam_sets(tuning: Evaluation, *, level: float) -> tuple[ConformalSet, ...]:
+    """Return the set of an exam's two answers, calibrated on tuning exams; half of them are on shifted scanners."""
+    scores, truth = tuning.exam_scores()
+    return (calibrate_sets(_answers(scores), truth.astype(np.int64), target="exam", method=SetMethod.LAC, level=level),)
+
+
+def exam_coverage(sets: ConformalSet, result: Evaluation) -> Coverage:
+    """Measure the set of an exam on other exams."""
+    scores, truth = result.exam_scores()
+    return coverage(sets, _answers(scores), truth.astype(np.int64))
+
+
+def _answers(scores: Scores) -> Scores:
+    """Return the probabilities (N, 2) of no lesion and a lesion."""
+    return np.stack([1 - scores, scores], axis=1)
 
 
 def noisy(samples: Sequence[Sample]) -> list[Sample]:

@@ -167,8 +167,8 @@ Set on further phantoms (half of them shifted): {points_of};
 
 ## Doubts
 
-Curves that bring a score to the share that is right, fitted to the tuning phantoms at 0.4 mm; on patients
-they hold nothing.
+Curves that bring a score to the share that is right, and sets of an exam's two answers, fitted to the tuning phantoms
+at 0.4 mm, without clusters; on patients they hold nothing.
 
 {curves}
 Views above the limit of one depth; the limits are the 99th percentile of views of usual scanners that were not fitted.

@@ -73,10 +73,12 @@ class Calibration(Strict):
 
     `scores` makes curves that bring the scores of marks and exams to the share that is right; `distances` adds how far
     a view is from training, with limits from tuning and validation views of usual scanners (100 at least).
+    `conformal_level` is that of the set of an exam's answers, from the tuning exams; without it there are none.
     """
 
     scores: bool = True
     distances: bool = True
+    conformal_level: Annotated[float, Field(ge=0.5, lt=1)] | None = None
 
 
 class HeldOut(Strict):

@@ -32,7 +32,7 @@ SCORE_TARGETS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
 SET_TARGETS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
         "pneumoconiosis": frozenset({"zone", "film"}),
-        "mammography": frozenset(),
+        "mammography": frozenset({"exam"}),
         "diffuse_lung": frozenset({"pattern"}),
     }
 )

@@ -10,6 +10,7 @@ from service.domain.result import Finding, OperatingPoint, Outcome, PipelineResu
 from service.domain.study import Completeness, Refusal, Selection
 from service.pipelines.certainty import calibrate, shown_lines
 from service.pipelines.mammography.comparison import with_prior
+from service.pipelines.mammography.exam_set import exam_set
 from service.pipelines.mammography.findings import Thresholds, as_stated, candidates_of, findings_of, shown_marks
 from service.pipelines.mammography.gates import FLAG_CODES, exam_flags, header_flags, header_reasons
 from service.pipelines.mammography.kinds import DISPLAY_POINT, declared_kinds, display_thresholds
@@ -90,6 +91,8 @@ def _result(
     findings = as_stated(findings_of(readings, breasts, thresholds=thresholds), package)
     triage = _triage(package, exam_score(breasts))
     calibrated = calibrate(package, "exam", triage.score)
+    answers = exam_set(package, triage.score)
+    flags = (*flags, *(answers.flags if answers else ()))
     refused = tuple(flag for flag in flags if flag.code not in FLAG_CODES)
     points = _mark_points(package)
     read = [reading.instance for reading in readings]
@@ -114,10 +117,12 @@ def _result(
             *pair_lines(pairs),
             *density_lines(readings),
             *shown_lines(calibrated),
+            *(answers.lines if answers else ()),
         ),
         values={
             **exam_values(readings, breasts, pairs, triage=triage, thresholds=thresholds),
             **(calibrated.as_values("exam") if calibrated else {}),
+            **({"exam_set": list(answers.answers)} if answers else {}),
         },
         candidates=candidates,
         composites=composites_of(pairs),

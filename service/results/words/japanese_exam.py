@@ -8,6 +8,12 @@ Say = Callable[[re.Match[str]], str]
 
 _SIDES = {"right": "右", "left": "左"}
 _KINDS = {"mass": "腫瘤", "architectural distortion": "構築の乱れ", "calcification cluster": "石灰化集簇"}
+_ANSWERS = {
+    "no lesion": "病変なし",
+    "lesion": "病変あり",
+    "no lesion or lesion": "病変なし又は病変あり",
+    "neither answer": "いずれでもない",
+}
 _SECTORS = {
     "outer": "外側",
     "inner": "内側",
@@ -48,6 +54,10 @@ EXAM_FORMS: tuple[tuple[str, Say], ...] = (
     (
         r"Mammography: (no|\d+) marks?(?: \((left|right) (\S+)\))?, exam score ([\d.]+)(, not all views)?",
         _marks,
+    ),
+    (
+        r"Exam, (\S+) % set: (no lesion or lesion|no lesion|lesion|neither answer)",
+        lambda m: f"検査の{m[1]} %集合:{_ANSWERS[m[2]]}",
     ),
     (r"View scores: (.+)", lambda m: f"撮影方向ごとのスコア:{m[1]}"),
     (r"Breast scores: (.+)", lambda m: f"乳房ごとのスコア:{_sides(m[1])}"),

@@ -12,10 +12,18 @@ from models.phantoms.dicom import PhantomStudy
 from models.phantoms.mammogram.breast import random_breast
 from models.phantoms.mammogram.files import StoredAs, write_mg_view
 from models.phantoms.mammogram.view import draw_view
-from service.domain.reliability import CalibrationMethod, Limit, Reliability, ScoreCalibration
+from service.domain.reliability import (
+    CalibrationMethod,
+    ConformalSet,
+    Limit,
+    Reliability,
+    ScoreCalibration,
+    SetMethod,
+)
 from service.domain.result import Outcome, PackageStatus, Presence
 from service.domain.study import Selection
 from service.pipelines.mammography import MammographyPipeline
+from service.results.words.wording import JAPANESE
 
 PIPELINE = MammographyPipeline()
 
@@ -117,3 +125,28 @@ def test_a_demonstration_states_no_probability(views):
     plain, result = run(views, Declaring()), run(views, Declaring(CALIBRATED))
     assert (result.findings, result.summary, result.headline) == (plain.findings, plain.summary, plain.headline)
     assert set(result.values) - set(plain.values) == {"exam_calibrated"}
+
+
+@pytest.mark.parametrize(
+    ("quantile", "answers", "said"),
+    [
+        (0.3, ["lesion"], "Exam, 90 % set: lesion"),
+        (0.99, ["no lesion", "lesion"], "Exam, 90 % set: no lesion or lesion"),
+        (0.001, [], "Exam, 90 % set: neither answer"),
+    ],
+)
+def test_the_set_of_an_exam_is_told_and_an_unsettled_one_flagged(views, quantile, answers, said):
+    declared = ConformalSet(target="exam", method=SetMethod.LAC, level=0.9, quantile=quantile, n=40)
+    result = run(views, Declaring(Reliability(conformal=(declared,))))
+    assert result.values["exam_set"] == answers
+    assert result.summary[-1] == said
+    assert JAPANESE.line(said) != said
+    flags = [flag for flag in result.flags if flag.code == "indeterminate"]
+    assert bool(flags) == (len(answers) != 1)
+    assert result.outcome is Outcome.FINDINGS, "a flag makes no exam partly analysed"
+
+
+def test_without_sets_nothing_is_said_of_them(views):
+    result = run(views, Declaring())
+    assert "exam_set" not in result.values
+    assert not any("set:" in line for line in result.summary)
