@@ -58,6 +58,7 @@ class Finer(BrightestSpot):
             (image,) = inputs["image"]
             assert image.dtype == np.float32
             assert not any(size % 16 for size in image.shape[1:])
+            assert image[1, :, 0].mean() > image[1, :, -1].mean(), "the chest wall is on the left"
             rows, columns = np.nonzero(image[0] > 0.999)
             row, column = np.median(rows), np.median(columns)
             mark = [[column - 30, row - 30, column + 30, row + 30, self.cluster, 0]]
@@ -119,6 +120,15 @@ def test_a_cluster_raises_the_view_score_and_the_picture_says_what_the_map_leave
     assert raised.values["display_thresholds"] == {"mass": 0.5, "distortion": 0.5, "cluster": 0.3}
     for line in (*usual.heatmaps[0].lines, *raised.heatmaps[0].lines, *(each.label for each in raised.findings)):
         assert JAPANESE.line(line) != line
+
+
+def test_the_map_is_held_against_the_detectors_marks_alone(tmp_path):
+    path = write(tmp_path)
+    both, cluster = analyse([path], Finer()), analyse([path], Finer(mass=0.2))
+    assert "map_share_in_marks" in both.values["views"][0]
+    assert len(cluster.heatmaps[0].marks) == 1
+    assert "map_share_in_marks" not in cluster.values["views"][0]
+    assert "share_baseline" not in cluster.values["views"][0], "sectors explain the detector's score"
 
 
 def test_a_channel_of_the_detector_is_a_kind(tmp_path):
