@@ -58,7 +58,8 @@ class Finer(BrightestSpot):
             (image,) = inputs["image"]
             assert image.dtype == np.float32
             assert not any(size % 16 for size in image.shape[1:])
-            assert image[1, :, 0].mean() > image[1, :, -1].mean(), "the chest wall is on the left"
+            middle = image.shape[2] // 2
+            assert image[1, :, :middle].mean() > image[1, :, middle:].mean(), "the chest wall is on the left"
             rows, columns = np.nonzero(image[0] > 0.999)
             row, column = np.median(rows), np.median(columns)
             mark = [[column - 30, row - 30, column + 30, row + 30, self.cluster, 0]]
