@@ -117,7 +117,8 @@ def _overlap(recipe: MammographyRecipe) -> str:
 
 
 def _point(name: str, point: Mapping[str, Any]) -> str:
-    return f"| {name} | {point['threshold']:.3f} | {point['sensitivity']:.3f} | {point['measured_on']} |"
+    found = f"{point['sensitivity']:.3f}" if "sensitivity" in point else "no lesion was drawn"
+    return f"| {name} | {point['threshold']:.3f} | {found} | {point['measured_on']} |"
 
 
 _CLOSER = """

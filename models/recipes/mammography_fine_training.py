@@ -17,7 +17,7 @@ from models.recipes.mammography_recipe import FineFit, MammographyRecipe
 from models.recipes.mammography_targets import crops
 from models.recipes.mammography_training import augmented, mark_loss
 from models.training.augmentation import shift_scanner
-from models.training.fit import Places, fit
+from models.training.fit import FitError, Places, fit
 from models.training.random_source import RandomSource
 from service.pipelines.mammography.fine import patch_around
 
@@ -57,12 +57,24 @@ def train_clusters(samples: Sequence[FineSample], recipe: MammographyRecipe, *, 
 
 
 def train_second_look(marked: MarkedPatches, recipe: MammographyRecipe, *, places: Places) -> SecondLook:
-    """Fit the second look to patches around marks: is it a lesion, or a benign mark or tissue?"""
+    """Fit the second look to patches around marks: is it a lesion, or a benign mark or tissue?
+
+    Raises
+    ------
+    FitError
+        All marks are of one sort.
+    """
+    lesions, others = int(marked.truth.sum()), int((~marked.truth).sum())
+    if not lesions or not others:
+        raise FitError(
+            f"second-look: the detectors mark {lesions} lesions and {others} other places on the phantoms of section "
+            "fine, and both are needed; draw more exams, or train the detectors longer"
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         network = SecondLook()
     target = torch.from_numpy(marked.truth.astype(np.float32))
-    weight = torch.tensor(float((~marked.truth).sum()) / max(int(marked.truth.sum()), 1))
+    weight = torch.tensor(others / lesions)
 
     def loss_of(index: Tensor, random: RandomSource) -> Tensor:
         patches = torch.from_numpy(marked.patches[index.numpy()].astype(np.float32))

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch", reason="needs the optional extra `train`")
 from models.networks.cluster_detector import CLUSTER_STRIDE, ClusterDetectorGraph  # noqa: E402
 from models.phantoms.mammogram.breast import Lesion, random_breast  # noqa: E402
 from models.phantoms.mammogram.view import draw_view  # noqa: E402
-from models.recipes import mammography_fine_package  # noqa: E402
+from models.recipes import mammography, mammography_fine_package  # noqa: E402
 from models.recipes.mammography_data import Sample  # noqa: E402
 from models.recipes.mammography_fine import FineSample, as_drawn, fine_sample  # noqa: E402
 from models.recipes.mammography_fine_evaluation import FineGraphs, evaluate_fine  # noqa: E402
@@ -25,9 +25,11 @@ from models.recipes.mammography_fine_training import (  # noqa: E402
 )
 from models.recipes.mammography_recipe import MammographyRecipe  # noqa: E402
 from models.recipes.mammography_targets import crops  # noqa: E402
-from models.training.fit import Places  # noqa: E402
+from models.training.fit import FitError, Places  # noqa: E402
 from models.training.recipe_file import parse_recipe, read_document  # noqa: E402
 from service.domain.image import IDENTITY  # noqa: E402
+from service.inference.package import load_package  # noqa: E402
+from service.pipelines.mammography.kinds import declared_kinds  # noqa: E402
 
 LESION = Lesion(depth_mm=42, lateral_mm=16, superior_mm=18, radius_mm=8, density_per_cm=3.0, seed=1, calcifications=9)
 QUIET = Places(progress=False)
@@ -128,6 +130,13 @@ def test_a_recipe_without_the_section_says_so(recipe):
         fine_settings(recipe.model_copy(update={"fine": None}))
 
 
+def test_marks_of_one_sort_alone_teach_nothing(recipe):
+    patches = np.zeros((3, 1, 64, 64), np.float16)
+    alone = MarkedPatches(patches=patches, scores=np.zeros(3), truth=np.zeros(3, np.bool_))
+    with pytest.raises(FitError, match="mark 0 lesions and 3 other places"):
+        train_second_look(alone, recipe, places=QUIET)
+
+
 def test_both_graphs_are_exported_with_golden_windows(recipe, tmp_path, monkeypatch):
     torch.manual_seed(1)
     monkeypatch.setattr(
@@ -147,3 +156,59 @@ def test_both_graphs_are_exported_with_golden_windows(recipe, tmp_path, monkeypa
     found = fine_sources(FineGraphs(clusters=clusters, second_look=look), recipe, tmp_path)
     assert set(found) == {"calcifications", "second_look"}
     assert all(source.path.exists() and len(source.golden) == 3 for source in found.values())
+
+
+def blob(seed: int, exam: int, *, bears: bool) -> Sample:
+    """Return a small view with a white disc, or without one."""
+    rng = np.random.default_rng(seed)
+    image = np.ones((2, 64, 64), np.float16)
+    image[0] = rng.normal(0.4, 0.05, (64, 64))
+    if bears:
+        image[0, 24:40, 24:40] = 1.0
+    return Sample(breast=f"{exam}-{'LR'[seed % 2]}", image=image, masses=((32.0, 32.0, 8.0),) if bears else ())
+
+
+def test_a_recipe_with_finer_graphs_makes_a_package_that_the_node_loads(recipe, tmp_path, monkeypatch):
+    def coarse(first: int, exams: int, *, shift: float = 1.0) -> list[Sample]:
+        return [
+            blob(first + 4 * each + view, first + each, bears=each % 2 == 0)
+            for each in range(exams)
+            for view in range(4 if shift else 1)
+        ]
+
+    def fine(first: int, exams: int, **_: object):
+        drawn = [specks(first + each, bears=each % 2 == 0) for each in range(4 * exams)]
+        return (replace(each, lesions=(), kinds=()) if index % 8 == 0 else each for index, each in enumerate(drawn))
+
+    for module in (mammography, mammography_fine_package):
+        monkeypatch.setattr(module, "draw_fine", fine)
+    monkeypatch.setattr(mammography, "draw_samples", coarse)
+    small = recipe.model_copy(
+        update={
+            "network": recipe.network.model_copy(update={"width": 2, "start": None, "members": 1}),
+            "fit": recipe.fit.model_copy(
+                update={"crop_px": 64, "copies": 1, "marks": recipe.fit.marks.model_copy(update={"epochs": 3})}
+            ),
+            "calibration": recipe.calibration.model_copy(update={"scores": False}),  # it marks nothing after 3 epochs
+            "held_out": recipe.held_out.model_copy(update={"exams": 46}),
+            "data": recipe.data.model_copy(update={"exams": 20}),
+            "fine": fine_settings(recipe).model_copy(update={"exams": 12}),
+        }
+    )
+    folder = mammography.make_package(tmp_path, small, source="recipe.yaml", places=QUIET)
+    package = load_package(folder)
+    assert [label.name for label in package.manifest.classes] == ["mass", "distortion", "cluster"]
+    assert set(package.manifest.graphs) == {"detector", "calcifications", "second_look"}
+    assert {"display", "display-distortion", "display-cluster", "triage"} == set(package.operating_points)
+    assert package.reliability.sets_of("exam") is not None
+    assert declared_kinds(package) == ("mass", "distortion", "cluster")
+    conditions = [metric.condition for metric in package.manifest.training.metrics]
+    assert conditions[0] == "scanner-shift"
+    assert "out-of-distribution" in conditions
+    names = {metric.name for metric in package.manifest.training.metrics}
+    assert {"cluster sensitivity at 0.5 false marks per view", "second look AUC"} <= names
+    assert "malignancy score" in (folder / "MODEL_CARD.md").read_text()
+    outputs = package.run("second_look", {"patches": np.zeros((3, 1, 64, 64), np.float32)})
+    assert outputs["malignancy_logit"].shape == (3,)
+    outputs = package.run("calcifications", {"image": np.ones((1, 2, 96, 160), np.float32)})
+    assert outputs["marks"].shape[2] == 6
