@@ -109,13 +109,16 @@ def _rows(path: Path, options: argparse.Namespace) -> Iterator[Row]:
         for cases in ((0, *options.cases) if is_started else options.cases)
         for seed in range(options.seeds if cases else 1)
     ]
+    lacking = [each for each in wanted if each not in done]
     scanner = site_scanner()
-    test = draw_cases(_TEST_SEED, options.test, scanner) if any(each not in done for each in wanted) else []
+    test = draw_cases(_TEST_SEED, options.test, scanner) if lacking else []
+    own: dict[int, list[Sample]] = {}
     for arm, cases, seed, steps in tqdm(wanted, unit="fit"):
         row = done.get((arm, cases, seed, steps))
         if row is None:
-            own = draw_cases(_SEED + 1000 * seed, cases, scanner)
-            detector = fitted(own, started=ARMS[arm], seed=seed, steps=steps)
+            if seed not in own:  # fewer cases are the first of more
+                own[seed] = draw_cases(_SEED + 1000 * seed, max(options.cases), scanner)
+            detector = fitted(own[seed][:cases], started=ARMS[arm], seed=seed, steps=steps)
             found = round(sensitivity(detector, test), 4)
             row = Row(arm=arm, cases=cases, seed=seed, steps=steps, sensitivity=found)
             with path.open("a", encoding="utf-8") as stream:
