@@ -55,9 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RecipeError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    if not isinstance(recipe, MammographyRecipe) or recipe.network.members < 2:
-        sys.stderr.write(f"members: {options.recipe} makes no ensemble; set network.members to 2 or more\n")
+    if not isinstance(recipe, MammographyRecipe) or options.members not in range(2, 5):
+        sys.stderr.write(f"members: {options.recipe} with --members {options.members} makes no ensemble; give 2 to 4\n")
         return 2
+    network = recipe.network.model_copy(update={"members": options.members})
+    recipe = recipe.model_copy(update={"network": network})
     graphs = _graphs(recipe, options.checkpoints)
     options.out.mkdir(parents=True, exist_ok=True)
     read = {name: _read(graphs, options.exams, shift=shift) for name, shift in CONDITIONS.items()}
@@ -79,7 +81,8 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("recipe", type=Path, help="recipe file with network.members of 2 or more")
+    parser.add_argument("recipe", type=Path, help="recipe file of a mammography package")
+    parser.add_argument("--members", type=int, default=2, help="networks to train, whatever the recipe says (2)")
     parser.add_argument(
         "--checkpoints", type=Path, help="folder of the recipe's checkpoints; without it they are trained"
     )

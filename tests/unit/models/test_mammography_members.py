@@ -55,10 +55,8 @@ def test_members_and_their_average_are_set_side_by_side(tmp_path, monkeypatch, c
     assert "member 1" in capsys.readouterr().out
 
 
-def test_a_recipe_of_one_network_and_too_few_exams_are_refused(tmp_path, capsys):
-    alone = tmp_path / "alone.yaml"
-    alone.write_text(RECIPE.read_text().replace("members: 2", "members: 1"))
-    assert members.main([str(alone), "--out", str(tmp_path)]) == 2
+def test_one_network_and_too_few_exams_are_refused(tmp_path, capsys):
+    assert members.main([str(RECIPE), "--out", str(tmp_path), "--members", "1"]) == 2
     assert "makes no ensemble" in capsys.readouterr().err
     assert members.main([str(RECIPE), "--out", str(tmp_path), "--exams", "3"]) == 2
     assert "--exams is 3" in capsys.readouterr().err

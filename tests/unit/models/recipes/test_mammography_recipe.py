@@ -30,9 +30,7 @@ def test_the_recipe_makes_a_package_that_loads(tmp_path, monkeypatch, capsys):
     assert package.parameters["detector_classes"] == list(MARKED)
     assert package.manifest.training.metrics[0].condition == "scanner-shift"
     assert sorted(path.name for path in tmp_path.glob("build/training/*/*")) == [
-        "marks-2.checkpoint.pt",
         "marks.checkpoint.pt",
-        "score-2.checkpoint.pt",
         "score.checkpoint.pt",
     ]
 
