@@ -101,7 +101,7 @@ class _Recorder:
 
     @property
     def parameters(self) -> Mapping[str, Any]:
-        return self._package.parameters
+        return {**self._package.parameters, "whole_fields": False}  # an image for each row of features
 
     @property
     def acceptance(self) -> Mapping[str, Any]:

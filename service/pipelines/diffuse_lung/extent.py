@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Counts lung of one slice by pattern, side and depth, through the classifier."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -14,14 +14,28 @@ from service.imaging.masks import Mask
 from service.imaging.resample import resample_mm
 from service.pipelines.diffuse_lung.depth import SHELLS
 from service.pipelines.diffuse_lung.lungs import LEFT, RIGHT, Sides, cut_mm
-from service.pipelines.diffuse_lung.patches import PatchRecipe, Tiling, count_pixels, cut_patches, spread, tile
+from service.pipelines.diffuse_lung.patches import (
+    PatchRecipe,
+    Tiling,
+    count_pixels,
+    cut_fields,
+    cut_patches,
+    spread,
+    tile,
+)
 from service.pipelines.diffuse_lung.slices import AxialSlice
 from service.pipelines.diffuse_lung.volume import LungLevel
 
-Classify = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+ClassifyPatches = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Patches (N, 1, h, w) in [0, 1] to probabilities (N, K)."""
+ReadField = Callable[[NDArray[np.float32]], Mapping[str, NDArray[np.float32]]]
+"""A field (1, 1, H, W) in [0, 1] to the graph's outputs by name, a row for each patch in it, row by row."""
+Tell = Callable[[Mapping[str, NDArray[np.float32]]], None]
+Classify = Callable[[NDArray[np.float32], Tiling, PatchRecipe], NDArray[np.float32]]
+"""Hounsfield units of a slice and its chosen tiles to their probabilities (N, K): see `in_batches`, `in_fields`."""
 
 SIDES: Final = ("R", "L")
+PROBABILITY: Final = "probability"
 _LOW_ATTENUATION_HU: Final = -950.0
 _REACH_TILES: Final = 3.0
 
@@ -157,20 +171,41 @@ def _classified(
     abnormality = np.zeros(tiling.right.shape, dtype=np.float32)
     if len(tiling.chosen) == 0:
         return classes, abnormality
-    probabilities = classify(cut_patches(hounsfield, tiling, recipe))
+    probabilities = classify(hounsfield, tiling, recipe)
     rows, columns = tiling.chosen.T
     classes[rows, columns] = probabilities.argmax(axis=1)
     abnormality[rows, columns] = 1 - probabilities[:, 0]
     return spread(classes, abnormality, tiling=tiling, reach_tiles=_REACH_TILES)
 
 
-def in_batches(classify: Classify, size: int) -> Classify:
-    """Return a classifier that never hands more than `size` patches to `classify` at once."""
+def in_batches(classify: ClassifyPatches, size: int) -> Classify:
+    """Return a classifier that cuts patches out and never hands more than `size` of them to `classify` at once."""
 
-    def classify_all(patches: NDArray[np.float32]) -> NDArray[np.float32]:
+    def classify_all(hounsfield: NDArray[np.float32], tiling: Tiling, recipe: PatchRecipe) -> NDArray[np.float32]:
+        patches = cut_patches(hounsfield, tiling, recipe)
         chunks: Iterator[NDArray[np.float32]] = (
             classify(patches[start : start + size]) for start in range(0, len(patches), size)
         )
         return np.concatenate(list(chunks))
+
+    return classify_all
+
+
+def in_fields(read: ReadField, *, tell: Tell) -> Classify:
+    """Return a classifier that reads each lung of a slice at once, and tells the outputs of its chosen tiles.
+
+    For a graph that says of a field what it says of its patches: it spares what overlapping patches have in common.
+    """
+
+    def classify_all(hounsfield: NDArray[np.float32], tiling: Tiling, recipe: PatchRecipe) -> NDArray[np.float32]:
+        fields = list(cut_fields(hounsfield, tiling, recipe))
+        outputs = [read(field.pixels) for field in fields]
+        order = np.argsort(np.concatenate([field.chosen for field in fields]))
+        of_tiles = {
+            name: np.concatenate([each[name][field.rows] for each, field in zip(outputs, fields, strict=True)])[order]
+            for name in outputs[0]
+        }
+        tell(of_tiles)
+        return of_tiles[PROBABILITY]
 
     return classify_all

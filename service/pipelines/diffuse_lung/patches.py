@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cuts a slice into tiles and the patches around them; the same code prepares training and analysis."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +58,46 @@ def cut_patches(hounsfield: NDArray[np.float32], tiling: Tiling, recipe: PatchRe
     views = sliding_window_view(shown, (recipe.patch_px, recipe.patch_px))
     corners = tiling.chosen * recipe.stride_px - recipe.margin_px + recipe.patch_px
     return np.ascontiguousarray(views[corners[:, 0], corners[:, 1]][:, None])
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Field:
+    """A part of a slice that holds the patches of several chosen tiles, for a graph that reads all of them at once.
+
+    Parameters
+    ----------
+    pixels
+        float32 (1, 1, H, W) in [0, 1].
+    chosen
+        Places of these tiles among all chosen ones of the slice.
+    rows
+        Of each of these tiles, which of the field's patches is its own, counted row by row.
+    """
+
+    pixels: NDArray[np.float32]
+    chosen: NDArray[np.intp]
+    rows: NDArray[np.intp]
+
+
+def cut_fields(hounsfield: NDArray[np.float32], tiling: Tiling, recipe: PatchRecipe) -> Iterator[Field]:
+    """Yield a field for each lung with chosen tiles: between the lungs nobody looks."""
+    low, high = recipe.window_hu
+    shown = np.pad(window_ct(hounsfield, low=low, high=high), recipe.patch_px, mode="edge")
+    down, across = tiling.chosen.T
+    on_left = tiling.left[down, across] > tiling.right[down, across]
+    for side in (~on_left, on_left):
+        if side.any():
+            yield _field(shown, tiling.chosen, np.flatnonzero(side), recipe)
+
+
+def _field(shown: NDArray[np.float32], tiles: NDArray[np.intp], chosen: NDArray[np.intp], recipe: PatchRecipe) -> Field:
+    own = tiles[chosen]
+    first, last = own.min(axis=0), own.max(axis=0)
+    top, left = first * recipe.stride_px - recipe.margin_px + recipe.patch_px
+    height, width = (last - first) * recipe.stride_px + recipe.patch_px
+    pixels = np.ascontiguousarray(shown[None, None, top : top + height, left : left + width])
+    rows = (own - first) @ np.array([last[1] - first[1] + 1, 1])
+    return Field(pixels=pixels, chosen=chosen, rows=rows)
 
 
 def count_pixels(mask: NDArray[np.bool_], stride: int) -> NDArray[np.int32]:

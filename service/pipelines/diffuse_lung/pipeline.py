@@ -16,7 +16,7 @@ from service.pipelines.diffuse_lung import selection as headers
 from service.pipelines.diffuse_lung.acceptance import Acceptance
 from service.pipelines.diffuse_lung.anatomy import anatomy_flags, anatomy_refusals
 from service.pipelines.diffuse_lung.doubts import PatchTally
-from service.pipelines.diffuse_lung.extent import Classify, in_batches
+from service.pipelines.diffuse_lung.extent import PROBABILITY, Classify, in_batches, in_fields
 from service.pipelines.diffuse_lung.findings import absent, make_findings, reported
 from service.pipelines.diffuse_lung.gates import reason, spacing_flags, stack_reasons
 from service.pipelines.diffuse_lung.lung_extent import LungExtent, measure_slices
@@ -92,7 +92,7 @@ class _Analysis:
         return measure_slices(
             lambda: iterate(self._series, step_mm=self._plan.slice_step_mm),
             self._plan.recipe,
-            classify=in_batches(self._classify(), self._plan.batch),
+            classify=self._classify(),
             patterns=len(self._plan.patterns),
             reading=self._plan.reading,
             has_volumes=not in_slice_mode(self._series),
@@ -101,12 +101,15 @@ class _Analysis:
     def _classify(self) -> Classify:
         package, tally = self._package, self._tally
 
-        def classify(patches: NDArray[np.float32]) -> NDArray[np.float32]:
-            outputs = package.run(_GRAPH, {"patches": patches})
-            tally.add(outputs)
-            return outputs["probability"]
+        def read(patches: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+            return package.run(_GRAPH, {"patches": patches})
 
-        return classify
+        def classify(patches: NDArray[np.float32]) -> NDArray[np.float32]:
+            outputs = read(patches)
+            tally.add(outputs)
+            return outputs[PROBABILITY]
+
+        return in_fields(read, tell=tally.add) if self._plan.whole_fields else in_batches(classify, self._plan.batch)
 
     def _analysed(self, readout: Readout) -> PipelineResult:
         plan, recipe, extent = self._plan, self._plan.recipe, readout.extent

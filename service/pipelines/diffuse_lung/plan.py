@@ -26,12 +26,14 @@ class Plan:
     rules: tuple[Rule, ...]
     slice_step_mm: float
     batch: int
+    whole_fields: bool
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any]) -> "Plan":
         """Read the manifest's parameters; PackageError when one is missing or of another kind.
 
-        `reading`, `groups` and `rules` may be left out: the documented defaults stand then.
+        `reading`, `groups` and `rules` may be left out: the documented defaults stand then. `whole_fields` says that
+        the graph reads whole fields as it reads their patches; left out, patches are cut.
         """
         try:
             low, high = parameters["window_hu"]
@@ -47,6 +49,9 @@ class Plan:
             raise PackageError(
                 f"parameters: {error!r}; the pipeline {NAME} needs it as its package recipe says"
             ) from error
+        whole_fields = parameters.get("whole_fields", False)
+        if not isinstance(whole_fields, bool):
+            raise PackageError(f"parameters.whole_fields: value {whole_fields!r} is neither true nor false")
         patterns, rules = parse_patterns(parameters), parameters.get("rules")
         return cls(
             recipe=recipe,
@@ -56,4 +61,5 @@ class Plan:
             rules=default_rules() if rules is None else parse_rules(rules),
             slice_step_mm=step,
             batch=batch,
+            whole_fields=whole_fields,
         )

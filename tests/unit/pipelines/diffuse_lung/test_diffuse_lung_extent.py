@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import tracemalloc
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -17,7 +18,7 @@ from service.domain.image import Affine, SlicePlane, StoredImage
 from service.pipelines.diffuse_lung.acceptance import Acceptance
 from service.pipelines.diffuse_lung.airways import Airways
 from service.pipelines.diffuse_lung.anatomy import anatomy_flags, anatomy_refusals, lung_litres
-from service.pipelines.diffuse_lung.extent import SliceExtent, count_classes, in_batches
+from service.pipelines.diffuse_lung.extent import SliceExtent, count_classes, in_batches, in_fields
 from service.pipelines.diffuse_lung.findings import absent, make_findings, reported
 from service.pipelines.diffuse_lung.lung_extent import LungExtent, gather, measure_slices
 from service.pipelines.diffuse_lung.lungs import cut_mm
@@ -227,11 +228,36 @@ def test_batches_are_bounded_and_in_order() -> None:
 
     def classify(patches: NDArray[np.float32]) -> NDArray[np.float32]:
         sizes.append(len(patches))
-        return patches
+        return patches[:, 0, 0]
 
-    given_patches = np.arange(10, dtype=np.float32)
-    np.testing.assert_array_equal(in_batches(classify, 4)(given_patches), given_patches)
+    hounsfield = np.random.default_rng(1).uniform(-1000, 200, (96, 96)).astype(np.float32)
+    tiling = tile(np.ones(hounsfield.shape, dtype=np.uint8), RECIPE)
+    tiling = replace(tiling, chosen=tiling.chosen[:10])
+    expected = cut_patches(hounsfield, tiling, RECIPE)[:, 0, 0]
+    np.testing.assert_array_equal(in_batches(classify, 4)(hounsfield, tiling, RECIPE), expected)
     assert sizes == [4, 4, 2]
+
+
+def test_fields_hold_the_patches_of_the_chosen_tiles_and_tell_of_no_others() -> None:
+    """A graph that answers with the patch itself, row by row: what comes back are the cut patches, in their order."""
+    hounsfield = np.random.default_rng(2).uniform(-1000, 200, (150, 210)).astype(np.float32)
+    sides = np.zeros(hounsfield.shape, dtype=np.uint8)
+    sides[10:140, 5:95], sides[40:120, 105:200] = 1, 2
+    tiling = tile(sides, RECIPE)
+    told: list[Any] = []
+    seen: list[tuple[int, ...]] = []
+
+    def read(field: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        seen.append(field.shape)
+        views = np.lib.stride_tricks.sliding_window_view(field[0, 0], (48, 48))[::12, ::12].reshape(-1, 48 * 48)
+        return {"probability": views, "margin": views[:, 0]}
+
+    found = in_fields(read, tell=told.append)(hounsfield, tiling, RECIPE)
+    expected = cut_patches(hounsfield, tiling, RECIPE).reshape(len(tiling.chosen), -1)
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(told[0]["margin"], expected[:, 0])
+    assert len(seen) == 2
+    assert all(shape[:2] == (1, 1) and (shape[2] - 48) % 12 == (shape[3] - 48) % 12 == 0 for shape in seen)
 
 
 def test_a_slice_without_lung_has_no_share() -> None:
@@ -248,7 +274,7 @@ def test_a_slice_without_lung_has_no_share() -> None:
     assert extent.by_shell.sum() == 0
 
 
-def _must_not_run(_: NDArray[np.float32]) -> NDArray[np.float32]:
+def _must_not_run(*_: Any) -> NDArray[np.float32]:
     raise AssertionError("there is nothing to classify")
 
 

@@ -11,6 +11,7 @@ from models.phantoms.computed_tomography import ChestPhantom
 from models.phantoms.computed_tomography.chest import NOT_LUNG, Slice
 from service.domain.image import SlicePlane, StoredImage
 from service.domain.result import LabelMap
+from service.pipelines.diffuse_lung.extent import in_batches
 from service.pipelines.diffuse_lung.findings import make_findings, reported
 from service.pipelines.diffuse_lung.lung_extent import LungExtent, measure_slices
 from service.pipelines.diffuse_lung.maps import make_abnormality_map, make_label_map
@@ -107,7 +108,7 @@ def extent_of(phantom: Slice, orientation: tuple[float, float, float, float, flo
         plane=SlicePlane(position_mm=(0.0, 0.0, 0.0), orientation=orientation),
     )
     section = upright(stored, ct_slice(1, z_mm=0))
-    return measure_slices(lambda: [section], RECIPE, classify=_normal, patterns=3)
+    return measure_slices(lambda: [section], RECIPE, classify=in_batches(_normal, 256), patterns=3)
 
 
 def _normal(patches: NDArray[np.float32]) -> NDArray[np.float32]:
