@@ -331,6 +331,14 @@ FORMS: tuple[tuple[str, Say], ...] = (
     (r"Lung patches outside the training distribution: (\d+) %", lambda m: f"学習の分布の外にある肺の区画:{m[1]} %"),
     (r"Lung patches without a settled pattern: (\d+) %", lambda m: f"パターンが定まらない肺の区画:{m[1]} %"),
     (
+        r"Confidence: mean margin ([\d.]+) between the two likeliest patterns",
+        lambda m: f"確信度:最有力と次点のパターンの差の平均 {m[1]}",
+    ),
+    (
+        r"Disagreement of the models: mean divergence ([\d.]+) nats",
+        lambda m: f"モデル間の不一致:ダイバージェンスの平均 {m[1]} nat",
+    ),
+    (
         r"Overall profusion is the mean over zones read as 0/1 or more\.",
         lambda _: "全体の密度は0/1以上と読まれた肺野の平均です。",
     ),

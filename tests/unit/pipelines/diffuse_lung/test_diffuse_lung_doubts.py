@@ -12,6 +12,7 @@ from harness.variants import package_of, stored_instance
 from models.phantoms.computed_tomography import ChestPhantom
 from models.phantoms.computed_tomography.dicom import write_ct_series
 from models.phantoms.dicom import PhantomStudy
+from service.domain.errors import PackageError
 from service.domain.reliability import (
     CalibrationMethod,
     ConformalSet,
@@ -25,6 +26,7 @@ from service.domain.study import Selection
 from service.pipelines import PIPELINES
 from service.pipelines.diffuse_lung.acceptance import Acceptance
 from service.pipelines.diffuse_lung.doubts import PatchTally
+from service.pipelines.diffuse_lung.plan import Plan
 
 PIPELINE = PIPELINES["diffuse_lung"]
 LIMITS = tuple(
@@ -155,6 +157,25 @@ def test_members_that_disagree_leave_a_patch_without_a_settled_pattern():
     tally = PatchTally(Reliability(conformal=(APS,), disagreement=(limit,)), "patterns")
     tally.add(batch([0.95, 0.03, 0.02], [0.95, 0.03, 0.02], [0.5, 0.3, 0.2], divergence=[0.1, 0.3, 0.3]))
     assert tally.unsettled_share == pytest.approx(2 / 3, abs=1e-4)
+
+
+def test_the_votes_confidence_is_averaged_over_all_patches():
+    tally = PatchTally(Reliability(), "patterns")
+    tally.add(batch([0.9, 0.1], [0.6, 0.4], margin=[0.8, 0.2], divergence=[0.0, 0.3]))
+    tally.add(batch([0.7, 0.3], margin=[0.5], divergence=[0.06]))
+    assert tally.as_values() == {"mean_margin": 0.5, "mean_divergence": 0.12}
+    assert tally.lines() == (
+        "Confidence: mean margin 0.50 between the two likeliest patterns",
+        "Disagreement of the models: mean divergence 0.12 nats",
+    )
+
+
+def test_whole_fields_is_true_or_false():
+    parameters = package_of("hrct").parameters
+    assert Plan.of({**parameters, "whole_fields": True}).whole_fields
+    assert not Plan.of({name: value for name, value in parameters.items() if name != "whole_fields"}).whole_fields
+    with pytest.raises(PackageError, match=r"parameters\.whole_fields: value 'yes' is neither true nor false"):
+        Plan.of({**parameters, "whole_fields": "yes"})
 
 
 def test_a_tally_without_patches_says_nothing_bad():
