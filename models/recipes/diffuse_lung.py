@@ -3,7 +3,7 @@
 
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,19 +15,30 @@ from torch import nn
 from models.calibration.rejection import metric_rows
 from models.calibration.sections import manifest_sections
 from models.export import Export, export_onnx
+from models.networks.field_ensemble import FieldEnsemble
 from models.packaging import GraphSource, write_package
-from models.phantoms.computed_tomography import PATTERNS, shifted_scanner, usual_scanner
+from models.phantoms.computed_tomography import PATTERNS, shifted_scanner, texture_patch, usual_scanner
 from models.recipes.diffuse_lung_calibration import GRAPH, Calibrated, Found, calibrate, doubt_rows, refused
 from models.recipes.diffuse_lung_card import DESCRIPTION, LICENCE, TITLES, model_card
 from models.recipes.diffuse_lung_data import RECIPE, DrawScanner, Patches, chest_patches, pure_patches
-from models.recipes.diffuse_lung_evaluation import Measured, measure_chests
+from models.recipes.diffuse_lung_evaluation import Measured, measure_chests, reads_fields
+from models.recipes.diffuse_lung_members import train_ensemble, votes_table
 from models.recipes.diffuse_lung_own import read_patches
 from models.recipes.diffuse_lung_recipe import Data, DiffuseLungRecipe, HeldOut
 from models.recipes.diffuse_lung_training import confusion, train
 from models.training.fit import Places
 from models.training.split import kept_out
+from service.imaging.normalise import window_ct
 
 _PROBABILITY = "softmax of the logits divided by {:.3f}, the temperature of held-out phantoms"
+_SOFT_VOTE = (
+    "weighted mean of the members' probabilities, to the power of 1 / {:.3f}, the temperature of held-out phantoms"
+)
+_VOTES: Mapping[str, Mapping[str, Any]] = {
+    "vote": {"channels": list(PATTERNS), "description": "share of the weights that stand for each pattern"},
+    "margin": {"description": "distance between the two likeliest patterns' probabilities"},
+    "divergence": {"description": "Jensen-Shannon divergence of the members' probabilities, nats"},
+}
 _DISTANCE = "Mahalanobis' distance of the features from the nearest class of training"
 _SMALLEST_CUT_OFF_PERCENT = 2.0
 _SMALLEST_TRIAGE_SHARE = 0.05
@@ -51,8 +62,13 @@ def make_package(packages_folder: Path, recipe: DiffuseLungRecipe, *, source: st
     """Train and write `<packages_folder>/<name>/<version>`; `source` names the recipe file in the manifest."""
     patches = training_patches(recipe.data)
     out = kept_out(patches.bodies.tolist(), share=recipe.split.validation, seed=recipe.seed)
-    network = train(patches.where(~out), patches.where(out), recipe, places=places)
-    return pack(packages_folder, network, patches.where(~out), patches.where(out), recipe=recipe, source=source)
+    fitted, validation = patches.where(~out), patches.where(out)
+    network = (
+        train_ensemble(fitted, validation, recipe, recipe.ensemble, places=places)
+        if recipe.ensemble
+        else train(fitted, validation, recipe, places=places)
+    )
+    return pack(packages_folder, network, fitted, validation, recipe=recipe, source=source)
 
 
 def training_patches(data: Data) -> Patches:
@@ -93,6 +109,7 @@ def pack(
             refusals=refusals,
             shifted=shifted.counts,
             inside=inside.counts,
+            votes=_votes(network, shifted, inside),
         )
         return write_package(packages_folder, about, graphs=graphs, licence_text=LICENCE, model_card=card)
 
@@ -111,10 +128,39 @@ def _evaluate(calibrated: Calibrated, seed: int, held_out: HeldOut, *, scanner: 
     )
 
 
+def _votes(network: nn.Module, shifted: Evaluation, inside: Evaluation) -> str:
+    if not isinstance(network, FieldEnsemble):
+        return ""
+    conditions = {
+        "scanner-shift": (shifted.patches, shifted.found),
+        "in-domain": (inside.patches, inside.found),
+    }
+    return votes_table(network, conditions)
+
+
 def _export(calibrated: Calibrated, path: Path) -> Export:
+    """Write the graph with golden patches; of one that reads fields, with a golden field of three by four patches."""
     patches = pure_patches(1, seed=93_000, scanner=usual_scanner)
     examples = [{"patches": patches.images[start : start + 2]} for start in range(0, len(PATTERNS), 2)]
-    return export_onnx(calibrated.graph, path, examples=examples, output_names=calibrated.names, tolerance=1e-4)
+    free_axes: dict[str, dict[int, str]] = {}
+    if reads_fields(calibrated.graph):
+        examples.append({"patches": _field(94_000)})
+        free_axes = {name: {0: "tiles"} for name in calibrated.names} | {"patches": {2: "rows", 3: "columns"}}
+    return export_onnx(
+        calibrated.graph,
+        path,
+        examples=examples,
+        output_names=calibrated.names,
+        free_axes=free_axes,
+        tolerance=1e-4,
+    )
+
+
+def _field(seed: int) -> NDArray[np.float32]:
+    """Draw a piece of reticulation, float32 (1, 1, 72, 84) in [0, 1]."""
+    low, high = RECIPE.window_hu
+    texture = texture_patch("reticulation", rng=np.random.default_rng(seed), size=84, pixel_mm=RECIPE.pixel_mm)
+    return np.ascontiguousarray(window_ct(texture, low=low, high=high)[None, None, :72])
 
 
 def _source(export: Export, calibrated: Calibrated) -> GraphSource:
@@ -125,11 +171,17 @@ def _source(export: Export, calibrated: Calibrated) -> GraphSource:
         tolerance=1e-3,
         tensors={
             "patches": {"channels": [window], "value_range": [0.0, 1.0]},
-            "probability": {"channels": list(PATTERNS), "description": _PROBABILITY.format(calibrated.temperature)},
+            "probability": {"channels": list(PATTERNS), "description": _probability(calibrated)},
+            **{name: told for name, told in _VOTES.items() if name in calibrated.names},
             "cam": {"channels": list(PATTERNS), "description": "exact decomposition of the logits over the patch"},
             **{name: {"description": _DISTANCE} for name in calibrated.names if name.startswith("distance_")},
         },
     )
+
+
+def _probability(calibrated: Calibrated) -> str:
+    told = _SOFT_VOTE if "vote" in calibrated.names else _PROBABILITY
+    return told.format(calibrated.temperature)
 
 
 def _about(
@@ -155,6 +207,7 @@ def _about(
             "least_lung": RECIPE.least_lung,
             "slice_step_mm": 5.0,
             "batch": 256,
+            "whole_fields": reads_fields(calibrated.graph),
             "patterns": [_pattern(index, tuning) for index in range(len(PATTERNS))],
         },
         "training": {

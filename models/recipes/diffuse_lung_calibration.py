@@ -15,12 +15,14 @@ from models.calibration.graph import Tempered, WithDistances, depth_features
 from models.calibration.metrics import measure_classes
 from models.calibration.rejection import Rejection, rejections, uniform_noise
 from models.calibration.scores import class_temperature
+from models.networks.field_ensemble import ENSEMBLE_OUTPUTS, LEAST_PROBABILITY, FieldEnsemble
 from models.recipes.diffuse_lung_data import Patches
 from models.recipes.diffuse_lung_recipe import Calibration
 from service.domain.reliability import ConformalSet, Reliability, SetMethod
 
 OUTPUTS = ("probability", "logits", "cam", "feature")
 GRAPH = "patterns"
+DIVERGENCE = "divergence"
 _MOST_FITTED = 6000
 _BATCH = 512
 
@@ -48,19 +50,33 @@ class Calibrated:
 
 def calibrate(network: nn.Module, fitted: Patches, tuning: Patches, settings: Calibration) -> Calibrated:
     """Fit temperature and distances; sets and limits come from the tuning patches, which the fit has not seen."""
-    bare = Calibrated(graph=network, names=OUTPUTS, temperature=1.0, reliability=Reliability())
-    temperature = class_temperature(bare.run(tuning.images)["logits"], tuning.classes) if settings.temperature else 1.0
-    graph: nn.Module = Tempered(network, temperature)
-    names: tuple[str, ...] = OUTPUTS
+    graph, names, temperature = _tempered(network, tuning, settings)
     if settings.distances:
         graph = _with_distances(graph, fitted)
-        names = graph.output_names(OUTPUTS)
+        names = graph.output_names(names)
     found = Calibrated(graph=graph, names=names, temperature=temperature, reliability=Reliability()).run(tuning.images)
     reliability = Reliability(
         conformal=_sets(found, tuning, settings),
         out_of_distribution=limits(GRAPH, distances(found)),
+        disagreement=limits(GRAPH, {name: found[name].astype(np.float64) for name in found if name == DIVERGENCE}),
     )
     return Calibrated(graph=graph, names=names, temperature=temperature, reliability=reliability)
+
+
+def _tempered(network: nn.Module, tuning: Patches, settings: Calibration) -> tuple[nn.Module, tuple[str, ...], float]:
+    """Return the network at the temperature of the tuning patches, the names of its outputs, and the temperature.
+
+    The logits of a vote are the logarithms of its probabilities: those of the members are averaged for the maps alone.
+    """
+    votes = isinstance(network, FieldEnsemble)
+    names = ENSEMBLE_OUTPUTS if votes else OUTPUTS
+    temperature = 1.0
+    if settings.temperature:
+        bare = Calibrated(graph=network, names=names, temperature=1.0, reliability=Reliability()).run(tuning.images)
+        logits = np.log(np.maximum(bare["probability"], LEAST_PROBABILITY)) if votes else bare["logits"]
+        temperature = class_temperature(logits, tuning.classes)
+    graph = network.tempered(temperature) if isinstance(network, FieldEnsemble) else Tempered(network, temperature)
+    return graph, names, temperature
 
 
 def _with_distances(network: nn.Module, fitted: Patches) -> WithDistances:

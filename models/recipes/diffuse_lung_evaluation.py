@@ -10,12 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from models.networks.field_ensemble import FieldEnsemble
 from models.phantoms.computed_tomography import NOT_LUNG, PATTERNS, ChestPhantom, Involvement, Slice
 from models.recipes.diffuse_lung_data import PAINTED, RECIPE, DrawScanner
 from models.recipes.diffuse_lung_recipe import HeldOut
 from service.domain.image import Affine, SlicePlane
 from service.domain.instance import Instance
-from service.pipelines.diffuse_lung.extent import in_batches
+from service.pipelines.diffuse_lung.extent import PROBABILITY, Classify, ClassifyPatches, in_batches, in_fields
 from service.pipelines.diffuse_lung.lung_extent import LungExtent, measure_slices
 from service.pipelines.diffuse_lung.slices import AxialSlice
 
@@ -64,7 +65,7 @@ def _measure(network: nn.Module, chest: ChestPhantom) -> Measured:
     sections = []
     for section in chest:
         truth += np.bincount(section.truth[section.truth != NOT_LUNG], minlength=len(PATTERNS))
-        sections.append(_upright(section))
+        sections.append(upright_slice(section))
     extent = _extent(network, sections)
     percents = np.array([extent.percent(index) for index in range(len(PATTERNS))])
     return Measured(percents, 100 * truth / truth.sum())
@@ -72,14 +73,26 @@ def _measure(network: nn.Module, chest: ChestPhantom) -> Measured:
 
 def _extent(network: nn.Module, sections: Sequence[AxialSlice]) -> LungExtent:
     @torch.no_grad()
-    def classify(patches: NDArray[np.float32]) -> NDArray[np.float32]:
-        probabilities: NDArray[np.float32] = network(torch.from_numpy(patches))[0].numpy()
+    def classify(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        probabilities: NDArray[np.float32] = network(torch.from_numpy(images))[0].numpy()
         return probabilities
 
-    return measure_slices(lambda: sections, RECIPE, classify=in_batches(classify, 256), patterns=len(PATTERNS))
+    return measure_slices(lambda: sections, RECIPE, classify=reading(classify, network), patterns=len(PATTERNS))
 
 
-def _upright(section: Slice) -> AxialSlice:
+def reading(classify: ClassifyPatches, network: nn.Module) -> Classify:
+    """Return how the pipeline reads a slice through this network: fields where it can, patches otherwise."""
+    if not reads_fields(network):
+        return in_batches(classify, 256)
+    return in_fields(lambda field: {PROBABILITY: classify(field)}, tell=lambda _: None)
+
+
+def reads_fields(network: nn.Module) -> bool:
+    """Say whether a network, whatever is wrapped around it, says of a field what it says of its patches."""
+    return any(isinstance(module, FieldEnsemble) for module in network.modules())
+
+
+def upright_slice(section: Slice) -> AxialSlice:
     """Hand a drawn slice to the pipeline without the way through a file."""
     uid = f"{section.z_mm:.3f}"
     instance = Instance(

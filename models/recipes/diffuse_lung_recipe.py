@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from models.networks.classifier import DESIGNS
+from models.networks.field import FIELD_DESIGNS
 from models.phantoms.computed_tomography import shifted_scanner, usual_scanner
 from models.recipes.diffuse_lung_data import DrawScanner, mixed_scanner
 from models.training.fit_settings import FitSettings
@@ -33,6 +34,24 @@ class Network(Strict):
         known = (PATCH_RESNET, *DESIGNS)
         if self.family not in known:
             raise ValueError(f"family {self.family!r} is unknown; use one of {', '.join(known)}")
+        return self
+
+
+class Ensemble(Strict):
+    """Members that vote in one graph, of `models.networks.field`, and the folds that their weights come from.
+
+    They take the place of `network`, and of its first weights from elsewhere.
+    """
+
+    members: tuple[str, ...] = Field(default=tuple(FIELD_DESIGNS), min_length=2)
+    folds: Annotated[int, Field(ge=2)] = 2
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        unknown = [name for name in self.members if name not in FIELD_DESIGNS]
+        if unknown or len(set(self.members)) < len(self.members):
+            told = f"{', '.join(unknown)} unknown" if unknown else "one named twice"
+            raise ValueError(f"members: {told}; name each once, of {', '.join(FIELD_DESIGNS)}")
         return self
 
 
@@ -107,6 +126,7 @@ class DiffuseLungRecipe(Recipe):
 
     pipeline: Literal["diffuse_lung"]
     network: Network = Network()
+    ensemble: Ensemble | None = None
     transfer: Transfer | None = None
     data: Data
     augmentation: Augmentation = Augmentation()
@@ -118,6 +138,8 @@ class DiffuseLungRecipe(Recipe):
 
     @model_validator(mode="after")
     def _transfer_fits(self) -> Self:
+        if self.ensemble and (self.transfer or self.network != Network()):
+            raise ValueError("an ensemble has members of its own; remove network and transfer, or ensemble")
         if self.transfer and self.network.family == PATCH_RESNET:
             raise ValueError(
                 f"transfer needs a family with ImageNet weights, not {PATCH_RESNET!r}; "

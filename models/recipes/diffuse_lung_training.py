@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.networks.classifier import build_classifier
+from models.networks.field import FieldClassifier
 from models.networks.patch_classifier import PatchClassifier
 from models.networks.patch_resnet import PatchResNet
 from models.phantoms.computed_tomography import PATTERNS
@@ -20,17 +21,25 @@ from models.training.fit import Places, fit
 from models.training.random_source import RandomSource
 from models.weights import load_imagenet
 
-PatchNetwork = PatchResNet | PatchClassifier
+PatchNetwork = PatchResNet | PatchClassifier | FieldClassifier
 
 
 def train(fitted: Patches, validation: Patches, recipe: DiffuseLungRecipe, *, places: Places) -> PatchNetwork:
     """Train; the same recipe gives the same weights on one machine. Validation patches, if any, are only measured."""
     network = build_network(recipe)
+    fit_network(network, fitted, validation, recipe, run="patterns", places=places)
+    return network
+
+
+def fit_network(
+    network: PatchNetwork, fitted: Patches, validation: Patches, recipe: DiffuseLungRecipe, *, run: str, places: Places
+) -> None:
+    """Fit a network, which is changed; `run` names its checkpoint."""
     classes = torch.from_numpy(fitted.classes)
     fit(
         network,
         _loss_of(network, fitted, recipe),
-        name="patterns",
+        name=run,
         count=len(classes),
         settings=recipe.fit,
         seed=recipe.seed,
@@ -38,7 +47,6 @@ def train(fitted: Patches, validation: Patches, recipe: DiffuseLungRecipe, *, pl
         measure=_accuracy(network, validation) if len(validation.classes) else None,
         places=places,
     )
-    return network
 
 
 def build_network(recipe: DiffuseLungRecipe) -> PatchNetwork:

@@ -52,3 +52,22 @@ def _resumed_from_the_checkpoint(monkeypatch: pytest.MonkeyPatch) -> torch.nn.Mo
     (checkpoints,) = Path("build/training").iterdir()
     assert main([str(RECIPE), "--out", "again", "--resume", str(checkpoints), "--quick"]) == 0
     return networks[0].eval()
+
+
+def test_the_ensemble_of_the_quick_effort_reads_fields_as_their_patches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([str(RECIPE.with_name("diffuse_lung_ensemble.yaml")), "--out", "packages", "--quick"]) == 0
+    package = load_package(Path(capsys.readouterr().out.strip()))
+    assert Plan.of(package.parameters).whole_fields
+    assert [limit.output for limit in package.reliability.disagreement] == ["divergence"]
+    field = np.random.default_rng(2).uniform(size=(1, 1, 72, 84)).astype(np.float32)
+    patches = np.lib.stride_tricks.sliding_window_view(field[0, 0], (48, 48))[::12, ::12].reshape(-1, 1, 48, 48)
+    of_field, of_patches = (package.run("patterns", {"patches": np.ascontiguousarray(x)}) for x in (field, patches))
+    assert set(of_field) >= {"probability", "vote", "margin", "divergence", "cam", "distance_deep"}
+    for name, expected in of_patches.items():
+        np.testing.assert_allclose(of_field[name], expected, atol=1e-5, rtol=1e-5, err_msg=name)
+    card = Path("packages/diffuse-lung-demo/0.3.0/MODEL_CARD.md").read_text()
+    assert "| soft vote |" in card
+    assert card.count("\n| vgg16-field |") == card.count("\n| densenet-field |") == 1

@@ -12,12 +12,14 @@ pytest.importorskip("torch", reason="needs the optional extra `train`")
 import torch
 
 from models.networks.classifier import build_classifier
+from models.networks.field_ensemble import ENSEMBLE_OUTPUTS
 from models.phantoms.computed_tomography import shifted_scanner, usual_scanner
 from models.recipes.diffuse_lung import training_patches
 from models.recipes.diffuse_lung_card import overlap_table
 from models.recipes.diffuse_lung_data import Patches, mixed_scanner
+from models.recipes.diffuse_lung_members import train_ensemble, votes_table
 from models.recipes.diffuse_lung_own import read_patches
-from models.recipes.diffuse_lung_recipe import Augmentation, DiffuseLungRecipe
+from models.recipes.diffuse_lung_recipe import Augmentation, DiffuseLungRecipe, Ensemble
 from models.recipes.diffuse_lung_training import augmented, build_network, train
 from models.train import read_recipe
 from models.training.fit import Places
@@ -160,3 +162,46 @@ def test_the_card_says_how_far_augmentation_reaches_into_the_shift() -> None:
 
 def _sections() -> list[str]:
     return list(json.loads(read_recipe(RECIPE)[1].model_dump_json())["augmentation"]["scanner_shift"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"ensemble": {"members": ["vgg16-field", "vgg16"]}}, "vgg16 unknown; name each once, of vgg16-field"),
+        ({"ensemble": {"members": ["vgg16-field", "vgg16-field"]}}, "one named twice"),
+        ({"ensemble": {"members": ["vgg16-field"]}}, "at least 2"),
+        ({"ensemble": {"folds": 1}}, "greater than or equal to 2"),
+        ({"ensemble": {}, "network": {"family": "vgg16-small"}}, "an ensemble has members of its own"),
+    ],
+)
+def test_an_ensemble_that_cannot_be_is_refused(changes: dict, told: str) -> None:
+    document = read_document(RECIPE)
+    with pytest.raises(RecipeError, match=told):
+        parse_recipe({**document, **changes}, DiffuseLungRecipe, source="test")
+
+
+def test_an_ensemble_is_weighed_out_of_fold_on_patches_as_other_scanners_show_them() -> None:
+    """Dark and bright patches are told apart by everybody, whatever the augmentation adds."""
+    classes = np.arange(96, dtype=np.int64) % 2
+    noise = 0.1 * np.random.default_rng(3).random((96, 1, 48, 48), dtype=np.float32)
+    images = (0.2 + 0.5 * classes[:, None, None, None].astype(np.float32) + noise).astype(np.float32)
+    patches = Patches(images, classes, np.array([f"body-{number // 2}" for number in range(96)]))
+    settings = Ensemble(members=("resnet-field", "densenet-field"), folds=2)
+    small = recipe(fit={"epochs": 5, "batch": 16})
+    graph = train_ensemble(patches, patches.where(classes < 0), small, settings, places=Places(progress=False))
+    assert [(member.name, member.kept) for member in graph.members] == [
+        ("densenet-field", True),
+        ("resnet-field", True),
+    ]
+    assert all(member.error < 0.2 for member in graph.members)
+    with torch.no_grad():
+        found = dict(zip(ENSEMBLE_OUTPUTS, graph(torch.from_numpy(patches.images)), strict=True))
+    table = votes_table(graph, {"unseen": (patches, {name: values.numpy() for name, values in found.items()})})
+    rows = [line for line in table.splitlines() if line.startswith("| ")]
+    assert [row.split(" | ")[0] for row in rows[1:]] == [
+        "| densenet-field",
+        "| resnet-field",
+        "| hard vote",
+        "| soft vote",
+    ]
+    assert "| soft vote | 1.000 | - | - |" in rows
