@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How far the extent of each pattern in each zone is from what was drawn, in percentage points."""
