@@ -31,6 +31,7 @@ from tests.benchmarks.bench import Bench
 from tests.benchmarks.encoding import measure_encoding
 from tests.benchmarks.graphs import measure_graphs
 from tests.benchmarks.load import measure_burst, measure_commits, measure_journal, measure_steady
+from tests.benchmarks.long_series import measure_long_series
 from tests.benchmarks.measure import Measurement
 from tests.benchmarks.one_exam import measure_one_exam
 from tests.benchmarks.one_film import measure_one_film
@@ -64,6 +65,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Iterable[Measurement]]] = {
     "around-graphs": measure_around_graphs,
     "one-film": measure_one_film,
     "one-exam": measure_one_exam,
+    "long-series": measure_long_series,
     "shadow": measure_shadowing,
     "status-page": measure_status_page,
     "scrape": measure_scraping,

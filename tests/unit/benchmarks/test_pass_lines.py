@@ -48,6 +48,8 @@ def measured(name: str, against: str = "", *, ratio: float = 1.0, value: float =
         ("100 idle associations", "", {"value": 5}, {"value": 5.1}),
         ("CPU per GB, CT 0.5 MB, 4 senders, not flushed", DCMTK, {"ratio": 1.0}, {"ratio": 1.1}),
         ("instances entered into the ledger and committed, 8 threads", "", {"value": 500}, {"value": 499}),
+        ("HRCT of 300 slices, every slice: decoding, volume, lungs, writing", "", {"value": 20.0}, {"value": 20.1}),
+        ("HRCT of 1000 slices, slices 5 mm apart: memory", "", {"value": 2048}, {"value": 2049}),
     ],
 )
 def test_a_pass_line_has_two_sides(name: str, against: str, good: dict[str, float], bad: dict[str, float]) -> None:
