@@ -135,14 +135,24 @@ def zone_map(masks: NDArray[np.bool_]) -> NDArray[np.uint8]:
 
 
 def radiograph(
-    body: Anatomy, *, disease: Disease = NORMAL, scanner: Scanner | None = None, seed: int = 0, marker: bool = True
+    body: Anatomy,
+    *,
+    disease: Disease = NORMAL,
+    scanner: Scanner | None = None,
+    seed: int = 0,
+    marker: bool = True,
+    added_mm: FloatImage | None = None,
 ) -> Radiograph:
-    """Expose a body with a disease on a scanner; the same arguments, the same picture."""
+    """Expose a body with a disease on a scanner; the same arguments, the same picture.
+
+    `added_mm` is whatever else lies on each ray, mm of soft tissue, such as `pleura.pleural_path` draws.
+    """
     rng = np.random.default_rng([seed, 2])
     shown = scanner or random_scanner(rng)
     drawn = np.random.default_rng([seed, 3])  # of its own, so that everything else stays as it is without disease
     opacity_mm = np.sqrt(body.lung) * opacity_path(disease, body.zones, pitch_mm=body.pitch_mm, rng=drawn)
     depth = body.optical_depth + TISSUE_PER_MM * (opacity_mm + _harmless(body, rng))
+    depth = depth if added_mm is None else depth + TISSUE_PER_MM * added_mm
     grey = develop(expose(depth, shown, pitch_mm=body.pitch_mm, rng=rng), shown, pitch_mm=body.pitch_mm)
     if marker:
         _stamp(grey, body, rng)
