@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draws the golden studies of the demonstration packages: two phantom studies for each pipeline, small on disk.
+"""Draws the golden studies of the demonstration packages: two or three phantom studies for each, small on disk.
 
 Small means the coarsest pixels that the package accepts, no more bits than the noise leaves meaningful, and lossless
 JPEG-LS.
@@ -12,12 +12,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
 
+import numpy as np
 import pydicom
 from pydicom.uid import JPEGLSLossless
 
 from models.packaging import StudySource
 from models.phantoms.chest_radiograph.film import anatomy, radiograph, stored
-from models.phantoms.chest_radiograph.opacities import Disease
+from models.phantoms.chest_radiograph.opacities import NORMAL, Disease
+from models.phantoms.chest_radiograph.pleura import CLEAR_PLEURA, Pleura, SidePleura, pleural_path
 from models.phantoms.computed_tomography import ChestPhantom, Involvement
 from models.phantoms.computed_tomography.dicom import write_ct_series
 from models.phantoms.dicom import PhantomStudy, write_dx
@@ -33,9 +35,11 @@ _BITS = {"pneumoconiosis": 10, "diffuse_lung": 12, "mammography": 8}
 """Bits stored, by pipeline; HU need all of theirs."""
 
 
-def _film(folder: Path, *, seed: int, disease: Disease | None = None) -> None:
+def _film(folder: Path, *, seed: int, disease: Disease = NORMAL, pleura: Pleura = CLEAR_PLEURA) -> None:
     body = anatomy(seed, shape=_FILM_SHAPE, pitch_mm=_FILM_MM)
-    picture = radiograph(body, disease=disease or Disease(), seed=seed)
+    right, left, _ = body.masks
+    drawn = pleural_path(pleura, right, left, pitch_mm=_FILM_MM, rng=np.random.default_rng([seed, 10]))
+    picture = radiograph(body, disease=disease, seed=seed, added_mm=drawn.path_mm)
     study = PhantomStudy(seed=f"golden-film-{seed}")
     write_dx(folder / "film.dcm", stored(picture), study=study, pixel_spacing_mm=_FILM_MM)
 
@@ -53,13 +57,19 @@ def _mammograms(folder: Path, *, seed: int, mass_in: str | None = None) -> None:
 
 
 _DUST = Disease(levels={"RU": 9, "LU": 8, "RM": 7, "LM": 7, "RL": 4, "LL": 4}, primary="q", secondary="q")
+_MASS = Disease(levels=dict.fromkeys(("RU", "RM", "LU", "LM"), 7), primary="q", large_zone="RU", large_mm=38.0)
+_PLEURA = Pleura(sides={"L": SidePleura(thickening_mm=9.0, extent=0.5, angle_mm=34.0)})
 _BASAL = (
     Involvement(pattern="honeycombing", levels=(0.5, 1.0), depth_mm=28.0, share=0.8),
     Involvement(pattern="reticulation", levels=(0.3, 0.5), depth_mm=20.0, share=0.6),
 )
 GOLDEN: Mapping[str, Mapping[str, Draw]] = MappingProxyType(
     {
-        "pneumoconiosis": {"dust": partial(_film, seed=61, disease=_DUST), "clear": partial(_film, seed=62)},
+        "pneumoconiosis": {
+            "dust": partial(_film, seed=61, disease=_DUST),
+            "clear": partial(_film, seed=62),
+            "mass": partial(_film, seed=65, disease=_MASS, pleura=_PLEURA),
+        },
         "diffuse_lung": {"honeycombing": partial(_ct, seed=63, involvements=_BASAL), "clear": partial(_ct, seed=64)},
         "mammography": {"mass": partial(_mammograms, seed=200, mass_in="L"), "clear": partial(_mammograms, seed=194)},
     }

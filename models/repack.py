@@ -5,7 +5,6 @@
 """
 
 import argparse
-import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,8 +36,7 @@ def repack(folder: Path) -> Path:
     about: dict[str, Any] = yaml.safe_load(files.manifest_bytes)
     kept = {key: value for key, value in about.items() if key not in _WRITTEN}
     with tempfile.TemporaryDirectory() as scratch, drawn(files.manifest.pipeline) as studies:
-        shutil.copytree(folder / "graphs", Path(scratch) / "graphs")
-        graphs = {name: _source(files, name, Path(scratch)) for name in files.manifest.graphs}
+        graphs = kept_graphs(files, Path(scratch))
         return write_package(
             folder.parent.parent,
             {**kept, **declarations(files.manifest.pipeline, graphs)},
@@ -47,6 +45,15 @@ def repack(folder: Path) -> Path:
             model_card=files.contents["MODEL_CARD.md"].decode(),
             studies=studies,
         )
+
+
+def kept_graphs(files: PackageFiles, scratch: Path) -> dict[str, GraphSource]:
+    """Write the graphs of a package into a folder, and return them with their golden tensors as they are."""
+    for graph in files.manifest.graphs.values():
+        path = scratch / graph.file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(files.contents[graph.file])
+    return {name: _source(files, name, scratch) for name in files.manifest.graphs}
 
 
 def _source(files: PackageFiles, name: str, scratch: Path) -> GraphSource:

@@ -13,10 +13,12 @@ from models.networks.depths import Depths, pooled
 class LungUNet(nn.Module):
     """Maps a letter-boxed film (N, 1, 256, 256) in [0, 1] to probabilities (N, 3, 256, 256): right, left, heart.
 
+    Any other size that 32 divides, and any other number of channels, serves what else is to be found on a film.
+
     `logits` is for training. Features start at half the resolution: a lung's border is not known better than 1.5 mm.
     """
 
-    def __init__(self, widths: tuple[int, ...] = (8, 16, 32, 48, 64)) -> None:
+    def __init__(self, widths: tuple[int, ...] = (8, 16, 32, 48, 64), channels: int = 3) -> None:
         super().__init__()
         self.stem = _convolution(1, widths[0], stride=2)
         self.down = nn.ModuleList(_block(a, b, stride=2) for a, b in pairwise(widths))
@@ -24,7 +26,7 @@ class LungUNet(nn.Module):
             _block(deep + shallow, shallow) for deep, shallow in zip(widths[:1:-1], widths[-2:0:-1], strict=True)
         )
         self.up.append(_convolution(widths[1] + widths[0], widths[0]))
-        self.out = nn.Conv2d(widths[0], 3, 1)
+        self.out = nn.Conv2d(widths[0], channels, 1)
 
     def logits(self, film: Tensor) -> Tensor:
         """Return (N, 3, 256, 256) before the sigmoid."""

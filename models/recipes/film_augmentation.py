@@ -10,27 +10,30 @@ from torch.nn import functional
 
 def augment_films(films: Tensor, masks: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Return films (N, 1, H, W) in [0, 1] and masks (N, 3, H, W) changed together, each film in its own way."""
-    films, masks = _move(films, masks, generator)
+    films, masks = move(films, masks, generator)
     films = _haze(films, masks, generator)
     films = _patches(films, generator, count=2, brightness=(0.05, 0.45), size=(0.05, 0.3))
-    films = _tone(films, generator)
-    films = _blur_and_noise(films, generator)
+    films = tone(films, generator)
+    films = blur_and_noise(films, generator)
     films = _patches(films, generator, count=2, brightness=(-1.0, 1.0), size=(0.01, 0.05))
     films = _borders(films, generator)
-    return _stretch(films), masks
+    return stretch(films), masks
 
 
 def _uniform(shape: tuple[int, ...], generator: torch.Generator, *, low: float, high: float) -> Tensor:
     return low + (high - low) * torch.rand(shape, generator=generator)
 
 
-def _move(films: Tensor, masks: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Rotate, zoom, stretch and shift; what comes in from outside repeats the film's edge, or is black."""
+def move(films: Tensor, masks: Tensor, generator: torch.Generator, *, spread: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Rotate, zoom, stretch and shift; what comes in from outside repeats the film's edge, or is black.
+
+    `spread` is a factor on how far: small where the size in mm says what a thing is.
+    """
     count = films.shape[0]
-    angle = _uniform((count,), generator, low=-0.16, high=0.16)
-    zoom = torch.exp(_uniform((count,), generator, low=-0.35, high=0.35))
-    aspect = torch.exp(_uniform((count,), generator, low=-0.13, high=0.13))
-    shift = _uniform((count, 2), generator, low=-0.16, high=0.16)
+    angle = _uniform((count,), generator, low=-0.16, high=0.16) * spread
+    zoom = torch.exp(_uniform((count,), generator, low=-0.35, high=0.35) * spread)
+    aspect = torch.exp(_uniform((count,), generator, low=-0.13, high=0.13) * spread)
+    shift = _uniform((count, 2), generator, low=-0.16, high=0.16) * spread
     rows = [
         torch.stack([torch.cos(angle) * zoom * aspect, -torch.sin(angle) * zoom, shift[:, 0]], 1),
         torch.stack([torch.sin(angle) * zoom, torch.cos(angle) * zoom / aspect, shift[:, 1]], 1),
@@ -59,7 +62,7 @@ def _haze(films: Tensor, masks: Tensor, generator: torch.Generator) -> Tensor:
     return films + share * (0.9 - films).clamp(min=0)
 
 
-def _tone(films: Tensor, generator: torch.Generator) -> Tensor:
+def tone(films: Tensor, generator: torch.Generator) -> Tensor:
     """Apply a gamma, a soft S-curve or its opposite, and slow brightness fields."""
     count = films.shape[0]
     gamma = torch.exp(_uniform((count, 1, 1, 1), generator, low=-0.8, high=0.8))
@@ -74,7 +77,7 @@ def _tone(films: Tensor, generator: torch.Generator) -> Tensor:
     return shown + slow * _uniform((count, 1, 1, 1), generator, low=0.0, high=0.10)
 
 
-def _blur_and_noise(films: Tensor, generator: torch.Generator) -> Tensor:
+def blur_and_noise(films: Tensor, generator: torch.Generator) -> Tensor:
     """Mix with a blurred copy (or sharpen against it) and add grain."""
     count = films.shape[0]
     blurred = functional.avg_pool2d(films, 5, stride=1, padding=2, count_include_pad=False)
@@ -113,7 +116,7 @@ def _borders(films: Tensor, generator: torch.Generator) -> Tensor:
     return films
 
 
-def _stretch(films: Tensor) -> Tensor:
+def stretch(films: Tensor) -> Tensor:
     """Bring the 0.5th and 99.5th percentile to 0 and 1, as the pipeline does."""
     flat = films.flatten(1)
     last = flat.shape[1] - 1

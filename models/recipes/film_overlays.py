@@ -52,6 +52,19 @@ def overlay(film: Film, lungs: Lungs, disease: Disease, *, rng: np.random.Genera
     )
 
 
+def lay_over(film: Film, lungs: Lungs, path_mm: FloatImage, *, strength: float = 1.0) -> Film:
+    """Return the film with mm of soft tissue added along its rays, as `overlay` adds opacities.
+
+    Raises
+    ------
+    ValueError
+        The heart is not brighter than the lungs.
+    """
+    seen = np.maximum(_through_source(path_mm, film), 0)
+    pixels = _brighten(film.pixels, seen, logit_per_mm=strength * logit_per_mm(film, lungs))
+    return Film(pixels=pixels, pixel_mm=film.pixel_mm, to_source=film.to_source)
+
+
 def zone_numbers(lungs: Lungs) -> NDArray[np.uint8]:
     """Return 0 outside and 1 to 6 in the zones, in the order of ZONES."""
     numbers = np.zeros(lungs.right.shape, dtype=np.uint8)

@@ -4,6 +4,7 @@
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,16 @@ from models.calibration.sections import manifest_sections
 from models.networks.lung_unet import LungUNet
 from models.networks.zone_profusion import ZoneProfusion
 from models.packaging import write_package
-from models.recipes.pneumoconiosis_card import LICENCE, description, model_card
+from models.recipes.pneumoconiosis_card import LICENCE, description, model_card, with_findings
 from models.recipes.pneumoconiosis_cuts import lower_cuts
 from models.recipes.pneumoconiosis_data import CROP, PIXEL_MM, segmentation_set
 from models.recipes.pneumoconiosis_doubts import Doubts, doubts_of
 from models.recipes.pneumoconiosis_evaluation import FilmReadings, read_films
 from models.recipes.pneumoconiosis_export import export_graphs
+from models.recipes.pneumoconiosis_findings_package import FindingsPart, make_findings
 from models.recipes.pneumoconiosis_metrics import film_rows, lung_rows, zone_rows
 from models.recipes.pneumoconiosis_recipe import PneumoconiosisRecipe
-from models.recipes.pneumoconiosis_sets import HELD_OUT_LUNGS, Drawn, HeldOutSets, draw, held_out
+from models.recipes.pneumoconiosis_sets import HELD_OUT_LUNGS, Drawn, HeldOutSets, draw, find_lungs, held_out
 from models.recipes.pneumoconiosis_training import Run, train_lungs, train_zones
 from models.training.fit import Places
 
@@ -48,7 +50,13 @@ def make_package(packages_folder: Path, recipe: PneumoconiosisRecipe, *, source:
     drawn = draw(recipe)
     networks = train(drawn, recipe, places=places)
     lower_cuts(networks.zones, drawn.tuning)
-    return pack(packages_folder, networks, recipe, drawn, held_out(recipe, networks.lungs), source=source)
+    sets = held_out(recipe, networks.lungs)
+    if recipe.findings is None:
+        return pack(packages_folder, networks, recipe, drawn, sets, source=source)
+    with tempfile.TemporaryDirectory() as scratch:
+        find = partial(find_lungs, network=networks.lungs)
+        part = make_findings(recipe, find, folder=Path(scratch), places=places)
+        return pack(packages_folder, networks, recipe, drawn, sets, source=source, findings=part)
 
 
 def train(drawn: Drawn, recipe: PneumoconiosisRecipe, *, places: Places) -> Networks:
@@ -72,20 +80,29 @@ def pack(
     sets: HeldOutSets,
     *,
     source: str,
+    findings: FindingsPart | None = None,
 ) -> Path:
-    """Measure both networks on what they have not seen, export and write the package."""
+    """Measure both networks on what they have not seen, export and write the package, with `findings` if there are."""
     zones = networks.zones
     doubts = doubts_of(zones, recipe.calibration, drawn.zones, drawn.tuning, sets)
     points = operating_points([read_films(zones, part) for part in drawn.tuning])
     metrics = [*_metrics(networks, recipe, sets, points), *doubts.rows]
     about = _about(recipe, points, doubts, metrics, source=source)
+    card = model_card(metrics, points, recipe, doubts.refused)
+    if findings:
+        about["parameters"] |= findings.parameters
+        about["training"]["metrics"] += findings.metrics
+        card = with_findings(card, findings.metrics, findings.parameters)
     with tempfile.TemporaryDirectory() as scratch:
         return write_package(
             packages_folder,
             about,
-            graphs=export_graphs(networks.lungs, WithDistances(zones, doubts.gaussians).eval(), folder=Path(scratch)),
+            graphs={
+                **export_graphs(networks.lungs, WithDistances(zones, doubts.gaussians).eval(), folder=Path(scratch)),
+                **(findings.graphs if findings else {}),
+            },
             licence_text=LICENCE,
-            model_card=model_card(metrics, points, recipe, doubts.refused),
+            model_card=card,
         )
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the pneumoconiosis demonstration package says about itself: description, acceptance profile, model card."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,62 @@ def _point(name: str, point: Mapping[str, Any]) -> str:
     numbers = f"{point['threshold']:.3f} | {point['sensitivity']:.3f} | {point['specificity']:.3f}"
     return f"| {name} | {numbers} | {point['measured_on']} |"
 
+
+def with_findings(card: str, metrics: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any]) -> str:
+    """Return a model card that tells of the graphs for large opacities and the pleura too.
+
+    Raises
+    ------
+    ValueError
+        The card has no such place: it tells of them already, or is another package's.
+    """
+    for place in (_UNREAD_PARTS, _BEFORE_FAILURES):
+        if card.count(place) != 1:
+            raise ValueError(f"the model card has {card.count(place)} places {place!r}; one is needed to add to it")
+    rows = "\n".join(_metric(row) for row in metrics)
+    about = _FINDINGS.format(rows=rows, switched=_switched(parameters))
+    return card.replace(_UNREAD_PARTS, _READ_PARTS).replace(_BEFORE_FAILURES, about + _BEFORE_FAILURES)
+
+
+def without_findings(card: str) -> str:
+    """Return a model card that tells of neither graph: what `with_findings` adds is taken away, if it is there."""
+    card = re.sub(f"{_TITLE}.*?(?={_BEFORE_FAILURES})", "", card, flags=re.DOTALL)
+    return card.replace(_READ_PARTS, _UNREAD_PARTS)
+
+
+def _switched(parameters: Mapping[str, Any]) -> str:
+    """Say what is switched off, and what that rests on."""
+    heads = {"large opacities": parameters["large_opacities"], **parameters["pleura"]["findings"]}
+    off = {name: how["off"] for name, how in heads.items() if "off" in how}
+    if not off:
+        return "None called more than a tenth of the real normal films held back: all are read."
+    told = ", ".join(
+        f"{name} ({how['called']} of {how['films']} real normal films called)" for name, how in off.items()
+    )
+    return f"Switched off, because they call more than a tenth of the real normal films held back: {told}."
+
+
+_UNREAD_PARTS = "Large opacities, pleura and symbols are not read."
+_READ_PARTS = "Symbols are not read; large opacities and the pleura have graphs of their own."
+_TITLE = "## Large opacities and the pleura\n"
+_BEFORE_FAILURES = "## Known failures\n"
+
+_FINDINGS = """## Large opacities and the pleura
+
+`largeop` and `pleura` are small U-Nets over the whole film at 320 x 320. Both were fitted to phantoms with drawn masses
+and drawn pleural disease, and, where real films are named above, to the same normal films of training, plain and drawn
+into. The other networks have seen neither. Nothing of either kind was seen on a patient. Thresholds are the lowest that
+call at most 5 % of the phantoms and 5 % of the real normal films of tuning. Masses are measured at the detector plane,
+at 1.3 mm a pixel. Diffuse thickening counts only with an obliterated angle of the same side. A side is called where
+60 mm2 of it reach the threshold. The lungs are those that the package finds on the very film: where a mass or a thick
+pleura is cut off, it is missed, and is counted as missed.
+{switched}
+
+| condition | measure | value | cases | note |
+|---|---|---|---|---|
+{rows}
+
+"""
 
 _CARD = """# Pneumoconiosis small opacities, demonstration package
 

@@ -130,7 +130,7 @@ def as_zone_set(examples: Iterable[Example], *, rng: np.random.Generator, border
     shapes: list[list[float]] = []
     films: list[int] = []
     for number, example in enumerate(examples):
-        lungs = _uncertain(example.lungs, rng, pixels=border_mm / PIXEL_MM)
+        lungs = uncertain(example.lungs, rng, pixels=border_mm / PIXEL_MM)
         cut = list(zone_crops(example.film, lungs, size=CROP))
         for crop in cut if len(cut) == len(ZONES) else ():
             level = example.disease.levels.get(crop.name, 0)
@@ -170,7 +170,7 @@ def _cells(opacity_mm: FloatImage, crop: ZoneCrop) -> FloatImage:
     return np.asarray(cells.mean(axis=(2, 4)), dtype=np.float32)
 
 
-def _uncertain(lungs: Lungs, rng: np.random.Generator, *, pixels: float) -> Lungs:
+def uncertain(lungs: Lungs, rng: np.random.Generator, *, pixels: float) -> Lungs:
     """Grow or shrink each lung by up to so many pixels."""
     if pixels == 0:
         return lungs

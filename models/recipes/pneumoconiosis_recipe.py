@@ -64,8 +64,22 @@ class Calibration(Strict):
     scores: bool = True
 
 
+class Findings(Strict):
+    """What the graphs of large opacities and of the pleura are fitted to, beside small opacities drawn on half of it.
+
+    Phantoms: `exposures` films of `bodies`; real normal films: each `clean` times as it is, `drawn` times drawn into.
+    """
+
+    bodies: Count
+    exposures: Count
+    clean: Count = 2
+    drawn: Count = 3
+    fit: Annotated[list[FitSettings], Field(min_length=1)]
+    held_out: HeldOut
+
+
 class PneumoconiosisRecipe(Recipe):
-    """A lung finder and a zone reader of the pipeline pneumoconiosis."""
+    """A lung finder and a zone reader of the pipeline pneumoconiosis; with `findings`, two more graphs."""
 
     pipeline: Literal["pneumoconiosis"]
     data: Data
@@ -73,6 +87,7 @@ class PneumoconiosisRecipe(Recipe):
     fit: Fit
     held_out: HeldOut
     calibration: Calibration = Calibration()
+    findings: Findings | None = None
 
     @model_validator(mode="after")
     def _says_what_it_has_seen(self) -> Self:

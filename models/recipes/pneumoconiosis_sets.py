@@ -63,7 +63,7 @@ def draw(recipe: PneumoconiosisRecipe) -> Drawn:
     MissingFilmsError
         The recipe names real films and they are not there, or its list is another one.
     """
-    paths = _paths(recipe.films) if recipe.films else {}
+    paths = film_paths(recipe.films) if recipe.films else {}
     films, masks = segmentation_set(recipe.seed, count=recipe.data.films)
     zones = [zone_set(recipe.seed, bodies=recipe.data.bodies, exposures=recipe.data.exposures, shifted=None)]
     held_out = recipe.held_out
@@ -72,12 +72,19 @@ def draw(recipe: PneumoconiosisRecipe) -> Drawn:
         taught_films, taught_masks = _taught(paths, recipe.films)
         films, masks = torch.cat([films, taught_films]), torch.cat([masks, taught_masks])
         versions = Versions(clean=recipe.films.clean, overlaid=recipe.films.overlaid)
-        zones.append(film_zone_set(_taught_normals(paths, "training"), seed=FILMS_TRAINING, versions=versions))
-        tuning.append(film_zone_set(_taught_normals(paths, "tuning"), seed=FILMS_TUNING, versions=TUNING_VERSIONS))
+        zones.append(film_zone_set(taught_normals(paths, "training"), seed=FILMS_TRAINING, versions=versions))
+        tuning.append(film_zone_set(taught_normals(paths, "tuning"), seed=FILMS_TUNING, versions=TUNING_VERSIONS))
     return Drawn(lung_films=films, lung_masks=masks, zones=joined(zones), tuning=tuple(tuning))
 
 
-def _paths(films: Films) -> dict[str, Path]:
+def film_paths(films: Films) -> dict[str, Path]:
+    """Return the path of every listed film by its image name.
+
+    Raises
+    ------
+    MissingFilmsError
+        Films are not there, or the list is another one than the recipe's.
+    """
     if list_digest() != films.list_sha256:
         raise MissingFilmsError(
             f"{LIST.name} has SHA-256 {list_digest()}, the recipe's films.list_sha256 is {films.list_sha256}: the list "
@@ -97,7 +104,7 @@ def _taught(paths: Mapping[str, Path], films: Films) -> tuple[Tensor, Tensor]:
     )
 
 
-def _taught_normals(paths: Mapping[str, Path], split: str) -> list[Pair]:
+def taught_normals(paths: Mapping[str, Path], split: str) -> list[Pair]:
     """Return the normal films of a split with their taught masks."""
     masks = read_masks()
     films = [film for film in listed_films() if film.normal and film.split == split and film.image in masks]
@@ -120,7 +127,7 @@ def held_back_films(recipe: PneumoconiosisRecipe, network: LungUNet) -> ZoneSet 
     """
     if recipe.films is None:
         return None
-    paths = _paths(recipe.films)
+    paths = film_paths(recipe.films)
     films = [film for film in listed_films() if is_held_back(film)]
     pictures = (read_film(paths[film.image], film) for film in films)
     pairs = [(picture, found) for picture in pictures if plausible(found := find_lungs(picture, network))]

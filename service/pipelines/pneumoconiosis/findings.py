@@ -25,6 +25,8 @@ def _opacities(sheet: IloSheet) -> str:
     reading, large = sheet.reading, sheet.large
     if large and large.opacities:
         return f"Large opacity {large.ilo} (ILO rule), small opacities {reading.profusion}"
+    if not reading.abnormal and sheet.pleura and sheet.pleura.sides:
+        return f"Pleural findings, small opacities {reading.profusion}"
     if not reading.abnormal:
         return f"No small opacities of profusion 1/0 or more ({reading.profusion})"
     return f"Small opacities, profusion {reading.profusion}, shape {reading.primary}/{reading.secondary}"
@@ -57,8 +59,13 @@ def _of_side(side: str, by_zone: Mapping[str, str]) -> str:
 
 def summary(sheet: IloSheet) -> tuple[str, ...]:
     """Return what must be known to understand the reading."""
-    parts = {"Large opacities": sheet.large, "pleura": sheet.pleural_sides, "symbols": None}
-    unread = [name for name, read in parts.items() if read is None]
+    pleura = "pleura" if sheet.pleura is None or not sheet.pleura.thresholds else "part of the pleura"
+    parts = {
+        "large opacities": sheet.large is not None,
+        pleura: sheet.pleura is not None and not sheet.pleura.unread,
+        "symbols": False,
+    }
+    unread = [name for name, is_read in parts.items() if not is_read]
     said = " and ".join(filter(None, (", ".join(unread[:-1]), unread[-1])))
     return (
         "Overall profusion is the mean over zones read as 0/1 or more.",

@@ -209,7 +209,7 @@ def _read(
             for crop, profusion, shapes in zip(crops, outputs["profusion_logits"], outputs["shape_logits"], strict=True)
         ]
     )
-    sheet = read_sheet(film, lungs, crops, reading, outputs=outputs, values=values, package=package)
+    sheet = read_sheet(film, lungs, crops, reading, values=values, package=package)
     doubts = doubts_of(reading, package, disagreement=familiarity.measure(limits.disagreement, ZONES, outputs))
     return Analysis(
         film=film,

@@ -15,6 +15,7 @@ from service.pipelines.pneumoconiosis.large_opacities import (
     japanese_category,
     large_only,
 )
+from service.pipelines.pneumoconiosis.pleura import FINDINGS, PleuralReading
 from service.pipelines.pneumoconiosis.reading import FilmReading
 
 
@@ -63,22 +64,24 @@ class LargeOpacities:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IloSheet:
-    """A filled-in sheet; `large` and `pleural_sides` are None where the package reads none.
-
-    `pleural_sides` are "R" and "L" where the package's head sees pleural abnormality.
-    """
+    """A filled-in sheet; `large` and `pleura` are None where the package reads none, `large_unread` says why."""
 
     quality: FilmQuality
     reading: FilmReading
     contributions: Contributions
     candidate: TypeCandidate
     large: LargeOpacities | None = None
-    pleural_sides: tuple[str, ...] | None = None
+    pleura: PleuralReading | None = None
+    large_unread: str = ""
 
     @property
     def is_abnormal(self) -> bool:
-        """Whether there is something to report: small opacities of 1/0 or more, or a large opacity."""
-        return self.reading.abnormal or bool(self.large and self.large.opacities)
+        """Whether there is something to report: small opacities of 1/0 or more, a large opacity, or the pleura."""
+        return (
+            self.reading.abnormal
+            or bool(self.large and self.large.opacities)
+            or bool(self.pleura and self.pleura.sides)
+        )
 
 
 def fill_in(
@@ -87,7 +90,8 @@ def fill_in(
     *,
     quality: FilmQuality,
     large: LargeOpacities | None = None,
-    pleural_sides: tuple[str, ...] | None = None,
+    pleura: PleuralReading | None = None,
+    large_unread: str = "",
 ) -> IloSheet:
     """Return the sheet with the candidate type that follows from it."""
     return IloSheet(
@@ -96,7 +100,8 @@ def fill_in(
         contributions=contributions,
         candidate=type_candidate(reading, large.japanese if large else None),
         large=large,
-        pleural_sides=pleural_sides,
+        pleura=pleura,
+        large_unread=large_unread,
     )
 
 
@@ -109,6 +114,19 @@ def as_values(sheet: IloSheet) -> Mapping[str, Any]:
         "large_opacities_japan": large.japanese.value if large else None,
         "large_opacities_longest_mm": [round(entry.longest_mm, 1) for entry in large.opacities] if large else None,
         "large_opacities_cm2": round(large.area_cm2, 2) if large else None,
-        "pleural_sides": list(sheet.pleural_sides) if sheet.pleural_sides is not None else None,
+        **_pleural_values(sheet.pleura),
         "cardiothoracic_ratio": round(sheet.quality.cardiothoracic_ratio, 4),
     }
+
+
+def _pleural_values(pleura: PleuralReading | None) -> Mapping[str, Any]:
+    """Return the sides of each finding that is read, and every score; None in place of the sides where none is."""
+    if pleura is None:
+        return {"pleural_sides": None}
+    read = {f"pleura_{name}_sides": list(pleura.sides_of(name)) for name in FINDINGS if name in pleura.thresholds}
+    scores = {
+        f"pleura_{name}_{side}_score": round(score, 6)
+        for side, found in pleura.scores.items()
+        for name, score in found.items()
+    }
+    return {"pleural_sides": list(pleura.sides), **read, **scores}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from service.pipelines.pneumoconiosis.contributions import SMOOTHED_MM, Contributions, contributions
 from service.pipelines.pneumoconiosis.heart import cardiothoracic_ratio
 from service.pipelines.pneumoconiosis.lungs import Film, FloatImage, Lungs, ZoneCrop
-from service.pipelines.pneumoconiosis.optional_heads import read_large_opacities, read_pleura
+from service.pipelines.pneumoconiosis.optional_heads import LARGE, read_large_opacities, read_pleura, why_off
 from service.pipelines.pneumoconiosis.reading import FilmReading, zone_scores
 from service.pipelines.pneumoconiosis.sheet import FilmQuality, IloSheet, fill_in
 from service.ports import Package
@@ -24,7 +24,6 @@ def read_sheet(
     crops: Sequence[ZoneCrop],
     reading: FilmReading,
     *,
-    outputs: Mapping[str, NDArray[np.float32]],
     values: Mapping[str, Any],
     package: Package,
 ) -> IloSheet:
@@ -32,8 +31,6 @@ def read_sheet(
 
     Parameters
     ----------
-    outputs
-        What the zones graph gave for the crops.
     values
         What the gates measured.
     """
@@ -43,7 +40,8 @@ def read_sheet(
         zone_contributions(crops, reading, package, pixel_mm=film.pixel_mm),
         quality=FilmQuality(cardiothoracic_ratio=cardiothoracic_ratio(lungs), **measured),
         large=read_large_opacities(film, lungs, package),
-        pleural_sides=read_pleura(outputs, package, zones=[crop.name for crop in crops]),
+        pleura=read_pleura(film, lungs, package),
+        large_unread=why_off(package.parameters.get(LARGE)),
     )
 
 

@@ -2,10 +2,12 @@
 """Says an ILO-style sheet in rows for people, and in the codes that there are."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from service.codes import private
 from service.domain.result import Evaluation
 from service.domain.sheet import ReadingSheet, SheetRow, SheetSection
+from service.pipelines.pneumoconiosis.pleura import PleuralReading
 from service.pipelines.pneumoconiosis.reading import AFFECTED, ZoneReading
 from service.pipelines.pneumoconiosis.sheet import FilmQuality, IloSheet, LargeOpacities
 
@@ -14,6 +16,19 @@ NOTE = "Suggestive, not an ILO classification: that takes a reader and the ILO s
 SIDES = {"R": "right", "L": "left"}
 LEVELS = {"U": "upper", "M": "middle", "L": "lower"}
 
+PLEURAL_ROWS: Final = {
+    "thickening": "Diffuse thickening",
+    "plaque": "Plaque",
+    "calcification": "Calcification",
+    "angle": "Costophrenic angle obliterated",
+}
+_PLEURAL_CODES: Final = {
+    "thickening": "ILO-DPT",
+    "plaque": "ILO-PPLAQ",
+    "calcification": "ILO-PL-CALC",
+    "angle": "ILO-CPA",
+}
+
 
 def reading_sheet(sheet: IloSheet) -> ReadingSheet:
     """Return the sheet as it is shown."""
@@ -21,8 +36,8 @@ def reading_sheet(sheet: IloSheet) -> ReadingSheet:
         "Film quality": _quality(sheet.quality),
         "Small opacities": _small(sheet),
         "Zones": (_zone(zone, sheet) for zone in sheet.reading.zones),
-        "Large opacities": _large(sheet.large),
-        "Pleura": _pleura(sheet.pleural_sides),
+        "Large opacities": _large(sheet),
+        "Pleura": _pleura(sheet.pleura),
         "Symbols": iter((SheetRow.unread("Obligatory symbols"),)),
         "Pneumoconiosis Act (Japan)": _act(sheet),
     }
@@ -68,10 +83,11 @@ def signed(share: float) -> str:
     return f"{round(share, 2) + 0.0:+.2f}"
 
 
-def _large(large: LargeOpacities | None) -> Iterator[SheetRow]:
+def _large(sheet: IloSheet) -> Iterator[SheetRow]:
+    large = sheet.large
     for name in ("Category, ILO rule", "Category, Japanese rule"):
         if large is None:
-            yield SheetRow.unread(name)
+            yield SheetRow.unread(name, why=sheet.large_unread)
         else:
             category = large.ilo if "ILO" in name else large.japanese
             yield SheetRow(name=name, answer=_category(category.value, large))
@@ -83,11 +99,12 @@ def _category(category: str, large: LargeOpacities) -> str:
     return f"{category}, longest diameters {large.sum_of_longest_mm:.0f} mm, area {large.area_cm2:.0f} cm2"
 
 
-def _pleura(sides: tuple[str, ...] | None) -> Iterator[SheetRow]:
-    if sides is None:
-        yield SheetRow.unread("Pleural abnormality")
-        return
-    yield SheetRow(name="Pleural abnormality", answer=" and ".join(SIDES[side] for side in sides) or "none")
+def _pleura(pleura: PleuralReading | None) -> Iterator[SheetRow]:
+    for finding, name in PLEURAL_ROWS.items():
+        if pleura is None or finding not in pleura.thresholds:
+            yield SheetRow.unread(name, why=pleura.unread.get(finding, "") if pleura else "")
+        else:
+            yield SheetRow(name=name, answer=" and ".join(SIDES[side] for side in pleura.sides_of(finding)) or "none")
 
 
 def _act(sheet: IloSheet) -> Iterator[SheetRow]:
@@ -104,7 +121,7 @@ def sheet_evaluations(sheet: IloSheet, *, name_type: bool) -> tuple[Evaluation, 
     name_type
         Whether the candidate type may be said in code, where no words stand beside it; never of a demonstration.
     """
-    return (*_large_codes(sheet.large), *_pleura_codes(sheet.pleural_sides), *_type_codes(sheet, name_type=name_type))
+    return (*_large_codes(sheet.large), *_pleura_codes(sheet.pleura), *_type_codes(sheet, name_type=name_type))
 
 
 def _large_codes(large: LargeOpacities | None) -> Iterator[Evaluation]:
@@ -113,10 +130,12 @@ def _large_codes(large: LargeOpacities | None) -> Iterator[Evaluation]:
         yield Evaluation(name=private("JPN-LARGE"), value=private(f"JPN-LARGE-{large.japanese.value}"))
 
 
-def _pleura_codes(sides: tuple[str, ...] | None) -> Iterator[Evaluation]:
-    if sides is not None:
-        for side in sides or ("O",):
-            yield Evaluation(name=private("ILO-PL-SITE"), value=private(f"ILO-PL-SITE-{side}"))
+def _pleura_codes(pleura: PleuralReading | None) -> Iterator[Evaluation]:
+    """Yield the site of each finding that is read, "O" where it is on neither side."""
+    for finding, name in _PLEURAL_CODES.items():
+        if pleura is not None and finding in pleura.thresholds:
+            for side in pleura.sides_of(finding) or ("O",):
+                yield Evaluation(name=private(name), value=private(f"ILO-PL-SITE-{side}"))
 
 
 def _type_codes(sheet: IloSheet, *, name_type: bool) -> Iterator[Evaluation]:

@@ -32,7 +32,10 @@ QUESTIONS = {
     "Category, ILO rule": "分類(ILOの規則)",
     "Category, Japanese rule": "分類(じん肺法の規則)",
     "Pleura": "胸膜",
-    "Pleural abnormality": "胸膜の異常",
+    "Diffuse thickening": "びまん性胸膜肥厚",
+    "Plaque": "胸膜プラーク",
+    "Calcification": "胸膜石灰化",
+    "Costophrenic angle obliterated": "肋骨横隔膜角の鈍化",
     "Symbols": "付加記号",
     "Obligatory symbols": "必須の付加記号",
     "Pneumoconiosis Act (Japan)": "じん肺法",
@@ -45,7 +48,7 @@ QUESTIONS = {
 CHANGE = r"(?:(\S+) to (\S+), ([+-]\d+) steps?|(\S+), unchanged)"
 _NOT_EXCLUDED = "大陰影は読まれていないため、第4型は除外できません"
 _SIDES = {"right": "右", "left": "左", "Right": "右", "Left": "左"}
-_UNREAD = {"large opacities": "大陰影", "pleura": "胸膜", "symbols": "付加記号"}
+_UNREAD = {"large opacities": "大陰影", "part of the pleura": "胸膜の一部", "pleura": "胸膜", "symbols": "付加記号"}
 _QUEUES = {"expert readers' queue": "専門読影者へ", "ordinary queue": "通常の読影へ"}
 
 
@@ -89,6 +92,10 @@ def _candidate(match: re.Match[str]) -> str:
 
 
 FILM_FORMS: tuple[tuple[str, Say], ...] = (
+    (
+        r"Pleural findings, small opacities ([^\s,]+)(?:, (PR\d) candidate)?",
+        lambda m: f"胸膜所見あり、小陰影の密度{m[1]}{f'、{m[2]}の候補' if m[2] else ''}",
+    ),
     (r"Large opacity (A|B|C) \(ILO rule\), small opacities (\S+?)(?:, (PR\d) candidate)?", _typed),
     (
         r"No small opacities of profusion 1/0 or more \((.+)\), (PR\d) candidate",
@@ -117,7 +124,7 @@ FILM_FORMS: tuple[tuple[str, Say], ...] = (
         r"At (\S+) % prevalence PPV and NPV are unknown: the package gives no sensitivity and specificity",
         lambda m: f"有病率{m[1]} %のときの的中率は不明です。パッケージに感度と特異度がありません",
     ),
-    (r"((?i:large opacities|pleura|symbols).*) are not read\.", _unread),
+    (r"((?i:large opacities|part of the pleura|pleura|symbols).*) are not read\.", _unread),
     (
         r"Suggestive, not an ILO classification: .+",
         lambda _: "参考であり、ILO分類ではありません。分類は読影者がILO標準写真と並べて行うものです。",
@@ -130,6 +137,10 @@ FILM_FORMS: tuple[tuple[str, Say], ...] = (
     (CHANGE, _change),
     (r"Large opacity, (right|left), (\d+) mm", lambda m: f"大陰影、{_SIDES[m[1]]}、{m[2]} mm"),
     (r"not read", lambda _: "読まれていません"),
+    (
+        r"not read \(switched off: (\d+) of (\d+) normal films were called\)",
+        lambda m: f"読まれていません(停止中:正常写真{m[2]}枚のうち{m[1]}枚が陽性とされたため)",
+    ),
     (r"not read \(for a reader\)", lambda _: "読まれていません(読影者が判定します)"),
     (r"(\S+ %|\S+) of the display", lambda m: f"表示範囲の{m[1]}"),
     (r"(\d+ %) of the film's middle", lambda m: f"写真の中央部の{m[1]}"),

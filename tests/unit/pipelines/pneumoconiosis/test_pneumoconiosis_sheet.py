@@ -107,7 +107,10 @@ def test_what_is_not_read_is_said_to_be_not_read(demonstration):
         "Film quality/Rotation, breath, scapulae, artefacts",
         "Large opacities/Category, ILO rule",
         "Large opacities/Category, Japanese rule",
-        "Pleura/Pleural abnormality",
+        "Pleura/Diffuse thickening",
+        "Pleura/Plaque",
+        "Pleura/Calcification",
+        "Pleura/Costophrenic angle obliterated",
         "Symbols/Obligatory symbols",
     }
     flagged = {
