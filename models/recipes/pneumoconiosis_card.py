@@ -150,11 +150,11 @@ _BEFORE_FAILURES = "## Known failures\n"
 
 _FINDINGS = """## Large opacities and the pleura
 
-`largeop` and `pleura` are small U-Nets over the whole film at 320 x 320. Both were fitted to phantoms with drawn masses
+`largeop` and `pleura` are small U-Nets over the whole film at 256 x 256. Both were fitted to phantoms with drawn masses
 and drawn pleural disease, and, where real films are named above, to the same normal films of training, plain and drawn
 into. The other networks have seen neither. Nothing of either kind was seen on a patient. Thresholds are the lowest that
 call at most 5 % of the phantoms and 5 % of the real normal films of tuning. Masses are measured at the detector plane,
-at 1.3 mm a pixel. Diffuse thickening counts only with an obliterated angle of the same side. A side is called where
+at 1.6 mm a pixel. Diffuse thickening counts only with an obliterated angle of the same side. A side is called where
 60 mm2 of it reach the threshold. The lungs are those that the package finds on the very film: where a mass or a thick
 pleura is cut off, it is missed, and is counted as missed.
 {switched}

@@ -24,7 +24,7 @@ _POSITIVE_WEIGHT = 3.0
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class FindingNetworks:
-    """The two networks: probabilities (N, 1, 320, 320) and (N, 4, 320, 320) from films (N, 1, 320, 320)."""
+    """The two networks: probabilities (N, 1, 256, 256) and (N, 4, 256, 256) from films (N, 1, 256, 256)."""
 
     large: LungUNet
     pleura: LungUNet

@@ -20,8 +20,8 @@ from service.imaging.resample import letter_box, resample_mm
 from service.pipelines.pneumoconiosis.lungs import Film, FloatImage, Lungs
 
 PIXEL_MM = 1.0
-"""Pitch of what is drawn: the graphs see films of 320 pixels, 1.3 mm each."""
-SIZE = 320
+"""Pitch of what is drawn: the graphs see films of 256 pixels, 1.6 mm each."""
+SIZE = 256
 CHANNELS = ("large", *FINDINGS)
 _SHAPE = (420, 380)
 _BORDER_MM = 3.0
@@ -57,7 +57,7 @@ class FoundExample:
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class FindingSet:
-    """Films (N, 1, 320, 320) float16 as the graphs see them, and places (N, 5, 320, 320)."""
+    """Films (N, 1, 256, 256) float16 as the graphs see them, and places (N, 5, 256, 256)."""
 
     films: Tensor
     places: Tensor

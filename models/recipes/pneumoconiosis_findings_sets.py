@@ -70,7 +70,7 @@ def _held_back(paths: dict[str, Path], find_lungs: FindLungs) -> Iterator[Pair]:
 
 
 def finding_examples(*, seed: int, bodies: int) -> Tensor:
-    """Return films (N, 1, 320, 320) as the graphs see them, for golden tensors."""
+    """Return films (N, 1, 256, 256) as the graphs see them, for golden tensors."""
     examples = phantom_examples(seed, bodies=bodies, exposures=1, shifted=None)
     return as_finding_set(examples, rng=np.random.default_rng([seed, 5])).films.float()
 

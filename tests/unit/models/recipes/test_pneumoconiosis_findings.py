@@ -221,7 +221,7 @@ def test_the_graphs_are_added_to_a_package_whose_others_stay_as_they_are(tmp_pat
     assert new.graphs.keys() == {"lungseg", "zones", "largeop", "pleura"}
     for graph in ("lungseg", "zones"):
         assert new.files[new.graphs[graph].file] == old.files[old.graphs[graph].file]
-    assert new.graphs["pleura"].outputs["scores"].channels == list(FINDINGS)
+    assert new.graphs["pleura"].outputs["scores"].channels == FINDINGS
     assert new.parameters["large_opacities"]["graph"] == "largeop"
     rows = [row.name for row in new.training.metrics]
     assert rows.count("films without one called large") == 2
