@@ -4,6 +4,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ from service.pipelines.pneumoconiosis.lungs import (
     FloatImage,
     Lungs,
     ZoneCrop,
-    lungs_from,
+    lungs_on,
     resample_film,
     segmentation_input,
     zone_crops,
@@ -185,9 +186,13 @@ def _find_lungs(film: Film, package: Package) -> tuple[Lungs, FloatImage, tuple[
     boxed, to_film = segmentation_input(film.pixels)
     outputs = package.run(LUNGS, {"film": boxed})
     probabilities = outputs["masks"][0]
-    lungs = lungs_from(probabilities, to_film, shape=(film.pixels.shape[0], film.pixels.shape[1]))
+    lungs = lungs_on(film.pixels, probabilities, to_film, find=partial(_find_masks, package))
     distances = familiarity.measure(package.reliability.out_of_distribution, LUNGS, outputs)
     return lungs, probabilities, distances
+
+
+def _find_masks(package: Package, boxed: FloatImage) -> FloatImage:
+    return package.run(LUNGS, {"film": boxed})["masks"]
 
 
 def _read(
