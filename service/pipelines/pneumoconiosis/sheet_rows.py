@@ -100,9 +100,12 @@ def _category(category: str, large: LargeOpacities) -> str:
 
 
 def _pleura(pleura: PleuralReading | None) -> Iterator[SheetRow]:
+    if pleura is None:
+        yield SheetRow.unread("Pleural abnormality")
+        return
     for finding, name in PLEURAL_ROWS.items():
-        if pleura is None or finding not in pleura.thresholds:
-            yield SheetRow.unread(name, why=pleura.unread.get(finding, "") if pleura else "")
+        if finding not in pleura.thresholds:
+            yield SheetRow.unread(name, why=pleura.unread.get(finding, ""))
         else:
             yield SheetRow(name=name, answer=" and ".join(SIDES[side] for side in pleura.sides_of(finding)) or "none")
 

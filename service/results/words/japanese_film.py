@@ -32,6 +32,7 @@ QUESTIONS = {
     "Category, ILO rule": "分類(ILOの規則)",
     "Category, Japanese rule": "分類(じん肺法の規則)",
     "Pleura": "胸膜",
+    "Pleural abnormality": "胸膜の異常",
     "Diffuse thickening": "びまん性胸膜肥厚",
     "Plaque": "胸膜プラーク",
     "Calcification": "胸膜石灰化",

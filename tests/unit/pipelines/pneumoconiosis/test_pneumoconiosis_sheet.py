@@ -40,21 +40,39 @@ ONE_SIDED = Disease(levels={"RU": 10, "RM": 10, "RL": 10}, primary="r", secondar
 MANAGEMENT = re.compile(r"管理区分|管理\s*[1-4イロ]|management\s+class", re.IGNORECASE)
 
 
-class Reading:
-    """The demonstration package under another status, with a detector of large opacities that finds what is drawn."""
+PLEURAL = {
+    "least_mm2": 60,
+    "findings": {
+        "thickening": {"threshold": 0.5},
+        "plaque": {"threshold": 0.5, "off": {"called": 4, "films": 22}},
+        "calcification": {"threshold": 0.5},
+        "angle": {"threshold": 0.5},
+    },
+}
 
-    def __init__(self, package: Any, *, status: PackageStatus, large: np.ndarray | None = None) -> None:
-        self._package, self._large = package, large
+
+class Reading:
+    """The demonstration package under another status, with graphs that find what a test has drawn."""
+
+    def __init__(
+        self, package: Any, *, status: PackageStatus, large: np.ndarray | None = None, pleura: np.ndarray | None = None
+    ) -> None:
+        self._package, self._found = package, {"largeop": large, "pleura": pleura}
         self.identity = replace(package.identity, status=status)
-        how = {"graph": "largeop", "input": "film", "output": "scores", "size": 420, "threshold": 0.5}
-        self.parameters = {**package.parameters, **({} if large is None else {"large_opacities": how})}
+        how = {"input": "film", "output": "scores", "size": 420}
+        kept = {name: value for name, value in package.parameters.items() if name not in ("large_opacities", "pleura")}
+        self.parameters = {
+            **kept,
+            **({} if large is None else {"large_opacities": {**how, "graph": "largeop", "threshold": 0.5}}),
+            **({} if pleura is None else {"pleura": {**how, **PLEURAL, "graph": "pleura"}}),
+        }
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._package, name)
 
     def run(self, graph: str, inputs: Any) -> Any:
-        if graph == "largeop":
-            return {"scores": self._large}
+        if graph in self._found:
+            return {"scores": self._found[graph]}
         return self._package.run(graph, inputs)
 
 
@@ -83,11 +101,14 @@ def demonstration(source, package):
 
 @pytest.fixture(scope="module")
 def validated(source, package):
-    """A site-validated package that reads large opacities: 20 mm in the right upper zone."""
+    """A site-validated package: a large opacity of 20 mm in the right upper zone, the left angle, no plaques read."""
     scores = np.zeros((1, 1, 420, 420), dtype=np.float32)
     rows, columns = np.mgrid[0:420, 0:420] + 0.5
     scores[0, 0] = np.hypot(columns - 140, rows - 120) <= 10
-    return run(source, Reading(package, status=PackageStatus.SITE_VALIDATED, large=scores))
+    pleura = np.zeros((1, 4, 420, 420), dtype=np.float32)
+    pleura[0, 3, 250:330, 260:] = 0.9
+    pleura[0, 1] = 1.0
+    return run(source, Reading(package, status=PackageStatus.SITE_VALIDATED, large=scores, pleura=pleura))
 
 
 def rows_of(result: PipelineResult) -> dict[str, str]:
@@ -107,10 +128,7 @@ def test_what_is_not_read_is_said_to_be_not_read(demonstration):
         "Film quality/Rotation, breath, scapulae, artefacts",
         "Large opacities/Category, ILO rule",
         "Large opacities/Category, Japanese rule",
-        "Pleura/Diffuse thickening",
-        "Pleura/Plaque",
-        "Pleura/Calcification",
-        "Pleura/Costophrenic angle obliterated",
+        "Pleura/Pleural abnormality",
         "Symbols/Obligatory symbols",
     }
     flagged = {
@@ -184,7 +202,22 @@ def test_large_opacities_are_categorised_by_both_rules_and_boxed(validated, sour
     x0, y0, x1, y1 = large.region.bounds
     assert x1 - x0 == pytest.approx(40, abs=3)
     assert y1 - y0 == pytest.approx(40, abs=3)
-    assert "Pleura and symbols are not read." in validated.summary
+    assert "Part of the pleura and symbols are not read." in validated.summary
+
+
+def test_the_pleura_is_told_by_finding_and_side_and_what_is_off_says_so(validated):
+    rows, codes = rows_of(validated), codes_of(validated)
+    assert {name: answer for name, answer in rows.items() if name.startswith("Pleura/")} == {
+        "Pleura/Diffuse thickening": "none",
+        "Pleura/Plaque": "not read (switched off: 4 of 22 normal films were called)",
+        "Pleura/Calcification": "none",
+        "Pleura/Costophrenic angle obliterated": "left",
+    }
+    assert (codes["ILO-CPA"], codes["ILO-DPT"]) == ("ILO-PL-SITE-L", "ILO-PL-SITE-O")
+    assert "ILO-PPLAQ" not in codes
+    assert validated.values["pleura_angle_sides"] == ["L"]
+    assert "pleura_plaque_sides" not in validated.values
+    assert validated.values["pleura_plaque_R_score"] == 1.0
 
 
 def test_a_large_opacity_alone_is_a_finding(as_instance, body, package, tmp_path):
@@ -196,6 +229,18 @@ def test_a_large_opacity_alone_is_a_finding(as_instance, body, package, tmp_path
     result = run(as_instance(path), reading)
     assert result.outcome is Outcome.FINDINGS
     assert result.headline.startswith("Large opacity A (ILO rule), small opacities 0/")
+    assert result.findings[0].presence is Presence.ABSENT
+
+
+def test_the_pleura_alone_is_a_finding(as_instance, body, package, tmp_path):
+    clear = stored(radiograph(body, disease=Disease(), seed=8))
+    path = write_dx(tmp_path / "clear.dcm", clear, study=PhantomStudy(seed="clear"), pixel_spacing_mm=PITCH_MM)
+    pleura = np.zeros((1, 4, 420, 420), dtype=np.float32)
+    pleura[0, 3, 250:330] = 0.9
+    result = run(as_instance(path), Reading(package, status=PackageStatus.RESEARCH, pleura=pleura))
+    assert result.outcome is Outcome.FINDINGS
+    assert result.headline.startswith("Pleural findings, small opacities 0/")
+    assert rows_of(result)["Pleura/Costophrenic angle obliterated"] == "right and left"
     assert result.findings[0].presence is Presence.ABSENT
 
 
