@@ -57,7 +57,7 @@ def held_out_examples(recipe: PneumoconiosisRecipe, find_lungs: FindLungs) -> di
     if recipe.films:
         pairs = readable(list(_held_back(film_paths(recipe.films), find_lungs)))
         sets["real-films"] = film_examples(pairs, seed=FILMS_HELD_BACK, clean=1, drawn=0)
-        sets["real-films, drawn"] = film_examples(pairs, seed=FILMS_HELD_BACK, clean=0, drawn=2)
+        sets["real-films-drawn"] = film_examples(pairs, seed=FILMS_HELD_BACK, clean=0, drawn=2)
     return sets
 
 

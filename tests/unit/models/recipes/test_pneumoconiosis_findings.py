@@ -251,7 +251,7 @@ def test_a_recipe_without_findings_trains_none(tmp_path):
 
 
 def quick_recipe(**changes: object) -> PneumoconiosisRecipe:
-    path = Path(evaluation.__file__).with_name("pneumoconiosis.yaml")
+    path = Path(evaluation.__file__).with_name("pneumoconiosis_findings.yaml")
     document: Mapping[str, object] = {
         **read_document(path, effort="quick"),
         "name": "pneumoconiosis-phantom-demo",
