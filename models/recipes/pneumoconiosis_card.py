@@ -239,9 +239,9 @@ them but one: no stricter cut.
 Lung masks, against readers' of three films of severe pneumonia that were never trained on, without what lies behind
 heart and mediastinum (Dice of both lungs together): 0.96, 0.94 and 0.92; the last is cut off at the apex and white
 below (0.84 at one look: closely cropped films are looked at again with margins). Of 217 public films 212 pass the
-limits of anatomy, which were set while looking at them; a lung that is white from top to bottom is refused. Consolidation, effusion and surgery were seen by the lung finder alone; children are in
-its training, and refused by age. Lateral views were never seen. Phantom lungs have no fissures, no lymph nodes and no
-pleural disease."""
+limits of anatomy, which were set while looking at them; a lung that is white from top to bottom is refused.
+Consolidation, effusion and surgery were seen by the lung finder alone; children are in its training, and refused by
+age. Lateral views were never seen. Phantom lungs have no fissures, no lymph nodes and no pleural disease."""
 
 _PHANTOM_FAILURES = """\
 Real lungs have far more texture than phantom lungs: expect nearly every real film to be called disease. Consolidation,
