@@ -133,10 +133,15 @@ def without_findings(card: str) -> str:
 
 def _switched(parameters: Mapping[str, Any]) -> str:
     """Say what is switched off, and what that rests on."""
-    heads = {"large opacities": parameters["large_opacities"], **parameters["pleura"]["findings"]}
+    pleura = parameters["pleura"]["findings"] if "pleura" in parameters else {}
+    heads = {**pleura}
+    if "large_opacities" in parameters:
+        heads["large opacities"] = parameters["large_opacities"]
+    if not heads:
+        return "Nothing of it is read: all find less than half of what is drawn into phantoms on unseen scanners."
     off = {name: how["off"] for name, how in heads.items() if "off" in how}
     if not off:
-        return "None called more than a tenth of the real normal films held back: all are read."
+        return f"Read: {', '.join(heads)}; the others find less than half of what is drawn on unseen scanners, if any."
     told = ", ".join(
         f"{name} ({how['called']} of {how['films']} real normal films called)" for name, how in off.items()
     )

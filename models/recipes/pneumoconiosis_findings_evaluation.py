@@ -201,6 +201,24 @@ def called_clear(seen: Sequence[Seen], thresholds: Thresholds) -> dict[str, NDAr
     return called
 
 
+def sensitivities(seen: Sequence[Seen], thresholds: Thresholds) -> dict[str, float]:
+    """Return the share of films with a large opacity ("large") and of sides with each finding that are called.
+
+    What is on none of the films is left out.
+    """
+    called: dict[str, list[bool]] = {
+        "large": [bool(each.larges[thresholds.large].opacities) for each in seen if each.has_large]
+    }
+    for finding, threshold in thresholds.pleura.items():
+        called[finding] = [
+            found[finding] >= threshold
+            for each in seen
+            for side, found in each.scores.items()
+            if finding in each.true_pleura[side]
+        ]
+    return {name: float(np.mean(found)) for name, found in called.items() if found}
+
+
 def called_large(seen: Sequence[Seen], thresholds: Thresholds) -> Rate:
     """Return how many of the films without a large opacity are called."""
     return rate(np.array([bool(each.larges[thresholds.large].opacities) for each in seen if not each.has_large]))

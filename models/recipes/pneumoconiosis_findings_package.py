@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -36,6 +37,7 @@ from models.recipes.pneumoconiosis_findings_evaluation import (
     is_finding_row,
     metric_rows,
     see,
+    sensitivities,
 )
 from models.recipes.pneumoconiosis_findings_sets import (
     finding_examples,
@@ -55,7 +57,9 @@ from service.pipelines.pneumoconiosis.lungs import Film, Lungs, lungs_from, segm
 
 MOST_CALLED = 0.1
 """Of the real normal films held back: what calls more ships switched off."""
-REAL = "real-films"
+LEAST_FOUND = 0.5
+"""Of what is drawn into phantoms on unseen scanners: what finds less is not worth reading."""
+REAL, SHIFTED = "real-films", "scanner-shift"
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -86,23 +90,32 @@ def make_findings(recipe: PneumoconiosisRecipe, find_lungs: FindLungs, *, folder
     held_out = {name: see(part, networks, find_lungs) for name, part in held_out_examples(recipe, find_lungs).items()}
     return FindingsPart(
         graphs=export_findings(networks, folder=folder),
-        parameters=parameters_of(thresholds, held_out.get(REAL, [])),
+        parameters=parameters_of(thresholds, held_out.get(REAL, []), sensitivities(held_out[SHIFTED], thresholds)),
         metrics=[row for name, seen in held_out.items() for row in metric_rows(seen, thresholds, condition=name)],
     )
 
 
-def parameters_of(thresholds: Thresholds, real: Sequence[Seen]) -> dict[str, Any]:
-    """Return what the manifest says of both graphs; what calls more than a tenth of real normal films is off."""
+def parameters_of(
+    thresholds: Thresholds, real: Sequence[Seen], sensitivity: Mapping[str, float] = MappingProxyType({})
+) -> dict[str, Any]:
+    """Return what the manifest says of both graphs; what calls more than a tenth of real normal films is off.
+
+    What finds less than half of what is drawn is not named at all, and so is "not read": its "none" would say nothing.
+    """
     graph = {"input": "film", "output": "scores", "size": SIZE}
     called = {name: rate(found) for name, found in called_clear(real, thresholds).items()} if real else {}
     large = {"graph": "largeop", **graph, "threshold": thresholds.large}
     findings = {
-        name: {"threshold": threshold, **_off(called.get(name))} for name, threshold in thresholds.pleura.items()
+        name: {"threshold": threshold, **_off(called.get(name))}
+        for name, threshold in thresholds.pleura.items()
+        if sensitivity.get(name, 1.0) >= LEAST_FOUND
     }
-    return {
-        "large_opacities": {**large, **_off(called_large(real, thresholds) if real else None)},
-        "pleura": {"graph": "pleura", **graph, "least_mm2": LEAST_MM2, "findings": findings},
-    }
+    heads: dict[str, Any] = {}
+    if sensitivity.get("large", 1.0) >= LEAST_FOUND:
+        heads["large_opacities"] = {**large, **_off(called_large(real, thresholds) if real else None)}
+    if findings:
+        heads["pleura"] = {"graph": "pleura", **graph, "least_mm2": LEAST_MM2, "findings": findings}
+    return heads
 
 
 def _off(called: Rate | None) -> dict[str, Any]:

@@ -36,6 +36,7 @@ from models.recipes.pneumoconiosis_findings_evaluation import (
     choose,
     is_finding_row,
     metric_rows,
+    sensitivities,
 )
 from models.recipes.pneumoconiosis_findings_package import add_findings, main, make_findings, parameters_of
 from models.recipes.pneumoconiosis_recipe import PneumoconiosisRecipe
@@ -197,6 +198,18 @@ def test_what_calls_more_than_a_tenth_of_real_normals_is_switched_off():
     assert "off" not in str(unmeasured)
 
 
+def test_what_finds_less_than_half_of_what_is_drawn_is_not_read():
+    films = [seen(large=20, at=0.9, findings=("angle", "plaque"), angle=0.9), seen(large=20, findings=("angle",))]
+    found = sensitivities(films, THRESHOLDS)
+    assert found == {"large": 0.5, "angle": 0.5, "plaque": 0.0}
+    said = parameters_of(THRESHOLDS, [], found)
+    assert said["pleura"]["findings"].keys() == {"angle", "thickening", "calcification"}
+    assert "large_opacities" in said
+    nothing = parameters_of(THRESHOLDS, [], dict.fromkeys(("large", *FINDINGS), 0.4))
+    assert nothing == {}
+    assert "Nothing of it is read" in with_findings(CARD, [], nothing)
+
+
 def test_the_card_tells_of_both_graphs_and_what_is_off():
     parameters = parameters_of(THRESHOLDS, [seen(plaque=0.9), seen()])
     rows = metric_rows([seen(large=20, at=0.9)], THRESHOLDS, condition="in-domain")
@@ -222,7 +235,6 @@ def test_the_graphs_are_added_to_a_package_whose_others_stay_as_they_are(tmp_pat
     for graph in ("lungseg", "zones"):
         assert new.files[new.graphs[graph].file] == old.files[old.graphs[graph].file]
     assert new.graphs["pleura"].outputs["scores"].channels == FINDINGS
-    assert new.parameters["large_opacities"]["graph"] == "largeop"
     rows = [row.name for row in new.training.metrics]
     assert rows.count("films without one called large") == 2
     assert {row.name for row in old.training.metrics if not is_finding_row(row.name)} <= set(rows)
