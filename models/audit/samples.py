@@ -2,7 +2,7 @@
 """Samples for an audit: phantoms, whose truth is known, or the golden inputs of any package."""
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from models.audit.subject import Samples, Subject
 from models.phantoms.computed_tomography import PATTERNS, usual_scanner
 from models.recipes.diffuse_lung_data import pure_patches
-from models.recipes.mammography_data import draw_samples
+from models.recipes.mammography_data import MARKED, Place, draw_samples
 from models.recipes.pneumoconiosis_data import zone_set
 from service.inference.package_files import PackageFiles
 
@@ -78,14 +78,16 @@ def _views(count: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         for sample in draw_samples(seed, 1):
             if sample.is_marked:
                 inputs.append(sample.image.astype(np.float32))
-                truth.append(_discs((*sample.masses, *sample.distortions), shape=sample.image.shape[1:]))
+                truth.append(
+                    _discs([each for kind in MARKED for each in sample.of_kind(kind)], shape=sample.image.shape[1:])
+                )
         seed += 1
     return np.stack(inputs[:count]), np.stack(truth[:count])
 
 
-def _discs(masses: tuple[tuple[float, float, float], ...], *, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def _discs(lesions: Sequence[Place], *, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     rows, columns = np.mgrid[: shape[0], : shape[1]]
-    inside = [np.hypot(columns + 0.5 - x, rows + 0.5 - y) <= radius for x, y, radius in masses]
+    inside = [np.hypot(columns + 0.5 - x, rows + 0.5 - y) <= radius for x, y, radius in lesions]
     return np.asarray(np.any(inside, axis=0))
 
 

@@ -82,6 +82,7 @@ def model_card(
         trained=recipe.data.scanner_spread,
         overlap=_overlap(recipe),
         members=_members(recipe),
+        unlooked=", nor are clusters of calcifications" if recipe.fine is None else "",
         closer="" if recipe.fine is None else _CLOSER.format(marks=recipe.fine.marks, exams=recipe.fine.exams),
         points_of=_points_of(recipe),
         exams=recipe.data.exams,
@@ -139,10 +140,10 @@ have seen no image of a patient, no real scanner, no implant, no surgery, no tom
 
 ## What it does
 
-{members} one view at 0.4 mm per pixel, fully convolutional. Marks of masses and
-distortions are peaks of the heat maps. The view score is the global average of a class activation map, which is shown;
-the map explains the score and is no detection. A breast's score is the noisy-or of its views, the exam's the higher of
-both breasts. The scores themselves are no probabilities.
+{members} one view at 0.4 mm per pixel, fully convolutional. Marks of masses are peaks of
+a heat map; architectural distortions are not looked for{unlooked}. The view score is the global average of a class
+activation map, which is shown; the map explains the score and is no detection. A breast's score is the noisy-or of its
+views, the exam's the higher of both breasts. The scores themselves are no probabilities.
 {closer}
 {exams} phantom exams of four views were drawn to fit and to validate the detector.
 
@@ -160,7 +161,7 @@ of its kind when its centre lies within the lesion's radius; any other mark is f
 ## Operating points
 
 Set on further phantoms (half of them shifted): {points_of};
-`triage` lets 95 % of breasts without a mass or distortion stay below it, by the detector's score alone.
+`triage` lets 95 % of breasts without a mass stay below it, by the detector's score alone.
 
 | name | threshold | sensitivity | measured on |
 |---|---|---|---|
@@ -177,7 +178,7 @@ Views above the limit of one depth; the limits are the 99th percentile of views 
 {refusals}
 ## Known failures
 
-Small masses in dense tissue and single calcifications are missed. Lymph nodes, skin folds, scars,
-clips and markers of real images were never seen and may be marked. Masses at the chest wall or below the
+Architectural distortions, small masses in dense tissue and single calcifications are missed. Lymph nodes, skin folds,
+scars, clips and markers of real images were never seen and may be marked. Masses at the chest wall or below the
 pectoral muscle are missed.
 """

@@ -17,6 +17,7 @@ from models.experiments.mammography.curves import (
     Banded,
     banded,
     exam_auc,
+    exam_specificity,
     has_lesions,
     lesion_sensitivity,
 )
@@ -28,6 +29,8 @@ from service.inference.package import LoadedPackage, load_package
 
 FIRST_SEED = 95_000
 """Phantoms from here on are drawn for this measurement alone."""
+FIRST_NORMAL_SEED = 95_500
+"""The same for exams without a lesion, which the specificity is of: among the others few are without."""
 FEWEST = 10
 CONDITIONS: Mapping[str, float] = {"unseen scanners": 1.8, "scanners as in training": 1.0}
 """How far scanners are drawn from the usual ones; the harder condition first."""
@@ -51,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     draw_froc(
         {kind: {name: _curve(found[kind]) for name, found in read.items()} for kind in kinds}, options.out / "froc.png"
     )
-    rows = list(_rows(read))
+    normal = {name: _normal_exams(package, options.normal, shift=shift) for name, shift in CONDITIONS.items()}
+    rows = list(_rows(read, normal, triage=package.operating_points[package.triage_operating_point]))
     (options.out / "curves.json").write_text(json.dumps(rows, indent=1), "utf-8")
     sys.stdout.write(as_table(rows))
     return 0
@@ -62,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("package", type=Path, help="folder of a mammography package")
     parser.add_argument("--out", type=Path, required=True, help="folder of the figure and the numbers")
     parser.add_argument("--exams", type=int, default=40, help="exams of four views for each condition (40)")
+    parser.add_argument("--normal", type=int, default=40, help="exams without a lesion for each condition (40)")
     return parser
 
 
@@ -75,7 +80,15 @@ def _exams(package: LoadedPackage, count: int, *, shift: float) -> dict[str, lis
     return by_kind(list(tqdm(read, unit="exam", total=count, desc=f"scanner spread {shift:g}")), package)
 
 
-def _rows(read: Mapping[str, Mapping[str, Sequence[ReadExam]]]) -> Iterator[dict[str, object]]:
+def _normal_exams(package: LoadedPackage, count: int, *, shift: float) -> list[ReadExam]:
+    views = draw_views(FIRST_NORMAL_SEED, count, shift=shift, shares=MEASURED, counts=(1.0,))
+    read = tqdm(read_exams(views, package), unit="exam", total=count, desc=f"without lesions, spread {shift:g}")
+    return next(iter(by_kind(list(read), package).values()))
+
+
+def _rows(
+    read: Mapping[str, Mapping[str, Sequence[ReadExam]]], normal: Mapping[str, Sequence[ReadExam]], *, triage: float
+) -> Iterator[dict[str, object]]:
     for condition, kinds in read.items():
         for kind, exams in kinds.items():
             lesions = sum(len(exam.lesions) for exam in exams)
@@ -84,6 +97,9 @@ def _rows(read: Mapping[str, Mapping[str, Sequence[ReadExam]]]) -> Iterator[dict
                 yield as_row(condition, f"{kind}: sensitivity at {allowed:g} false marks per view", found, lesions)
         exams = next(iter(kinds.values()))
         yield as_row(condition, "exam AUC", banded(exams, exam_auc), len(exams))
+        if normal[condition]:
+            found = banded(normal[condition], partial(exam_specificity, threshold=triage))
+            yield as_row(condition, "exam specificity at the triage threshold", found, len(normal[condition]))
 
 
 def as_row(condition: str, name: str, found: Banded, cases: int) -> dict[str, object]:

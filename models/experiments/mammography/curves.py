@@ -51,6 +51,12 @@ def exam_auc(exams: Sequence[ReadExam]) -> NDArray[np.float64]:
     return np.array([float(roc_auc_score(truth, [exam.score for exam in exams]))])
 
 
+def exam_specificity(exams: Sequence[ReadExam], *, threshold: float) -> NDArray[np.float64]:
+    """Return the share of exams without any lesion whose score stays below the threshold, (1,); NaN without any."""
+    scores = np.array([exam.score for exam in exams if not exam.is_abnormal])
+    return np.array([float((scores < threshold).mean()) if scores.size else np.nan])
+
+
 def banded(
     exams: Sequence[ReadExam],
     measure: Callable[[Sequence[ReadExam]], NDArray[np.float64]],

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from models.experiments.mammography.__main__ import main
-from models.experiments.mammography.curves import FALSE_MARKS, banded, exam_auc, lesion_sensitivity
+from models.experiments.mammography.curves import FALSE_MARKS, banded, exam_auc, exam_specificity, lesion_sensitivity
 from models.experiments.mammography.picture import draw_froc
 from models.experiments.mammography.reading import ReadExam, ReadView, by_kind, exam_of_kind, read_exams
 from models.recipes.mammography_fine import DrawnView, draw_views
@@ -54,6 +54,12 @@ def test_the_area_is_half_without_information_and_one_with_all():
     apart = [exam([0.5], score=0.8), exam(score=0.1)]
     assert exam_auc(apart) == pytest.approx(1.0)
     assert np.isnan(exam_auc(apart[:1]))
+
+
+def test_specificity_is_of_exams_without_a_lesion_below_the_threshold():
+    exams = [exam(score=0.1), exam(score=0.5), exam(score=0.2), exam([0.9], score=0.05)]
+    assert exam_specificity(exams, threshold=0.5) == pytest.approx(2 / 3)
+    assert np.isnan(exam_specificity(exams[3:], threshold=0.5))
 
 
 def test_bands_come_from_whole_exams():
@@ -135,7 +141,7 @@ def test_too_few_exams_and_an_absent_package_are_named(tmp_path, capsys):
 @pytest.mark.full_size
 def test_the_demonstration_is_measured(tmp_path, capsys):
     package = str(next(default_packages_folder().glob("mammography-demo/*")))
-    assert main([package, "--out", str(tmp_path), "--exams", "10"]) == 0
+    assert main([package, "--out", str(tmp_path), "--exams", "10", "--normal", "2"]) == 0
     rows = json.loads((tmp_path / "curves.json").read_text())
     assert {row["condition"] for row in rows} == {"unseen scanners", "scanners as in training"}
     assert any(str(row["name"]).startswith("cluster: ") for row in rows)

@@ -32,7 +32,8 @@ def sample(**lesions) -> Sample:
     return Sample(breast="1-L", image=image, masses=lesions.get("masses", ()), distortions=lesions.get("others", ()))
 
 
-def test_a_lesion_is_found_on_one_view_and_by_its_kind():
+def test_a_lesion_is_found_on_one_view_and_by_its_kind(monkeypatch):
+    monkeypatch.setattr(members, "MARKED", ("mass", "distortion"))
     views = [sample(masses=((10.0, 10.0, 4.0),)), sample(masses=((40.0, 12.0, 4.0),))]
     found = read_samples(Marks(), views)
     assert found["mass"].lesions.tolist() == pytest.approx([0.7])
@@ -44,7 +45,7 @@ def test_a_lesion_is_found_on_one_view_and_by_its_kind():
 
 
 def test_members_and_their_average_are_set_side_by_side(tmp_path, monkeypatch, capsys):
-    graphs = {name: MassDetectorGraph(MassDetector(2, classes=2)).eval() for name in ("averaged", "member 1")}
+    graphs = {name: MassDetectorGraph(MassDetector(2)).eval() for name in ("averaged", "member 1")}
     monkeypatch.setattr(members, "_graphs", lambda *_: graphs)
     monkeypatch.setattr(members, "FEWEST", 1)
     assert members.main([str(RECIPE), "--out", str(tmp_path), "--exams", "2"]) == 0

@@ -197,11 +197,11 @@ def test_a_recipe_with_finer_graphs_makes_a_package_that_the_node_loads(recipe, 
     )
     folder = mammography.make_package(tmp_path, small, source="recipe.yaml", places=QUIET)
     package = load_package(folder)
-    assert [label.name for label in package.manifest.classes] == ["mass", "distortion", "cluster"]
+    assert [label.name for label in package.manifest.classes] == ["mass", "cluster"]
     assert set(package.manifest.graphs) == {"detector", "calcifications", "second_look"}
-    assert {"display", "display-distortion", "display-cluster", "triage"} == set(package.operating_points)
+    assert {"display", "display-cluster", "triage"} == set(package.operating_points)
     assert package.reliability.sets_of("exam") is not None
-    assert declared_kinds(package) == ("mass", "distortion", "cluster")
+    assert declared_kinds(package) == ("mass", "cluster")
     conditions = [metric.condition for metric in package.manifest.training.metrics]
     assert conditions[0] == "scanner-shift"
     assert "out-of-distribution" in conditions
