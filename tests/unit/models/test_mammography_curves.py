@@ -144,5 +144,7 @@ def test_the_demonstration_is_measured(tmp_path, capsys):
     assert main([package, "--out", str(tmp_path), "--exams", "10", "--normal", "2"]) == 0
     rows = json.loads((tmp_path / "curves.json").read_text())
     assert {row["condition"] for row in rows} == {"unseen scanners", "scanners as in training"}
-    assert any(str(row["name"]).startswith("cluster: ") for row in rows)
+    names = {row["name"] for row in rows}
+    assert "mass: sensitivity at 0.5 false marks per view" in names
+    assert "exam specificity at the triage threshold" in names
     assert "| exam AUC | unseen scanners |" in capsys.readouterr().out
