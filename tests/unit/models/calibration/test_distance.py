@@ -120,7 +120,9 @@ def test_every_network_exports_its_distances_and_leaves_its_outputs_as_they_are(
         assert torch.equal(before, after)
     names = module.output_names([f"output_{index}" for index in range(len(plain))])
     assert names[len(plain) :] == tuple(f"distance_{depth}" for depth in seen)
-    export = export_onnx(module, tmp_path / "graph.onnx", examples=[{"image": batch.numpy()}], output_names=names)
+    # Squared distances double what kernels of different processors differ by: on some, 1.2e-5 for the deepest features.
+    options = {"examples": [{"image": batch.numpy()}], "output_names": names, "tolerance": 1e-4}
+    export = export_onnx(module, tmp_path / "graph.onnx", **options)
     found = onnxruntime.InferenceSession(str(export.path)).run(list(names[len(plain) :]), {"image": batch.numpy()})
     new = depth_features(network, [batch])
     for depth, values in zip(seen, found, strict=True):
