@@ -27,7 +27,10 @@ class MemberProgram(NodeProgram):
         super().__init__(folder / name, pacs=pacs, changes=changes, database_url=database_url)
         self.role, self.name = role, name
         self.options = ("--role", role.value, "--name", name)
-        self.waits_for = self.port if role.receives else self.http_port
+
+    @property
+    def waits_for(self) -> int:
+        return self.port if self.role.receives else self.http_port
 
     def storage_section(self, **changes: Any) -> dict[str, Any]:
         """Section `storage`, with changes."""

@@ -39,7 +39,7 @@ class NodeProgram:
         self.database_url = database_url
         self.environment: dict[str, str] | None = None
         self.port, self.http_port = free_port(), free_port()
-        self.waits_for, self.options = self.port, tuple[str, ...]()
+        self.options: tuple[str, ...] = ()
         self.called = Called(port=self.port)
         self.config = folder / "config.yaml"
         folder.mkdir(parents=True, exist_ok=True)
@@ -128,6 +128,11 @@ class NodeProgram:
         wait_until(lambda: not self.runs, seconds=seconds, what="the node still runs")
         status, self._program = self._program.exit_status, None
         return status
+
+    @property
+    def waits_for(self) -> int:
+        """The port that is open when it has started."""
+        return self.port
 
     @property
     def data(self) -> Path:

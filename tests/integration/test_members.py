@@ -31,11 +31,12 @@ def gauges(member: MemberProgram) -> dict[str, float]:
     return {name: float(value) for name, value in found}
 
 
-def begun(url: str, member: str) -> list[str]:
+def begun(member: MemberProgram) -> list[str]:
     """The tasks of an analysis that a member has begun and not ended, by the engine's own table."""
-    with psycopg.connect(url) as connection:
+    assert member.database_url is not None
+    with psycopg.connect(member.database_url) as connection:
         query = "SELECT workflow_uuid FROM dbos.workflow_status WHERE status = 'PENDING' AND executor_id = %s"
-        return [name for (name,) in connection.execute(query, (member,)) if name.startswith("analyse-")]
+        return [name for (name,) in connection.execute(query, (member.name,)) if name.startswith("analyse-")]
 
 
 def send(member: MemberProgram, study: CopiedStudy) -> None:
@@ -64,12 +65,19 @@ def pair(tmp_path: Path, postgres: PostgresServer) -> Iterator[Cluster]:
 
 
 def test_what_a_member_had_begun_is_done_by_others(cluster: Cluster, orthanc: Orthanc, tmp_path: Path) -> None:
-    studies = film_studies(tmp_path, count=6)
-    receivers, (first, second) = cluster.of(Role.RECEIVER), cluster.of(Role.WORKER)
-    assert first.database_url
+    studies = film_studies(tmp_path, count=10)
+    receivers, workers = cluster.of(Role.RECEIVER), cluster.of(Role.WORKER)
     for number, study in enumerate(studies):
         send(receivers[number % 2], study)
-    wait_until(lambda: bool(begun(first.database_url or "", first.name)), seconds=60, what="no analysis has begun")
+    busy: list[MemberProgram] = []
+
+    def seen_at_work() -> bool:
+        busy[:] = [worker for worker in workers if begun(worker)]
+        return bool(busy)
+
+    wait_until(seen_at_work, seconds=60, what="no analysis has begun")
+    first = busy[0]
+    (second,) = (worker for worker in workers if worker is not first)
     first.kill()
     receivers[0].kill()
     rows = second.wait_for_results(len(studies), seconds=150)

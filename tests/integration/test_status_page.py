@@ -68,7 +68,13 @@ def serving_node(folder: Path, database_url: str | None) -> Iterator[tuple[Node,
             assert node.receive(incoming(dataset)) is StoreOutcome.STORED
         node.wait(lambda: node.rows("select state from job") == [("finished",)])
         fill(node.database, node.parts.now())
-        pages = status_pages(node.parts, serving=Serving(node.observer), health=Health(), golden=GoldenMemory())
+        pages = status_pages(
+            node.parts,
+            serving=Serving(node.observer),
+            health=Health(),
+            golden=GoldenMemory(),
+            pipelines=tuple(node.parts.settings.pipelines),
+        )
         with pages as site, serving(site, authority=Authority(folder / "authority")) as served:
             yield node, served
 
