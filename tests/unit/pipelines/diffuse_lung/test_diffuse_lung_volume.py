@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from models.phantoms.computed_tomography import ChestPhantom
-from models.recipes.diffuse_lung_evaluation import _upright
+from models.recipes.diffuse_lung_evaluation import upright_slice
 from service.pipelines.diffuse_lung.airways import Airways, Level, trace_airways
 from service.pipelines.diffuse_lung.depth import subpleural_masks
 from service.pipelines.diffuse_lung.linking import agree_on_sides, count_jumps, drop_strays
@@ -230,7 +230,7 @@ def test_nothing_settles_to_nothing() -> None:
 def test_a_phantom_is_traced_to_its_carina_and_its_lungs_are_those_drawn() -> None:
     chest = ChestPhantom(seed=1, slices=30, matrix=256, pixel_mm=1.4)
     drawn = [chest.slice(index) for index in range(4, 18)]
-    _, lungs = survey_slices(map(_upright, drawn), PatchRecipe(), shell_mm=10)
+    _, lungs = survey_slices(map(upright_slice, drawn), PatchRecipe(), shell_mm=10)
     # The phantom's trachea divides at 0.40 of its 240 mm; slices lie 8 mm apart.
     assert lungs.airways.carina_mm == pytest.approx(0.6 * 240, abs=8)
     assert (lungs.dropped, lungs.relabelled, lungs.jumps) == (0, 0, 0)
