@@ -333,6 +333,8 @@ def test_the_plain_object_is_let_in(node: NodeProgram) -> None:
 
 def test_a46_g37_the_preamble_of_a_stored_file_is_zeros(node: NodeProgram) -> None:
     """A C-STORE carries none; whatever stood in the sender's file, ours begins with 128 zeros."""
+    uid = new_uid()
+    assert store(node.port, ct_object(uid=uid), uid=uid)[0] == 0x0000
     for path in files(node):
         assert path.read_bytes()[:132] == bytes(128) + b"DICM"
     assert files(node)

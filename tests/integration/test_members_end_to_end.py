@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from harness.processes import free_port, wait_until
 from service.domain.member import Role
 from tests.chaos.journal import audit
 from tests.chaos.studies import CopiedStudy, film_studies
+from tests.chaos.verdict import in_background
 
 pytestmark = pytest.mark.timeout(300)
 CHANGES = {"inference": {"workers": 1}}
@@ -31,12 +33,18 @@ def gauges(member: MemberProgram) -> dict[str, float]:
     return {name: float(value) for name, value in found}
 
 
-def begun(member: MemberProgram) -> list[str]:
-    """The tasks of an analysis that a member has begun and not ended, by the engine's own table."""
-    assert member.database_url is not None
-    with psycopg.connect(member.database_url) as connection:
-        query = "SELECT workflow_uuid FROM dbos.workflow_status WHERE status = 'PENDING' AND executor_id = %s"
-        return [name for (name,) in connection.execute(query, (member.name,)) if name.startswith("analyse-")]
+def at_work(member: MemberProgram) -> str:
+    """Wait for an analysis that somebody has begun and not ended, by the engine's own table; return who.
+
+    A film takes a tenth of a second: it is looked for all the time.
+    """
+    query = "SELECT executor_id FROM dbos.workflow_status WHERE status = 'PENDING' AND workflow_uuid LIKE 'analyse-%'"
+    ends = time.monotonic() + 90
+    with psycopg.connect(member.database_url or "", autocommit=True) as connection:
+        while (found := connection.execute(query).fetchone()) is None:
+            assert time.monotonic() < ends, "no analysis has begun"
+            time.sleep(0.01)
+    return str(found[0])
 
 
 def send(member: MemberProgram, study: CopiedStudy) -> None:
@@ -67,18 +75,11 @@ def pair(tmp_path: Path, postgres: PostgresServer) -> Iterator[Cluster]:
 def test_what_a_member_had_begun_is_done_by_others(cluster: Cluster, orthanc: Orthanc, tmp_path: Path) -> None:
     studies = film_studies(tmp_path, count=10)
     receivers, workers = cluster.of(Role.RECEIVER), cluster.of(Role.WORKER)
-    for number, study in enumerate(studies):
-        send(receivers[number % 2], study)
-    busy: list[MemberProgram] = []
-
-    def seen_at_work() -> bool:
-        busy[:] = [worker for worker in workers if begun(worker)]
-        return bool(busy)
-
-    wait_until(seen_at_work, seconds=60, what="no analysis has begun")
-    first = busy[0]
-    (second,) = (worker for worker in workers if worker is not first)
+    sending = in_background(lambda: [send(receivers[number % 2], study) for number, study in enumerate(studies)])
+    first = cluster[at_work(workers[0])]
     first.kill()
+    (second,) = (worker for worker in workers if worker is not first)
+    sending.join(60)
     receivers[0].kill()
     rows = second.wait_for_results(len(studies), seconds=150)
 
