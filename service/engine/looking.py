@@ -49,7 +49,7 @@ class Looking:
         with self._lock:
             self._fall_due(queue, now)
             expects = now < self._until.get(queue, now)
-            if not expects and now - self._looked.get(queue, now - self._anyway_seconds) < self._anyway_seconds:
+            if not expects and now - self._looked.get(queue, float("-inf")) < self._anyway_seconds:
                 return False
             self._looked[queue] = now
             return True

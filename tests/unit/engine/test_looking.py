@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A queue is asked while something of it falls due, and now and then anyway."""
 
-from service.engine.looking import LOOK_ANYWAY_SECONDS, LOOKS_AFTER_SECONDS, Looking
+import pytest
+
+from service.engine.looking import LOOK_ANYWAY_SECONDS, LOOK_FOR_OTHERS_SECONDS, LOOKS_AFTER_SECONDS, Looking
 
 
 class Clock:
@@ -55,3 +57,11 @@ def test_queues_do_not_wake_each_other() -> None:
     clock.now += 0.2
     assert looking.worthwhile("encode")
     assert not looking.worthwhile("study")
+
+
+@pytest.mark.parametrize("begin", [9877.52, 0.1, 123456.7])
+@pytest.mark.parametrize("anyway_seconds", [LOOK_FOR_OTHERS_SECONDS, 0.1, 2.0])
+def test_a_queue_is_looked_at_first_whatever_the_clock_says(begin: float, anyway_seconds: float) -> None:
+    """A difference of two times is seldom the number that it is in decimals."""
+    for step in range(1000):
+        assert Looking(lambda step=step: begin + step / 7, anyway_seconds=anyway_seconds).worthwhile("one")
