@@ -15,6 +15,7 @@ from service.settings import AuditSettings, HttpSettings, NodeSettings, Quaranti
 from service.storage.folder import DataFolder
 from service.transport.certificates import KEY_MODE
 from service.transport.tls import CIPHERS, VERSIONS
+from service.web.passwords import FILE_MODE
 from tests.conformance.generated import explained, joined, table
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +31,14 @@ def ports() -> str:
     rows = [
         ("in", f"{node.port}/tcp", "`node.port`", f"DICOM, on {node.host}", "open unless null"),
         ("in", f"{tls['port'].default}/tcp", "`node.tls.port`", "DICOM over TLS", CLOSED),
-        ("in", f"{http.port}/tcp", "`http.port`", f"metrics and health over HTTP, on {http.host}", "open"),
+        (
+            "in",
+            f"{http.port}/tcp",
+            "`http.port`",
+            f"metrics, health, and the status page where it is on, over HTTP, on {http.host}",
+            "open",
+        ),
+        ("in", "chosen", "`http.tls.port`", "the same, and the status page with identity, over TLS", CLOSED),
         ("in", "chosen", "`dicomweb.port`, `dicomweb.tls.port`", "STOW-RS", CLOSED),
         ("out", "the destination's", "`destinations`", "DICOM, DICOM over TLS, or HTTPS (STOW-RS)", "named ones alone"),
         ("out", "the peer's", "`peers[].commitment_port`", "storage commitment reports", CLOSED),
@@ -42,6 +50,7 @@ def ports() -> str:
             CLOSED,
         ),
         ("out", "the URL's", "`webhooks`", "raised priorities, HTTP or HTTPS", CLOSED),
+        ("out", "the URL's", "`traces`", "spans that name no patient, HTTP or HTTPS", CLOSED),
         ("out", "the URL's", "`storage.database_url`", "PostgreSQL", CLOSED),
     ]
     return table(("Direction", "Port", "Key", "What", "By default"), rows)
@@ -157,6 +166,11 @@ def secrets() -> str:
             f"tokens and passwords (keys that end in {joined(f'`{key}`' for key in SECRET_KEYS)})",
             "files, read anew at each use",
             f"mode {KEY_MODE:04o} at most, or the node does not start",
+        ),
+        (
+            "hashes of viewers' passwords (`http.viewers.passwords_file`)",
+            "a file, salted scrypt, read anew when it changes",
+            f"mode {FILE_MODE:04o} at most, or nobody is let in by it",
         ),
         ("key of the study hash (`site.key`)", "data folder", "made by the node, mode 0600"),
     ]

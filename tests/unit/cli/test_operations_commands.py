@@ -133,6 +133,8 @@ def test_times_are_understood_as_people_write_them() -> None:
 def test_a_backup_comes_back_whole_and_nothing_else_does(config: Path, tmp_path: Path) -> None:
     made = document("backup", tmp_path / "backup", "-c", config)
     assert (made["files"], made["missing"]) == (4, [])
+    copied = tmp_path / "backup" / "data"
+    assert [path for path in (copied, *copied.rglob("*.*")) if path.stat().st_mode & 0o077] == []
     assert "is there already" in dokuei("backup", tmp_path / "backup", "-c", config)[1]
     assert "another disk" in dokuei("backup", tmp_path / "data" / "x", "-c", config)[1]
     assert "is not empty" in dokuei("restore", tmp_path / "backup", "-c", config)[1]
