@@ -59,7 +59,7 @@ def test_few_held_back_normal_films_are_called_disease(held_back):
     assert alarms(held_back).value < 0.25, str(alarms(held_back))
 
 
-@pytest.mark.xfail(strict=True, reason="the aim; 0.2.0 calls 5 of 22")
+@pytest.mark.xfail(strict=True, reason="the aim; 0.2.0 calls 5 of 22, and decision 34 tells what was tried")
 def test_fewer_than_a_tenth_of_held_back_normal_films_are_called_disease(held_back):
     assert alarms(held_back).value < 0.10, str(alarms(held_back))
 
