@@ -19,8 +19,10 @@ from models.networks.field_ensemble import FieldEnsemble
 from models.packaging import GraphSource, write_package
 from models.phantoms.computed_tomography import PATTERNS, shifted_scanner, texture_patch, usual_scanner
 from models.recipes.diffuse_lung_calibration import GRAPH, Calibrated, Found, calibrate, doubt_rows, refused
-from models.recipes.diffuse_lung_card import DESCRIPTION, LICENCE, TITLES, model_card
+from models.recipes.diffuse_lung_card import DESCRIPTION, LICENCE, TITLES, model_card, with_dense
 from models.recipes.diffuse_lung_data import RECIPE, DrawScanner, Patches, chest_patches, pure_patches
+from models.recipes.diffuse_lung_dense import GRAPH as DENSE_GRAPH
+from models.recipes.diffuse_lung_dense import DensePart, make_dense, trained_on
 from models.recipes.diffuse_lung_evaluation import Measured, measure_chests, reads_fields
 from models.recipes.diffuse_lung_members import train_ensemble, votes_table
 from models.recipes.diffuse_lung_own import read_patches
@@ -68,7 +70,13 @@ def make_package(packages_folder: Path, recipe: DiffuseLungRecipe, *, source: st
         if recipe.ensemble
         else train(fitted, validation, recipe, places=places)
     )
-    return pack(packages_folder, network, fitted, validation, recipe=recipe, source=source)
+    with tempfile.TemporaryDirectory() as scratch:
+        dense = (
+            make_dense(recipe.dense_lung, seed=recipe.seed, folder=Path(scratch), places=places)
+            if recipe.dense_lung
+            else None
+        )
+        return pack(packages_folder, network, fitted, validation, recipe=recipe, source=source, dense=dense)
 
 
 def training_patches(data: Data) -> Patches:
@@ -88,6 +96,7 @@ def pack(
     *,
     recipe: DiffuseLungRecipe,
     source: str,
+    dense: DensePart | None = None,
 ) -> Path:
     """Calibrate and measure the network on phantoms that it has not seen, export it and write the package."""
     held_out = recipe.held_out
@@ -111,6 +120,12 @@ def pack(
             inside=inside.counts,
             votes=_votes(network, shifted, inside),
         )
+        if dense:
+            graphs[DENSE_GRAPH] = dense.graph
+            about["parameters"]["dense_lung"] = dict(dense.parameter)
+            about["training"]["metrics"] += dense.metrics
+            card = with_dense(card, dense.metrics, learnt=dense.learnt)
+            about["trained_on"] = about["training"]["data"] = trained_on(dense.learnt)
         return write_package(packages_folder, about, graphs=graphs, licence_text=LICENCE, model_card=card)
 
 

@@ -2,6 +2,7 @@
 """What the diffuse lung demonstration package says about itself in words."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,31 @@ def model_card(
         reader=(_ENSEMBLE if votes else _NETWORK).format(temperature=calibrated.temperature),
         votes=_VOTES.format(table=votes) if votes else "",
         refusals=card_table(refusals) if refusals else "Not made.\n",
+        lost=_LOST,
     )
+
+
+def with_dense(card: str, metrics: Sequence[Mapping[str, Any]], *, learnt: str) -> str:
+    """Return a model card that tells of the graph for lung without air too: what it has learnt, and what was measured.
+
+    Raises
+    ------
+    ValueError
+        The card has no such place: it tells of it already, or is another package's.
+    """
+    for place in (_LOST, _BEFORE_FAILURES):
+        if card.count(place) != 1:
+            raise ValueError(f"the model card has {card.count(place)} places {place!r}; one is needed to add to it")
+    rows = "\n".join(f"| {row['condition']} | {row['name']} | {row['value']:.3f} | {row['cases']} |" for row in metrics)
+    return card.replace(_LOST, _SEEN).replace(
+        _BEFORE_FAILURES, _DENSE.format(rows=rows, learnt=learnt) + _BEFORE_FAILURES
+    )
+
+
+def without_dense(card: str) -> str:
+    """Return a model card that does not tell of that graph: what `with_dense` adds is taken away, if it is there."""
+    card = re.sub(f"{re.escape(_DENSE_TITLE)}.*?(?={re.escape(_BEFORE_FAILURES)})", "", card, flags=re.DOTALL)
+    return card.replace(_SEEN, _LOST)
 
 
 def confusion_table(counts: NDArray[np.int64]) -> str:
@@ -154,6 +179,29 @@ Share of patches that are right; weights as said above.
 {table}
 """
 
+_BEFORE_FAILURES = "## Known failures\n"
+_LOST = (
+    "Lungs are found by threshold and morphology: consolidation at the pleura is left out of the lung and so of the "
+    "shares."
+)
+_SEEN = """Lungs are found by threshold and morphology, and lung without air by a network that has seen hardly any
+patient: it may miss some, take other soft tissue for lung, or take fluid beside the lung for consolidation."""
+_DENSE_TITLE = "## Lung without air\n"
+_DENSE = f"""{_DENSE_TITLE}
+A small U-Net (graph `lungs`) sees lung on whole slices of 2.4 mm pixels, aerated or not. Of what it sees, soft tissue
+at least 8 mm broad that thresholds did not find is added to the lungs, where their air spans it, and then classified
+like all other lung. It has learnt {{learnt}}. In every
+epoch consolidation was painted into the lungs of three of four of them. The slices of patients are few, and what is
+lung on them thresholds said.
+
+Phantom chests on seeds of their own:
+
+| condition | measure | value | cases |
+|---|---|---|---|
+{{rows}}
+
+"""
+
 _CARD = """# Diffuse lung patterns, demonstration package
 
 **Not for clinical use.** Performance on patients is unknown; expected to be poor.
@@ -201,7 +249,7 @@ Patches above the limit of one depth; the limits are the 99th percentile of tuni
 {refusals}
 ## Known failures
 
-Lungs are found by threshold and morphology: consolidation at the pleura is left out of the lung and so of the shares.
+{lost}
 Vessels and airways near the hilum can be called reticulation, nodules or cysts. Motion, contrast agent and dependent
 opacity are not modelled. Thick slices and soft kernels lose fine patterns.
 """

@@ -9,6 +9,7 @@ from models.networks.classifier import DESIGNS
 from models.networks.field import FIELD_DESIGNS
 from models.phantoms.computed_tomography import shifted_scanner, usual_scanner
 from models.recipes.diffuse_lung_data import DrawScanner, mixed_scanner
+from models.recipes.diffuse_lung_slices import list_digest
 from models.training.fit_settings import FitSettings
 from models.training.recipe import Recipe, Transfer
 from models.training.scanner_shift_settings import ScannerShift
@@ -121,8 +122,39 @@ class HeldOut(Strict):
     slices: Annotated[int, Field(ge=2)] = 10
 
 
+class RealSlices(Strict):
+    """Public CT slices, from the list `models/recipes/diffuse_lung_slices.csv`, whose SHA-256 is `list_sha256`.
+
+    `fit` is the pass over them and the phantoms that follows the one over phantoms alone.
+    """
+
+    folder: Text
+    list_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    fit: FitSettings
+
+    @model_validator(mode="after")
+    def _listed(self) -> Self:
+        if self.list_sha256 != list_digest():
+            raise ValueError(f"list_sha256: the list beside the recipes has {list_digest()}; take that, or that list")
+        return self
+
+
+class DenseLung(Strict):
+    """The finder of lung without air: a U-Net on so many phantom `slices`, each bent and painted anew in every epoch.
+
+    `real` adds public slices of patients, into which consolidation is painted too. `held_out` chests of each of both
+    scanner domains are measured, on seeds of their own.
+    """
+
+    slices: Count
+    real: RealSlices | None = None
+    scanner_shift: ScannerShift | None = None
+    fit: FitSettings
+    held_out: Count
+
+
 class DiffuseLungRecipe(Recipe):
-    """A patch classifier of the pipeline diffuse_lung."""
+    """A patch classifier of the pipeline diffuse_lung, and a finder of lung without air beside it if asked for."""
 
     pipeline: Literal["diffuse_lung"]
     network: Network = Network()
@@ -135,6 +167,7 @@ class DiffuseLungRecipe(Recipe):
     fit: FitSettings
     calibration: Calibration = Calibration()
     held_out: HeldOut
+    dense_lung: DenseLung | None = None
 
     @model_validator(mode="after")
     def _transfer_fits(self) -> Self:

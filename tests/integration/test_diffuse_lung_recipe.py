@@ -29,6 +29,8 @@ def test_the_quick_effort_makes_a_package_that_loads(
     assert [pattern.name for pattern in parse_patterns(package.parameters)] == list(PATTERNS)
     assert Plan.of(package.parameters).recipe.patch_px == 48
     Acceptance.parse(package.acceptance)
+    slices = np.random.default_rng(2).uniform(size=(1, 1, 96, 64)).astype(np.float32)
+    assert package.run("lungs", {"slice": slices})["lung"].shape == slices.shape
     patches = np.random.default_rng(1).uniform(size=(3, 1, 48, 48)).astype(np.float32)
     outputs = package.run("patterns", {"patches": patches})
     assert outputs["probability"].shape == (3, 12)
@@ -68,6 +70,6 @@ def test_the_ensemble_of_the_quick_effort_reads_fields_as_their_patches(
     assert set(of_field) >= {"probability", "vote", "margin", "divergence", "cam", "distance_deep"}
     for name, expected in of_patches.items():
         np.testing.assert_allclose(of_field[name], expected, atol=1e-5, rtol=1e-5, err_msg=name)
-    card = Path("packages/diffuse-lung-demo/0.3.0/MODEL_CARD.md").read_text()
+    card = Path("packages/diffuse-lung-demo/0.4.0/MODEL_CARD.md").read_text()
     assert "| soft vote |" in card
     assert card.count("\n| vgg16-field |") == card.count("\n| densenet-field |") == 1

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from models.phantoms.computed_tomography import NOT_LUNG, PATTERNS, ChestPhantom, Involvement, Slice
 from models.recipes.diffuse_lung_data import PAINTED, DrawScanner
 from models.recipes.diffuse_lung_evaluation import upright_slice
+from service.pipelines.diffuse_lung.dense import see_lung
 from service.pipelines.diffuse_lung.extent import (
     PROBABILITY,
     SIDES,
@@ -82,7 +83,8 @@ def compare(chest: Iterable[Slice], packages: Mapping[str, Package]) -> dict[str
 
 def _compare(sections: Sequence[AxialSlice], drawn: Sequence[NDArray[np.uint8]], package: Package) -> Compared:
     plan = Plan.of(package.parameters)
-    places, lungs = survey_slices(sections, plan.recipe, shell_mm=plan.reading.subpleural_mm)
+    see = see_lung(package, plan.dense_lung) if plan.dense_lung else None
+    places, lungs = survey_slices(sections, plan.recipe, shell_mm=plan.reading.subpleural_mm, see=see)
     levels = dict(zip(places, lungs.levels, strict=True))
     classify = _classify(package, plan)
     measured = [

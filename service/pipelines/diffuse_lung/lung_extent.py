@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.imaging.resample import resample_mm
+from service.pipelines.diffuse_lung.dense import SeeLung
 from service.pipelines.diffuse_lung.depth import SHELLS
 from service.pipelines.diffuse_lung.extent import SIDES, Classify, SliceExtent, measure_slice
 from service.pipelines.diffuse_lung.lungs import survey
@@ -97,6 +98,7 @@ def measure_slices(
     patterns: int,
     reading: Reading | None = None,
     has_volumes: bool = True,
+    see: SeeLung | None = None,
 ) -> LungExtent:
     """Look at all slices twice, one at a time: first for the lungs, which all slices together show, then for patterns.
 
@@ -106,9 +108,11 @@ def measure_slices(
         Returns the slices, in any order; it is called twice and gives the same both times.
     has_volumes
         Whether the slices lie close enough to stand for a volume.
+    see
+        Sees lung without air, where the package has a graph for that.
     """
     how = reading or Reading()
-    places, lungs = survey_slices(sections(), recipe, shell_mm=how.subpleural_mm)
+    places, lungs = survey_slices(sections(), recipe, shell_mm=how.subpleural_mm, see=see)
     levels = dict(zip(places, lungs.levels, strict=True))
     measured = [
         measure_slice(section, recipe, level=levels[_place(section)], classify=classify, patterns=patterns)
@@ -118,13 +122,13 @@ def measure_slices(
 
 
 def survey_slices(
-    sections: Iterable[AxialSlice], recipe: PatchRecipe, *, shell_mm: float
+    sections: Iterable[AxialSlice], recipe: PatchRecipe, *, shell_mm: float, see: SeeLung | None = None
 ) -> tuple[tuple[Place, ...], Lungs]:
     """Find the lungs of slices that come in any order; the answer is in order from the head to the feet."""
     found: list[tuple[tuple[float, str], Place, Surveyed]] = []
     for section in sections:
         hounsfield, _ = resample_mm(section.hounsfield, section.spacing_mm, target_mm=recipe.pixel_mm)
-        surveyed = Surveyed.of(section.height_mm, survey(hounsfield, pixel_mm=recipe.pixel_mm))
+        surveyed = Surveyed.of(section.height_mm, survey(hounsfield, pixel_mm=recipe.pixel_mm, see=see))
         found.append((_order(section), _place(section), surveyed))
     found.sort(key=lambda each: each[0])
     lungs = settle([surveyed for _, _, surveyed in found], pixel_mm=recipe.pixel_mm, shell_mm=shell_mm)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finds the right and the left lung on one axial slice, without the airways, and tells lung from other air.
 
-Threshold and morphology only: lung without any air (consolidation) at the pleura, wider than the closing, is missed.
+Thresholds and morphology miss lung without any air (consolidation) at the pleura that is wider than the closing; what
+a package's graph sees of it is added (`dense`).
 What one slice cannot know (is this air the trachea's?) is settled over all slices, see `volume`.
 """
 
@@ -15,6 +16,7 @@ from scipy import ndimage
 
 from service.imaging.masks import Mask, close_gaps, fill_holes, largest_components
 from service.imaging.morphology import dilated, eroded, opened, within
+from service.pipelines.diffuse_lung.dense import SeeLung, lost_lung
 
 RIGHT: Final = 1
 LEFT: Final = 2
@@ -22,6 +24,8 @@ Sides = NDArray[np.uint8]
 """Per pixel 0 (no lung), RIGHT or LEFT: of the patient, on a slice whose columns grow to the patient's left."""
 AIRWAY: Final = 4
 LUMEN: Final = 8
+LOST: Final = 4
+"""How far RIGHT and LEFT are shifted where lung is seen that thresholds do not find."""
 
 _GRID_MM: Final = 1.2
 _BODY_HU: Final = -400.0
@@ -49,7 +53,8 @@ class Survey:
     """What one slice shows on a grid `step` times coarser than its own.
 
     `codes` is uint8 (rows, columns): bits RIGHT and LEFT of the lungs, AIRWAY for what was left out of them as trachea
-    or main bronchus, LUMEN for every piece of air that may belong to the airways, wherever it lies.
+    or main bronchus, LUMEN for every piece of air that may belong to the airways, wherever it lies; RIGHT and LEFT,
+    shifted by LOST, of lung without air that a graph sees: a candidate, which the other slices may bear out.
     """
 
     codes: NDArray[np.uint8]
@@ -58,7 +63,7 @@ class Survey:
 
     @property
     def sides(self) -> Sides:
-        """The lungs as this slice alone shows them."""
+        """The lungs as thresholds find them on this slice alone."""
         return np.asarray(self.codes & (RIGHT | LEFT))
 
 
@@ -68,8 +73,8 @@ def find_lungs(hounsfield: NDArray[np.float32], *, pixel_mm: float) -> Sides:
     return refine(found.sides, found.step, shape=(hounsfield.shape[0], hounsfield.shape[1]))
 
 
-def survey(hounsfield: NDArray[np.float32], *, pixel_mm: float) -> Survey:
-    """Find lungs and airways on a slice of square pixels, on a grid of about 1.2 mm."""
+def survey(hounsfield: NDArray[np.float32], *, pixel_mm: float, see: SeeLung | None = None) -> Survey:
+    """Find lungs and airways on a slice of square pixels, on a grid of about 1.2 mm; `see` adds candidates."""
     step = grid_step(pixel_mm)
     coarse_mm = step * pixel_mm
     small = _averaged(hounsfield, step)
@@ -78,8 +83,19 @@ def survey(hounsfield: NDArray[np.float32], *, pixel_mm: float) -> Survey:
     airways = _airways(small, air, body, coarse_mm)
     lung_air = _lung_air(small, air & ~airways, body, coarse_mm)
     lung = lung_air | _dense_lung(small, lung_air, body & ~airways, coarse_mm)
-    sides = _sides(lung, body, closing_px=round(_CLOSING_MM / coarse_mm))
-    codes = sides | np.where(airways & body, AIRWAY, 0) | np.where(_lumen(small, air, body, coarse_mm), LUMEN, 0)
+    closing_px = round(_CLOSING_MM / coarse_mm)
+    sides = _sides(lung, body, closing_px=closing_px)
+    lost = np.zeros_like(sides)
+    if see is not None:
+        inner = eroded(body, iterations=max(1, round(_SKIN_MM / coarse_mm))) & ~airways
+        more = lost_lung(small, see(small, coarse_mm) & inner, sides > 0, pixel_mm=coarse_mm)
+        lost[:] = np.where(sides > 0, 0, _sides(lung | more, body, closing_px=closing_px)) if more.any() else 0
+    codes = (
+        sides
+        | (lost << LOST)
+        | np.where(airways & body, AIRWAY, 0)
+        | np.where(_lumen(small, air, body, coarse_mm), LUMEN, 0)
+    )
     return Survey(codes=codes.astype(np.uint8), step=step, middle_column=_middle_column(body) if body.any() else 0)
 
 

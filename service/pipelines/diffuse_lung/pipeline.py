@@ -15,6 +15,7 @@ from service.pipelines.certainty import calibrate, shown_lines
 from service.pipelines.diffuse_lung import selection as headers
 from service.pipelines.diffuse_lung.acceptance import Acceptance
 from service.pipelines.diffuse_lung.anatomy import anatomy_flags, anatomy_refusals
+from service.pipelines.diffuse_lung.dense import see_lung
 from service.pipelines.diffuse_lung.doubts import PatchTally
 from service.pipelines.diffuse_lung.extent import PROBABILITY, Classify, in_batches, in_fields
 from service.pipelines.diffuse_lung.findings import absent, make_findings, reported
@@ -96,6 +97,7 @@ class _Analysis:
             patterns=len(self._plan.patterns),
             reading=self._plan.reading,
             has_volumes=not in_slice_mode(self._series),
+            see=see_lung(self._package, self._plan.dense_lung) if self._plan.dense_lung else None,
         )
 
     def _classify(self) -> Classify:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from service.domain.errors import PackageError
+from service.pipelines.diffuse_lung.dense import DenseLung
 from service.pipelines.diffuse_lung.groups import Grouping, parse_groups
 from service.pipelines.diffuse_lung.patches import PatchRecipe
 from service.pipelines.diffuse_lung.patterns import Pattern, parse_patterns
@@ -27,13 +28,15 @@ class Plan:
     slice_step_mm: float
     batch: int
     whole_fields: bool
+    dense_lung: DenseLung | None = None
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any]) -> "Plan":
         """Read the manifest's parameters; PackageError when one is missing or of another kind.
 
         `reading`, `groups` and `rules` may be left out: the documented defaults stand then. `whole_fields` says that
-        the graph reads whole fields as it reads their patches; left out, patches are cut.
+        the graph reads whole fields as it reads their patches; left out, patches are cut. `dense_lung` names the graph
+        that sees lung without air; left out, thresholds alone find the lungs.
         """
         try:
             low, high = parameters["window_hu"]
@@ -52,7 +55,7 @@ class Plan:
         whole_fields = parameters.get("whole_fields", False)
         if not isinstance(whole_fields, bool):
             raise PackageError(f"parameters.whole_fields: value {whole_fields!r} is neither true nor false")
-        patterns, rules = parse_patterns(parameters), parameters.get("rules")
+        patterns, rules, dense = parse_patterns(parameters), parameters.get("rules"), parameters.get("dense_lung")
         return cls(
             recipe=recipe,
             patterns=patterns,
@@ -62,4 +65,5 @@ class Plan:
             slice_step_mm=step,
             batch=batch,
             whole_fields=whole_fields,
+            dense_lung=None if dense is None else DenseLung.parse(dense),
         )

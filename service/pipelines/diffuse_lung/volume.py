@@ -4,7 +4,7 @@
 Only compressed maps are kept; every step looks at a slice and its neighbours.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,13 +13,17 @@ from scipy import ndimage
 
 from service.imaging.masks import Mask
 from service.pipelines.diffuse_lung.airways import Airways, Level, trace_airways
+from service.pipelines.diffuse_lung.dense import broad
 from service.pipelines.diffuse_lung.depth import subpleural_masks
 from service.pipelines.diffuse_lung.linking import agree_on_sides, count_jumps, drop_strays
-from service.pipelines.diffuse_lung.lungs import AIRWAY, LEFT, RIGHT, Sides, Survey, refine
+from service.pipelines.diffuse_lung.lungs import AIRWAY, LEFT, LOST, RIGHT, Sides, Survey, refine
 from service.pipelines.diffuse_lung.packed import PackedMap
+from service.pipelines.diffuse_lung.spans import Spans
 
 SUBPLEURAL: Final = 4
 _REJOINED_PX: Final = 2
+_PLEURA_MM: Final = 4.0
+"""So far outside of the span lung without air may reach: the span is that of what is left of the lungs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +95,8 @@ def settle(surveyed: Sequence[Surveyed], *, pixel_mm: float, shell_mm: float) ->
     heights = [item.height_mm for item in surveyed]
     coarse_mm = pixel_mm * surveyed[0].step if surveyed else pixel_mm
     airways = trace_airways([_level(item) for item in surveyed], pixel_mm=coarse_mm)
-    first = [PackedMap.of(_without_airways(item, airways, index)) for index, item in enumerate(surveyed)]
+    aerated = [PackedMap.of(_without_airways(item, airways, index)) for index, item in enumerate(surveyed)]
+    first = list(_with_lost(aerated, surveyed, airways, coarse_mm=coarse_mm))
     joined, dropped = drop_strays(first, heights)
     agreed, relabelled = agree_on_sides(joined, heights)
     shells = subpleural_masks(agreed, airways.masks, heights, coarse_mm=coarse_mm, shell_mm=shell_mm)
@@ -101,6 +106,25 @@ def settle(surveyed: Sequence[Surveyed], *, pixel_mm: float, shell_mm: float) ->
     ]
     jumps = count_jumps(agreed, heights)
     return Lungs(levels=tuple(levels), airways=airways, dropped=dropped, relabelled=relabelled, jumps=jumps)
+
+
+def _with_lost(
+    aerated: Sequence[PackedMap], surveyed: Sequence[Surveyed], airways: Airways, *, coarse_mm: float
+) -> Iterator[PackedMap]:
+    """Add lung without air that was seen inside what the lungs' air spans."""
+    heights, middles = [item.height_mm for item in surveyed], [item.middle_column for item in surveyed]
+    spans = Spans.of(aerated, heights, middles)
+    for index, (lungs, item) in enumerate(zip(aerated, surveyed, strict=True)):
+        lost = (item.codes.values() >> LOST) & np.uint8(RIGHT | LEFT)
+        if not lost.any():
+            yield lungs
+            continue
+        sides = lungs.values()
+        spanned = (lost > 0) & (sides == 0) & spans.mask(index, margin_px=_PLEURA_MM / coarse_mm)
+        added = np.where(broad(spanned, pixel_mm=coarse_mm), lost, 0)
+        if airways.found:
+            added[airways.masks[index].values() > 0] = 0
+        yield PackedMap.of(sides | added)
 
 
 def _level(item: Surveyed) -> Level:

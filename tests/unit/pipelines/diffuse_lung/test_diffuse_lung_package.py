@@ -15,7 +15,7 @@ from diffuse_lung_instances import CT, ENHANCED_CT
 
 from harness.shipped import shipped
 from harness.studies import context_of
-from models.phantoms.computed_tomography import ChestPhantom, Involvement
+from models.phantoms.computed_tomography import NOT_LUNG, ChestPhantom, Involvement
 from models.phantoms.computed_tomography.dicom import write_ct_series
 from models.phantoms.dicom import PhantomStudy
 from service.dicom.header import read_attributes
@@ -27,7 +27,10 @@ from service.imaging.resample import resample_mm
 from service.inference.package import LoadedPackage, load_package
 from service.pipelines import PIPELINES
 from service.pipelines.diffuse_lung.acceptance import Acceptance
+from service.pipelines.diffuse_lung.dense import see_lung
+from service.pipelines.diffuse_lung.lung_extent import survey_slices
 from service.pipelines.diffuse_lung.lungs import LEFT, RIGHT, find_lungs
+from service.pipelines.diffuse_lung.plan import Plan
 from service.pipelines.diffuse_lung.slices import read_slice
 from service.ports import ResultKind
 from service.results import ENCODERS
@@ -325,6 +328,43 @@ def test_lungs_are_found_on_every_real_chest_slice_and_not_in_the_abdomen(real_d
     assert set(LUNGS_CM2) < set(found)
     for name, areas in found.items():
         assert areas == pytest.approx(LUNGS_CM2.get(name, (0, 0)), rel=0.1, abs=1), name
+
+
+ADDED_CM2 = {
+    "19001231-076": (0, 7),
+    "19001111-045": (0, 39),
+    "19010101-23": (35, 0),
+    "19001231-30": (2, 0),
+    "19001229-053": (2, 3),
+}
+"""What the graph adds to them, as measured when it was looked at; of the 39 about half is consolidation, half heart."""
+
+
+@pytest.mark.real_data
+def test_lung_without_air_is_added_to_real_chest_slices_and_nothing_to_the_abdomen(real_data_folder: Path) -> None:
+    plan = Plan.of(package().parameters)
+    assert plan.dense_lung is not None
+    see = see_lung(package(), plan.dense_lung)
+    for path in sorted((real_data_folder / "ct_covid_nysbu_slices").rglob("axial/*.dcm")):
+        section = read_slice(instance(path))
+        (alone,), (helped,) = (
+            survey_slices([section], plan.recipe, shell_mm=10, see=seen)[1].levels for seen in (None, see)
+        )
+        found, more = (level.packed.values() & (RIGHT | LEFT) for level in (alone, helped))
+        assert (more[found > 0] == found[found > 0]).all()
+        added = [np.count_nonzero((more == side) & (found == 0)) * 1.2**2 / 100 for side in (RIGHT, LEFT)]
+        assert added == pytest.approx(ADDED_CM2.get(path.stem, (0, 0)), rel=0.2, abs=1), path.stem
+
+
+def test_consolidation_of_a_whole_lung_is_lung_and_has_its_share(tmp_path: Path) -> None:
+    whole = Involvement(pattern="consolidation", sides="R", levels=(0.3, 0.7))
+    phantom = ChestPhantom(seed=12, slices=24, involvements=(whole,))
+    drawn = np.concatenate([section.truth[section.truth != NOT_LUNG] for section in phantom])
+    files = write_ct_series(tmp_path, phantom, study=PhantomStudy(seed="whole-lung"))
+    result = result_of([instance(path) for path in files])
+    percent = 100 * float((drawn == 1).mean())
+    assert percent > 15
+    assert result.values["percent"]["consolidation"] == pytest.approx(percent, abs=4)
 
 
 def _lungs_cm2(path: Path) -> tuple[float, float]:
