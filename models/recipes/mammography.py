@@ -34,6 +34,7 @@ from models.recipes.mammography_fine import MEASURED, MEASURED_COUNTS, TRAINED, 
 from models.recipes.mammography_fine_evaluation import FineEvaluation, FineGraphs, evaluate_fine
 from models.recipes.mammography_fine_package import fine_metrics, fine_parameters, fine_sources, sensitivities
 from models.recipes.mammography_fine_training import fine_settings, marked_patches, train_clusters, train_second_look
+from models.recipes.mammography_grounds import draw_grounds
 from models.recipes.mammography_recipe import MammographyRecipe
 from models.recipes.mammography_training import marked_crops, train
 from models.training.fit import Places
@@ -77,7 +78,7 @@ def make_package(packages_folder: Path, recipe: MammographyRecipe, *, source: st
 
 
 def train_fine(detectors: Sequence[MassDetector], recipe: MammographyRecipe, *, places: Places) -> FineGraphs:
-    """Train the graphs at 0.1 mm on phantoms of their own, the second look on marks that the detectors make there.
+    """Train the graphs at 0.1 mm on phantoms of their own, a second look on marks that the detectors make there.
 
     Raises
     ------
@@ -85,9 +86,12 @@ def train_fine(detectors: Sequence[MassDetector], recipe: MammographyRecipe, *, 
         The recipe has no section `fine`.
     """
     settings = fine_settings(recipe)
-    samples = list(draw_fine(_FINE_SEED, settings.exams, shares=TRAINED, counts=TRAINED_COUNTS))
-    clusters = ClusterDetectorGraph(train_clusters(samples, recipe, places=places)).eval()
-    marked = marked_patches(MassDetectorGraph(*detectors).eval(), clusters, samples, settings)
+    clusters = ClusterDetectorGraph(train_clusters(draw_grounds(_FINE_SEED, settings.views), recipe, places=places))
+    look = settings.second_look
+    if look is None:
+        return FineGraphs(clusters=clusters.eval())
+    samples = list(draw_fine(_FINE_SEED, look.exams, shares=TRAINED, counts=TRAINED_COUNTS))
+    marked = marked_patches(MassDetectorGraph(*detectors).eval(), clusters.eval(), samples, look)
     return FineGraphs(clusters=clusters, second_look=train_second_look(marked, recipe, places=places))
 
 

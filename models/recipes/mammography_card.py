@@ -7,7 +7,7 @@ from typing import Any
 
 from models.calibration.rejection import Rejection, card_table
 from models.recipes.mammography_data import MARKED
-from models.recipes.mammography_recipe import MammographyRecipe
+from models.recipes.mammography_recipe import FineFit, MammographyRecipe
 from models.training.scanner_shift_settings import ScannerShift
 from service.domain.reliability import Reliability
 from service.pipelines.mammography.kinds import KINDS, KindName
@@ -80,17 +80,34 @@ def model_card(
         points=points,
         spread=recipe.held_out.scanner_spread,
         trained=recipe.data.scanner_spread,
-        overlap=_overlap(recipe),
+        overlap=_overlap(recipe) if recipe.fit is not None else "",
         members=_members(recipe),
         unlooked=", nor are clusters of calcifications" if recipe.fine is None else "",
-        closer="" if recipe.fine is None else _CLOSER.format(marks=recipe.fine.marks, exams=recipe.fine.exams),
+        closer="" if recipe.fine is None else _closer(recipe.fine),
+        detector=_detector(recipe),
         points_of=_points_of(recipe),
-        exams=recipe.data.exams,
         curves=f"| score | method | cases | with a lesion |\n|---|---|---|---|\n{curves}\n"
         if curves
         else "Not made.\n",
         refusals=card_table(refusals) if refusals else "Not made.\n",
     )
+
+
+def _closer(settings: FineFit) -> str:
+    look = settings.second_look
+    again = "" if look is None else _LOOKED.format(marks=look.marks, exams=look.exams)
+    each = settings.crops_per_view * settings.clusters.epochs
+    return _CLUSTERS.format(views=settings.views, crops=settings.views * each, size=settings.crop_px / 10) + again
+
+
+def _detector(recipe: MammographyRecipe) -> str:
+    exams = recipe.data.exams
+    if recipe.fit is None:
+        return (
+            f"The detector at 0.4 mm is that of version 0.1.0, to the last bit. {exams} phantom exams of four views "
+            "were drawn for the\ndistances from what it has seen, and for their limits."
+        )
+    return f"{exams} phantom exams of four views were drawn to fit and to validate the detector."
 
 
 def _members(recipe: MammographyRecipe) -> str:
@@ -122,11 +139,15 @@ def _point(name: str, point: Mapping[str, Any]) -> str:
     return f"| {name} | {point['threshold']:.3f} | {found} | {point['measured_on']} |"
 
 
-_CLOSER = """
-Two graphs look at 0.1 mm, trained on {exams} further phantom exams. One marks clusters of calcifications; a view's
-score is the higher of the detector's and of its highest cluster. The other looks once more at the {marks} highest marks
-of a view and gives each a malignancy score: a lesion, or a benign mark or tissue? In phantoms every lesion counts as
-malignant. That score stands beside a mark and hides none.
+_CLUSTERS = """
+A second graph marks clusters of calcifications at 0.1 mm; a view's score is the higher of the detector's and of its
+highest cluster. It takes out the tissue, works in units of the picture's own grain, and was trained on {crops} crops of
+{size:g} mm from {views} further phantom views, with calcifications and a scanner drawn anew for each.
+"""
+_LOOKED = """
+A third looks once more at the {marks} highest marks of a view and gives each a malignancy score: a lesion, or a benign
+mark or tissue? It was trained on marks of {exams} further phantom exams, in which every lesion counts as malignant.
+That score stands beside a mark and hides none.
 """
 
 _CARD = """# Mammography marks, demonstration package
@@ -145,7 +166,7 @@ a heat map; architectural distortions are not looked for{unlooked}. The view sco
 activation map, which is shown; the map explains the score and is no detection. A breast's score is the noisy-or of its
 views, the exam's the higher of both breasts. The scores themselves are no probabilities.
 {closer}
-{exams} phantom exams of four views were drawn to fit and to validate the detector.
+{detector}
 
 ## Held-out phantoms
 

@@ -24,6 +24,8 @@ from service.pipelines.mammography.canvas import place
 from service.pipelines.mammography.fine import fine_view
 
 FINE_MM = 0.1
+FINE_PERCENTILES = (1.0, 100.0)
+"""Grey values that become 0 and 1: calcifications in the densest tissue must not be cut off."""
 DETECTOR_MM = (240.0, 140.0)
 """Height and width of the detector: no phantom breast is deeper, and what is air need not be drawn."""
 TRAINED: Mapping[Kind, float] = MappingProxyType({"mass": 0.3, "distortion": 0.1, "cluster": 0.6})
@@ -128,7 +130,7 @@ def fine_sample(drawn: DrawnView) -> FineSample:
     found = breast_of(drawn)
     coarse = place(found.grey, found.mask, shape=CANVAS)
     to_radiograph = coarse.to_picture.then(found.to_radiograph)
-    fine = fine_view(drawn.radiograph, found, spacing_mm=FINE_MM)
+    fine = fine_view(drawn.radiograph, found, spacing_mm=FINE_MM, percentiles=FINE_PERCENTILES)
     to_fine = fine.to_radiograph.inverse()
     lesions = _moved(drawn.lesions, to_fine)
     on_canvas = _moved(drawn.lesions, to_radiograph.inverse())

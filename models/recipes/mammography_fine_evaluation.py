@@ -13,7 +13,12 @@ from models.networks.cluster_detector import ClusterDetectorGraph
 from models.networks.second_look import SecondLook
 from models.recipes.mammography_evaluation import KindMarks, Scores, area_under_curve, kind_marks
 from models.recipes.mammography_fine import FineSample
-from models.recipes.mammography_fine_training import MarkedPatches, marked_patches, marks_of
+from models.recipes.mammography_fine_training import (
+    MarkedPatches,
+    cluster_marks,
+    look_settings,
+    marked_patches,
+)
 from models.recipes.mammography_recipe import FineFit
 
 
@@ -22,12 +27,15 @@ class FineGraphs:
     """The graphs at 0.1 mm."""
 
     clusters: ClusterDetectorGraph
-    second_look: SecondLook
+    second_look: SecondLook | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class FineEvaluation:
-    """Marks of clusters, and the highest marks of both detectors: scores of detector and second look, and the truth."""
+    """Marks of clusters, and the highest marks of both detectors: scores of detector and second look, and the truth.
+
+    Without a second look there are no highest marks.
+    """
 
     clusters: KindMarks
     mark_scores: Scores
@@ -49,21 +57,21 @@ def evaluate_fine(
     """Run the graphs on views, which are looked at once, one after the other."""
     marks, lesions, looked = [], [], []
     for sample in samples:
-        marks.append(marks_of(detector, graphs.clusters, sample)[1])
+        marks.append(cluster_marks(graphs.clusters, sample))
         lesions.append(sample.of_kind("cluster"))
-        looked.append(marked_patches(detector, graphs.clusters, [sample], settings))
-    truth = np.concatenate([each.truth for each in looked])
+        if graphs.second_look is not None:
+            looked.append(marked_patches(detector, graphs.clusters, [sample], look_settings(settings)))
     return FineEvaluation(
         clusters=kind_marks(marks, lesions),
-        mark_scores=np.concatenate([each.scores for each in looked]),
-        look_scores=np.concatenate([_looked(graphs.second_look, each) for each in looked]),
-        truth=truth,
+        mark_scores=np.concatenate([np.zeros(0), *(each.scores for each in looked)]),
+        look_scores=np.concatenate([np.zeros(0), *(_looked(graphs.second_look, each) for each in looked)]),
+        truth=np.concatenate([np.zeros(0, np.bool_), *(each.truth for each in looked)]),
     )
 
 
 @torch.no_grad()
-def _looked(network: SecondLook, marked: MarkedPatches) -> Scores:
-    if not len(marked.truth):
+def _looked(network: SecondLook | None, marked: MarkedPatches) -> Scores:
+    if network is None or not len(marked.truth):
         return np.zeros(0)
     logit, _ = network.eval()(torch.from_numpy(marked.patches.astype(np.float32)))
     return np.asarray(logit.sigmoid().double().numpy())

@@ -13,8 +13,8 @@ from torch.nn import functional
 from models.networks.cluster_detector import CLUSTER_STRIDE, ClusterDetector, ClusterDetectorGraph
 from models.networks.second_look import SecondLook
 from models.recipes.mammography_fine import FineSample
-from models.recipes.mammography_recipe import FineFit, MammographyRecipe
-from models.recipes.mammography_targets import crops
+from models.recipes.mammography_grounds import Ground, fresh_crops
+from models.recipes.mammography_recipe import FineFit, MammographyRecipe, SecondLookFit
 from models.recipes.mammography_training import augmented, mark_loss
 from models.training.augmentation import shift_scanner
 from models.training.fit import FitError, Places, fit
@@ -31,24 +31,25 @@ class MarkedPatches:
     truth: NDArray[np.bool_]
 
 
-def train_clusters(samples: Sequence[FineSample], recipe: MammographyRecipe, *, places: Places) -> ClusterDetector:
-    """Fit the detector of clusters."""
+def train_clusters(grounds: Sequence[Ground], recipe: MammographyRecipe, *, places: Places) -> ClusterDetector:
+    """Fit the detector of clusters to crops of the grounds, every one with calcifications and a scanner of its own."""
     settings = fine_settings(recipe)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         detector = ClusterDetector()
 
     def loss_of(index: Tensor, random: RandomSource) -> Tensor:
-        chosen = [samples[each % len(samples)] for each in index.tolist()]
-        batch = crops(chosen, random.numpy, size=settings.crop_px, stride=CLUSTER_STRIDE)
-        image = augmented(batch.image, recipe.augmentation.scanner_shift, generator=random.torch)
+        chosen = [grounds[each % len(grounds)] for each in index.tolist()]
+        spread = recipe.data.scanner_spread
+        batch = fresh_crops(chosen, random.numpy, size=settings.crop_px, stride=CLUSTER_STRIDE, shift=spread)
+        image = augmented(batch.image, settings.scanner_shift, generator=random.torch)
         return mark_loss(detector(image), batch)
 
     fit(
         detector,
         loss_of,
         name="clusters",
-        count=len(samples) * settings.crops_per_view,
+        count=len(grounds) * settings.crops_per_view,
         settings=settings.clusters,
         seed=recipe.seed,
         places=places,
@@ -84,38 +85,40 @@ def train_second_look(marked: MarkedPatches, recipe: MammographyRecipe, *, place
         logit, _ = network(patches)
         return functional.binary_cross_entropy_with_logits(logit, target[index], pos_weight=weight)
 
-    settings = fine_settings(recipe).second_look
     fit(
         network,
         loss_of,
         name="second-look",
         count=len(target),
-        settings=settings,
+        settings=look_settings(fine_settings(recipe)).fit,
         seed=recipe.seed,
         places=places,
     )
     return network
 
 
-def marks_of(
-    detector: nn.Module, clusters: ClusterDetectorGraph, sample: FineSample
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the marks of both detectors on a view, each (n, 6): those at 0.4 mm on its canvas, clusters at 0.1 mm."""
+def cluster_marks(clusters: ClusterDetectorGraph, sample: FineSample) -> NDArray[np.float32]:
+    """Return the marks of clusters on a view, (n, 6), in pixels at 0.1 mm."""
     with torch.no_grad():
-        coarse = detector(torch.from_numpy(sample.sample.image.astype(np.float32))[None])[3][0].numpy()
-        fine = clusters(torch.from_numpy(sample.image.astype(np.float32))[None])[3][0].numpy()
-    return coarse[coarse[:, 4] > 0], fine[fine[:, 4] > 0]
+        found: NDArray[np.float32] = clusters(torch.from_numpy(sample.image.astype(np.float32))[None])[3][0].numpy()
+    return found[found[:, 4] > 0]
+
+
+def _coarse_marks(detector: nn.Module, sample: FineSample) -> NDArray[np.float32]:
+    with torch.no_grad():
+        found = detector(torch.from_numpy(sample.sample.image.astype(np.float32))[None])[3][0].numpy()
+    return np.asarray(found[found[:, 4] > 0], dtype=np.float32)
 
 
 def marked_patches(
-    detector: nn.Module, clusters: ClusterDetectorGraph, samples: Sequence[FineSample], settings: FineFit
+    detector: nn.Module, clusters: ClusterDetectorGraph, samples: Sequence[FineSample], settings: SecondLookFit
 ) -> MarkedPatches:
     """Cut the patches that the node would cut: around the highest marks of both detectors on each view."""
     patches: list[NDArray[np.float16]] = []
     scores: list[float] = []
     truth: list[bool] = []
     for sample in samples:
-        coarse, fine = marks_of(detector, clusters, sample)
+        coarse, fine = _coarse_marks(detector, sample), cluster_marks(clusters, sample)
         places = [(*sample.from_canvas.apply(_centre(row)), float(row[4])) for row in coarse]
         places += [(*_centre(row), float(row[4])) for row in fine]
         for x, y, score in sorted(places, key=lambda each: -each[2])[: settings.marks]:
@@ -145,3 +148,16 @@ def fine_settings(recipe: MammographyRecipe) -> FineFit:
     if recipe.fine is None:
         raise ValueError("the recipe has no section fine: add one, or make the package without finer graphs")
     return recipe.fine
+
+
+def look_settings(settings: FineFit) -> SecondLookFit:
+    """Return the section `fine.second_look`.
+
+    Raises
+    ------
+    ValueError
+        The recipe has none.
+    """
+    if settings.second_look is None:
+        raise ValueError("the recipe has no section fine.second_look: add one, or do not train a second look")
+    return settings.second_look

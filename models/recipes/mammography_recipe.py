@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a recipe file for the pipeline mammography may say."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from models.training.fit_settings import FitSettings
 from models.training.recipe import Recipe
@@ -50,21 +50,32 @@ class Fit(Strict):
     copies: Annotated[int, Field(ge=1, le=8)] = 1
 
 
-class FineFit(Strict):
-    """The graphs at 0.1 mm, fitted to views of `exams` phantom exams that are rich in clusters.
+class SecondLookFit(Strict):
+    """The second look, fitted to patches of `patch_px` around marks of both detectors on `exams` phantom exams.
 
-    `clusters` is fitted to crops of `crop_px` pixels, several of each view in an epoch; `second_look` to patches of
-    `patch_px` around marks of both detectors, of which the node asks for the `marks` highest of a view. `held_out`
-    exams each set thresholds and measure, in domain and under shift.
+    The node asks for the `marks` highest of a view.
     """
 
     exams: Count
-    clusters: FitSettings
-    crop_px: Annotated[int, Field(ge=64, le=768, multiple_of=16)] = 384
-    crops_per_view: Count = 4
-    second_look: FitSettings
+    fit: FitSettings
     patch_px: Annotated[int, Field(ge=64, le=512, multiple_of=16)] = 256
     marks: Annotated[int, Field(ge=1, le=20)] = 5
+
+
+class FineFit(Strict):
+    """The graphs at 0.1 mm: a detector of clusters, and a second look where there is to be one.
+
+    `clusters` is fitted to crops of `crop_px` pixels of `views` phantom views, `crops_per_view` of each in an epoch;
+    calcifications and scanners are drawn anew for every crop. `scanner_shift` changes the crops further. `held_out`
+    exams each set thresholds and measure, in domain and under shift.
+    """
+
+    views: Count
+    clusters: FitSettings
+    crop_px: Annotated[int, Field(ge=64, le=768, multiple_of=16)] = 256
+    crops_per_view: Count = 40
+    scanner_shift: ScannerShift | None = None
+    second_look: SecondLookFit | None = None
     held_out: Annotated[int, Field(ge=2)]
 
 
@@ -89,13 +100,25 @@ class HeldOut(Strict):
 
 
 class MammographyRecipe(Recipe):
-    """A lesion detector of the pipeline mammography, and its finer graphs where there are to be any."""
+    """A lesion detector of the pipeline mammography, and its finer graphs where there are to be any.
+
+    Without `fit` the detector keeps the weights of `network.start` to the last bit.
+    """
 
     pipeline: Literal["mammography"]
     network: Network = Network()
     data: Data
     augmentation: Augmentation = Augmentation()
-    fit: Fit
+    fit: Fit | None = None
     fine: FineFit | None = None
     calibration: Calibration = Calibration()
     held_out: HeldOut
+
+    @model_validator(mode="after")
+    def _has_weights(self) -> Self:
+        if self.fit is None and (self.network.start is None or self.network.members != 1):
+            raise ValueError(
+                "the recipe has no fit, and a detector without one is that of network.start alone: add the section "
+                f"fit, or name a start and one member (start is {self.network.start}, members {self.network.members})"
+            )
+        return self

@@ -67,7 +67,8 @@ def start_from(detector: MassDetector, weights: Weights, images: Iterable[Tensor
     ----------
     images
         Views (N, 2, H, W) that the normalisations take their statistics from; the result does not depend on them in
-        evaluation mode.
+        evaluation mode. Without any the normalisations change nothing: for a detector that is not fitted further, whose
+        weights are then exported as they were.
 
     Raises
     ------
@@ -140,6 +141,8 @@ def _normalise(detector: MassDetector, norms: Sequence[nn.BatchNorm2d], images: 
         handle.remove()
     for index, norm in enumerate(norms):
         count, total, squares = sums[index]
+        if not count:
+            continue
         mean = total / count
         variance = squares / count - mean**2
         assert norm.running_mean is not None  # noqa: S101 - convolution() tracks statistics

@@ -46,7 +46,14 @@ def crops(pictures: Sequence[Picture], rng: np.random.Generator, *, size: int, s
     """Cut one crop from each picture, most of them around a lesion, mirrored at random; `size` fits into each."""
     parts = [_crop(picture, rng, size=size, stride=stride) for picture in pictures]
     images = torch.from_numpy(np.stack([image for image, _ in parts]).astype(np.float32))
-    maps = [_maps(lesions, size // stride, stride=stride, channels=channels) for _, lesions in parts]
+    return batch_of(images, [lesions for _, lesions in parts], size=size, stride=stride, channels=channels)
+
+
+def batch_of(
+    images: Tensor, targets: Sequence[NDArray[np.float64]], *, size: int, stride: int, channels: int = 1
+) -> Batch:
+    """Return square crops (N, 2, size, size) with the maps of what lies in each; `targets` as those of a `Picture`."""
+    maps = [_maps(lesions, size // stride, stride=stride, channels=channels) for lesions in targets]
     heat, offset, log_size, weight = (torch.from_numpy(np.stack(each)) for each in zip(*maps, strict=True))
     return Batch(image=images, heat=heat, offset=offset, log_size=log_size, weight=weight)
 

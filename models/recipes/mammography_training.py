@@ -28,13 +28,25 @@ def train(
 ) -> tuple[MassDetector, ...]:
     """Train the members; the same recipe gives the same weights on one machine.
 
+    A recipe without `fit` has its start as the one member, as it is.
+
     Members differ in their first weights and in the order and change of crops, by a seed of their own. Validation
     views, if any, are only measured.
     """
+    if recipe.fit is None:
+        return (kept_detector(recipe),)
     return tuple(
         train_member(fitted, validation, recipe, member=member, places=places)
         for member in range(recipe.network.members)
     )
+
+
+def kept_detector(recipe: MammographyRecipe) -> MassDetector:
+    """Return the detector of a recipe without a fit: its start, to the last bit."""
+    assert recipe.network.start is not None  # noqa: S101 - the recipe was refused otherwise
+    detector = MassDetector(recipe.network.width, classes=len(MARKED))
+    start_from(detector, read_start(Path(__file__).with_name(recipe.network.start)), ())
+    return detector.eval()
 
 
 def train_member(
@@ -54,9 +66,23 @@ def train_member(
     if recipe.network.start is not None:
         views = (torch.from_numpy(sample.image.astype(np.float32))[None] for sample in fitted[:_VIEWS_AT_START])
         start_from(detector, read_start(Path(__file__).with_name(recipe.network.start)), views)
-    _train_marks(detector, fitted, validation, recipe=own, name=f"marks{suffix}", places=places)
-    _train_score(detector, fitted, recipe=own, name=f"score{suffix}", places=places)
+    settings = fit_settings(recipe)
+    _train_marks(detector, fitted, validation, recipe=own, settings=settings, name=f"marks{suffix}", places=places)
+    _train_score(detector, fitted, recipe=own, settings=settings, name=f"score{suffix}", places=places)
     return detector
+
+
+def fit_settings(recipe: MammographyRecipe) -> Fit:
+    """Return the section `fit`.
+
+    Raises
+    ------
+    ValueError
+        The recipe has none.
+    """
+    if recipe.fit is None:
+        raise ValueError("the recipe has no section fit: add one, or take its detector as it starts (kept_detector)")
+    return recipe.fit
 
 
 def _train_marks(
@@ -65,13 +91,14 @@ def _train_marks(
     validation: Sequence[Sample],
     *,
     recipe: MammographyRecipe,
+    settings: Fit,
     name: str,
     places: Places,
 ) -> None:
     """Fit the heat map and the boxes on crops (focal loss of Law 2018, as in CenterNet)."""
 
     def loss_of(index: Tensor, random: RandomSource) -> Tensor:
-        batch = marked_crops([samples[each] for each in index.tolist()], random.numpy, size=recipe.fit.crop_px)
+        batch = marked_crops([samples[each] for each in index.tolist()], random.numpy, size=settings.crop_px)
         image = augmented(batch.image, recipe.augmentation.scanner_shift, generator=random.torch)
         return mark_loss(detector.marks(detector.encode(image)), batch)
 
@@ -80,9 +107,9 @@ def _train_marks(
         loss_of,
         name=name,
         count=len(samples),
-        settings=recipe.fit.marks,
+        settings=settings.marks,
         seed=recipe.seed,
-        measure=_validation_loss(detector, validation, recipe.fit) if validation else None,
+        measure=_validation_loss(detector, validation, settings) if validation else None,
         places=places,
     )
 
@@ -126,10 +153,16 @@ def _focal(logits: Tensor, heat: Tensor) -> Tensor:
 
 
 def _train_score(
-    detector: MassDetector, samples: Sequence[Sample], *, recipe: MammographyRecipe, name: str, places: Places
+    detector: MassDetector,
+    samples: Sequence[Sample],
+    *,
+    recipe: MammographyRecipe,
+    settings: Fit,
+    name: str,
+    places: Places,
 ) -> None:
     """Fit the image score and its map on features of whole views; everything else stays as it is."""
-    copies = [recipe.augmentation.scanner_shift if copy else None for copy in range(recipe.fit.copies)]
+    copies = [recipe.augmentation.scanner_shift if copy else None for copy in range(settings.copies)]
     generator = torch.Generator().manual_seed(recipe.seed)
     features = torch.cat([attended_features(detector, samples, each, generator=generator) for each in copies])
     target = torch.tensor([float(sample.is_marked) for sample in samples]).repeat(len(copies))
@@ -143,7 +176,7 @@ def _train_score(
         loss_of,
         name=name,
         count=len(target),
-        settings=recipe.fit.score,
+        settings=settings.score,
         seed=recipe.seed,
         places=places,
     )

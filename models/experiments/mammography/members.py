@@ -58,6 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not isinstance(recipe, MammographyRecipe) or options.members not in range(2, 5):
         sys.stderr.write(f"members: {options.recipe} with --members {options.members} makes no ensemble; give 2 to 4\n")
         return 2
+    if recipe.fit is None:
+        sys.stderr.write(f"members: {options.recipe} has no section fit, and trains no members; give another recipe\n")
+        return 2
     network = recipe.network.model_copy(update={"members": options.members})
     recipe = recipe.model_copy(update={"network": network})
     graphs = _graphs(recipe, options.checkpoints)

@@ -53,11 +53,35 @@ def detected(attenuation: Field, scanner: Scanner, *, pitch_mm: float, rng: np.r
 
 def presented(signal: Field, thickness: Field, scanner: Scanner, *, pitch_mm: float) -> Field:
     """Return display grey in [0, 1] with a black background, as in For Presentation images."""
+    return displayed(signal, shading(thickness, pitch_mm=pitch_mm), scanner, pitch_mm=pitch_mm)
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Shading:
+    """What a vendor's processing takes from the breast's thickness (cm).
+
+    `edge` is the thickness as its equalisation follows it, `thickest` the largest of it, `fade` in [0, 1] how far the
+    picture stands out from the black around it.
+    """
+
+    edge: Field
+    thickest: float
+    fade: Field
+
+
+def shading(thickness: Field, *, pitch_mm: float) -> Shading:
+    """Return the shading of a whole view, which does not depend on the scanner."""
     edge = ndimage.gaussian_filter(thickness, 1.5 / pitch_mm)
-    flat = signal - scanner.equalisation * FAT_PER_CM * edge - (1 - scanner.equalisation) * FAT_PER_CM * edge.max()
-    sharp = flat + scanner.sharpening * (flat - blurred(flat, 0.5, pitch_mm=pitch_mm))
     fade = 1 - np.exp(-((thickness / 0.9) ** 1.3))
-    grey = np.clip(scanner.fat_level + scanner.gain * sharp, 0, None) * fade
+    return Shading(edge=edge, thickest=float(edge.max()), fade=fade)
+
+
+def displayed(signal: Field, shade: Shading, scanner: Scanner, *, pitch_mm: float) -> Field:
+    """Return what `presented` does, from the shading of a view or of the same part of it as the signal."""
+    level = (1 - scanner.equalisation) * FAT_PER_CM * np.float32(shade.thickest)
+    flat = signal - scanner.equalisation * FAT_PER_CM * shade.edge - level
+    sharp = flat + scanner.sharpening * (flat - blurred(flat, 0.5, pitch_mm=pitch_mm))
+    grey = np.clip(scanner.fat_level + scanner.gain * sharp, 0, None) * shade.fade
     return np.asarray(np.tanh(grey) ** scanner.gamma, dtype=np.float32)
 
 

@@ -22,8 +22,8 @@ def add_lesion(attenuation: Field, lesion: Lesion, view: ViewName, *, frame: Fra
     for _ in range(lesion.spicules):
         attenuation[window] += _spicule(lesion, radius, angle, rng=rng)
     for _ in range(lesion.calcifications):
-        at = rng.normal(0, lesion.radius_mm * 0.45, size=2)
-        attenuation[window] += _calcification(x - at[0], y - at[1], rng.uniform(0.15, 0.45))
+        east, south = rng.normal(0, lesion.radius_mm * 0.45, size=2)
+        _add_calcification(attenuation[window], x, y, at=(east, south), size_mm=rng.uniform(0.15, 0.45))
 
 
 def _body_mm(lesion: Lesion, radius: Field, angle: Field, *, rng: np.random.Generator) -> NDArray[np.floating]:
@@ -47,6 +47,14 @@ def _spicule(lesion: Lesion, radius: Field, angle: Field, *, rng: np.random.Gene
     return np.asarray(0.11 * rng.uniform(0.5, 1) * np.exp(-((across / 0.45) ** 2)) * ahead * fade)
 
 
+def _add_calcification(part: Field, x: Field, y: Field, *, at: tuple[float, float], size_mm: float) -> None:
+    """Add a calcification to a part of the attenuation, where it is not nothing; x and y are as `_relative_mm` says."""
+    near = [np.flatnonzero(np.abs(axis - place) <= 4 * size_mm) for axis, place in ((x[0], at[0]), (y[:, 0], at[1]))]
+    if near[0].size and near[1].size:
+        spot = slice(near[1][0], near[1][-1] + 1), slice(near[0][0], near[0][-1] + 1)
+        part[spot] += _calcification(x[spot] - at[0], y[spot] - at[1], size_mm)
+
+
 def _calcification(x: Field, y: Field, size_mm: float) -> NDArray[np.floating]:
     return np.asarray(CALCIUM_PER_CM * size_mm / 10 * np.exp(-(x**2 + y**2) / (0.5 * size_mm**2)))
 
@@ -68,9 +76,30 @@ def add_specks(attenuation: Field, breast: Breast, view: ViewName, *, frame: Fra
     for _ in range(breast.specks):
         depth, lateral = rng.uniform(0.1, 0.8) * breast.depth_mm, rng.uniform(-0.6, 0.6) * breast.half_width_mm
         column, row = depth, frame.nipple_row_mm - lateral * (1.0 if view == "CC" else 0.8)
-        window = _window(frame, column, row, reach_mm=3)
-        x, y = _relative_mm(frame, window, column, row)
-        attenuation[window] += _calcification(x, y, rng.uniform(0.15, 0.5))
+        add_speck(attenuation, column, row, rng.uniform(0.15, 0.5), frame=frame)
+
+
+def add_vessel_calcifications(
+    attenuation: Field, column_mm: float, row_mm: float, *, frame: Frame, rng: np.random.Generator
+) -> None:
+    """Add the wall of a calcified vessel, which is benign: two rows of calcifications along a bent line."""
+    window = _window(frame, column_mm, row_mm, reach_mm=18)
+    x, y = _relative_mm(frame, window, column_mm, row_mm)
+    heading, bend, half = rng.uniform(0, np.pi), rng.uniform(-0.03, 0.03), rng.uniform(0.5, 1.1)
+    for along in np.arange(-rng.uniform(6, 15), rng.uniform(6, 15), rng.uniform(0.5, 1.3)):
+        for side in (-half, half):
+            if rng.random() < 0.3:
+                continue
+            across = side + bend * along**2 + rng.normal(0, 0.1)
+            at = along * np.cos(heading) - across * np.sin(heading), along * np.sin(heading) + across * np.cos(heading)
+            _add_calcification(attenuation[window], x, y, at=at, size_mm=rng.uniform(0.15, 0.35))
+
+
+def add_speck(attenuation: Field, column_mm: float, row_mm: float, size_mm: float, *, frame: Frame) -> None:
+    """Add one calcification."""
+    window = _window(frame, column_mm, row_mm, reach_mm=3)
+    x, y = _relative_mm(frame, window, column_mm, row_mm)
+    attenuation[window] += _calcification(x, y, size_mm)
 
 
 def _lymph_node(x: Field, y: Field, scale: float) -> NDArray[np.floating]:

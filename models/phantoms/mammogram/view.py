@@ -48,7 +48,7 @@ def draw_view(
     frame = frame_of(view, height_mm=size_mm[0], width_mm=size_mm[1], pitch_mm=pitch_mm)
     distance = skin_distance_mm(breast, view, frame)
     thickness = thickness_cm(distance, breast)
-    attenuation = _attenuation(breast, view, frame, distance=distance, thickness=thickness)
+    attenuation = attenuation_of(breast, view, frame, distance=distance, thickness=thickness)
     rng = np.random.default_rng([breast.seed, 51, len(view)])
     signal = detected(attenuation, scanner, pitch_mm=pitch_mm, rng=rng)
     return PhantomView(
@@ -61,7 +61,8 @@ def draw_view(
     )
 
 
-def _attenuation(breast: Breast, view: ViewName, frame: Frame, *, distance: Field, thickness: Field) -> Field:
+def attenuation_of(breast: Breast, view: ViewName, frame: Frame, *, distance: Field, thickness: Field) -> Field:
+    """Return the attenuation along each ray, 0 in the air; `distance` (mm) and `thickness` (cm) as in `shape`."""
     muscle = pectoral(breast, view, frame)
     gland = gland_cm(breast, view, frame, distance_mm=distance, thickness=thickness) * (1 - 0.8 * muscle)
     gland += lines_cm(breast, view, frame, distance_mm=distance) + skin_cm(distance)

@@ -25,7 +25,8 @@ def look_closer(
     asked = [package.parameters[key] for key in (CLUSTERS, SECOND_LOOK) if key in package.parameters]
     if not asked:
         return tuple(marks)
-    spacing, percentiles = float(asked[0]["pixel_spacing_mm"]), tuple(package.parameters["percentiles"])
+    percentiles = tuple(asked[0].get("percentiles", package.parameters["percentiles"]))
+    spacing = float(asked[0]["pixel_spacing_mm"])
     fine = fine_view(radiograph, breast, spacing_mm=spacing, percentiles=percentiles)
     found = [*marks, *_clusters(fine, package, shape=radiograph.pixels.shape)]
     return _looked_at(fine, sorted(found, key=lambda mark: -mark.score), package)

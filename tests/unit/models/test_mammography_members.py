@@ -15,7 +15,7 @@ from models.experiments.mammography.small_data import Row, draw_cases, fitted, s
 from models.networks.mass_detector import MassDetector, MassDetectorGraph  # noqa: E402
 from models.recipes.mammography_data import Sample  # noqa: E402
 
-RECIPE = Path(__file__).parents[3] / "models" / "recipes" / "mammography.yaml"
+RECIPE = Path(__file__).parents[3] / "models" / "recipes" / "mammography_fit.yaml"
 
 
 class Marks(torch.nn.Module):
@@ -54,6 +54,11 @@ def test_members_and_their_average_are_set_side_by_side(tmp_path, monkeypatch, c
     assert rows[0]["condition"] == "unseen scanners"
     assert (tmp_path / "members.png").exists()
     assert "member 1" in capsys.readouterr().out
+
+
+def test_a_recipe_that_keeps_its_detector_trains_no_members(tmp_path, capsys):
+    assert members.main([str(RECIPE.with_name("mammography.yaml")), "--out", str(tmp_path)]) == 2
+    assert "has no section fit" in capsys.readouterr().err
 
 
 def test_one_network_and_too_few_exams_are_refused(tmp_path, capsys):

@@ -9,20 +9,26 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the optional extra `train`")
 
-from models.networks.cluster_detector import CLUSTER_STRIDE, ClusterDetectorGraph  # noqa: E402
+from torch.nn import functional  # noqa: E402
+
+from models.networks.cluster_detector import ClusterDetectorGraph, GrainUnits  # noqa: E402
+from models.phantoms.mammogram.acquisition import Scanner  # noqa: E402
 from models.phantoms.mammogram.breast import Lesion, random_breast  # noqa: E402
 from models.phantoms.mammogram.view import draw_view  # noqa: E402
 from models.recipes import mammography, mammography_fine_package  # noqa: E402
 from models.recipes.mammography_data import Sample  # noqa: E402
-from models.recipes.mammography_fine import FineSample, as_drawn, fine_sample  # noqa: E402
+from models.recipes.mammography_evaluation import area_under_curve  # noqa: E402
+from models.recipes.mammography_fine import DETECTOR_MM, FineSample, as_drawn, fine_sample  # noqa: E402
 from models.recipes.mammography_fine_evaluation import FineGraphs, evaluate_fine  # noqa: E402
 from models.recipes.mammography_fine_package import fine_metrics, fine_sources  # noqa: E402
 from models.recipes.mammography_fine_training import (  # noqa: E402
     MarkedPatches,
     fine_settings,
+    look_settings,
     train_clusters,
     train_second_look,
 )
+from models.recipes.mammography_grounds import Ground, detectability, draw_ground, fresh_crops  # noqa: E402
 from models.recipes.mammography_recipe import MammographyRecipe  # noqa: E402
 from models.recipes.mammography_targets import crops  # noqa: E402
 from models.training.fit import FitError, Places  # noqa: E402
@@ -33,18 +39,30 @@ from service.pipelines.mammography.kinds import declared_kinds  # noqa: E402
 
 LESION = Lesion(depth_mm=42, lateral_mm=16, superior_mm=18, radius_mm=8, density_per_cm=3.0, seed=1, calcifications=9)
 QUIET = Places(progress=False)
-RECIPE = Path(__file__).parents[4] / "models" / "recipes" / "mammography.yaml"
+GREY = {"attenuation": 1.7, "edge": 3.0, "fade": 1.0}
+RECIPE = Path(__file__).parents[4] / "models" / "recipes" / "mammography_clusters.yaml"
 
 
 @pytest.fixture(scope="module")
 def recipe() -> MammographyRecipe:
     document = read_document(RECIPE)
-    document["fine"] |= {"crop_px": 96, "patch_px": 64, "crops_per_view": 1, "exams": 1}
+    document["fine"] |= {"crop_px": 96, "crops_per_view": 30}
     document["fine"]["clusters"] |= {"epochs": 8, "batch": 6, "peak_rate": 0.01}
-    document["fine"]["second_look"] |= {"epochs": 10, "batch": 8}
-    document.pop("effort", None)
-    document.pop("augmentation")
+    document["fine"]["second_look"] = {
+        "exams": 1,
+        "fit": {"epochs": 10, "batch": 8, "peak_rate": 0.004, "channels_last": True},
+        "patch_px": 64,
+    }
+    document["fine"].pop("scanner_shift")
     return parse_recipe(document, MammographyRecipe, source="test")
+
+
+def ground(rows: int = 208, columns: int = 192) -> Ground:
+    """Return an even breast, 3 cm thick and far from its skin, with the margin of 32 pixels."""
+    shape = rows + 64, columns + 64
+    planes = {name: np.full(shape, value, np.float16) for name, value in GREY.items()}
+    full = np.ones(shape, np.bool_)
+    return Ground(**planes, mask=full, deep=full, thickest=3.0)
 
 
 def specks(seed: int, *, bears: bool) -> FineSample:
@@ -82,17 +100,61 @@ def test_targets_peak_where_the_clusters_are():
     assert (batch.heat[batch.weight > 0] == 1).all()
 
 
+def test_every_crop_has_its_own_calcifications_and_one_state_of_the_numbers_is_one_batch():
+    first, again = (fresh_crops([ground()] * 60, np.random.default_rng(5), size=96, stride=16) for _ in range(2))
+    assert torch.equal(first.image, again.image)
+    assert first.image.shape == (60, 2, 96, 96)
+    assert not torch.equal(first.image[0], first.image[1])
+    bears = first.weight.sum(dim=(1, 2, 3))
+    assert set(bears.tolist()) == {0.0, 1.0}
+    assert 15 <= bears.sum() <= 40
+    units = GrainUnits()(first.image[:, :1], first.image[:, 1:])[:, :1]
+    near = functional.interpolate(first.heat, scale_factor=16.0) > 0.5
+    assert units[near].amax() > 2
+    assert (units[near] > 1.5).float().mean() > 3 * (units[~near] > 1.5).float().mean()
+
+
+def test_a_cluster_that_nobody_could_see_is_left_out():
+    specks = np.zeros((64, 64), np.float32)
+    specks[20:44:6, 20:44:6] = 0.2
+    tissue, sharp = np.full((64, 64), 2.0, np.float32), Scanner()
+    assert detectability(specks, tissue, sharp) > detectability(specks, tissue, replace(sharp, blur_mm=0.3))
+    assert detectability(specks, tissue, sharp) > detectability(specks, tissue + 2, sharp)
+    alone = detectability(specks, tissue, replace(sharp, blur_mm=0.001))
+    assert alone == pytest.approx(0.2 * 4 * np.sqrt(sharp.quanta_per_mm2 * 0.01 * np.exp(-2)), rel=1e-3)
+    opaque = replace(ground(), attenuation=np.full((272, 256), 14.0, np.float16))
+    assert fresh_crops([opaque] * 40, np.random.default_rng(8), size=96, stride=16).weight.sum() == 0
+
+
+def test_nothing_lies_near_the_skin():
+    shallow = replace(ground(), deep=np.zeros((272, 256), np.bool_))
+    batch = fresh_crops([shallow] * 40, np.random.default_rng(6), size=96, stride=16)
+    assert batch.weight.sum() == 0
+
+
+def test_tissue_is_drawn_as_a_whole_view_is():
+    breast = random_breast("R", 5)
+    drawn = draw_view(breast, "CC", pitch_mm=0.1, size_mm=DETECTOR_MM)
+    found = draw_ground(breast, 0)
+    assert found.mask.shape == tuple(size + 64 for size in found.shape)
+    rows, columns = found.shape
+    top = int(np.flatnonzero(drawn.breast_mask.any(axis=1))[0])
+    signal = drawn.signal[top : top + rows : 8, :columns:8]
+    tissue = found.attenuation[32:-32:8, 32:-32:8].astype(np.float32)
+    inside = found.deep[32:-32:8, 32:-32:8]
+    assert np.abs(signal - tissue)[inside].mean() < 0.1
+    assert np.corrcoef(signal[inside], tissue[inside])[0, 1] > 0.98
+
+
 def test_the_detector_of_clusters_learns_and_one_seed_is_one_result(recipe):
-    samples = [specks(seed, bears=seed % 2 == 0) for seed in range(36)]
-    first, again = (train_clusters(samples, recipe, places=QUIET) for _ in range(2))
+    grounds = [ground(), ground()]
+    first, again = (train_clusters(grounds, recipe, places=QUIET) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True))
-    graph = ClusterDetectorGraph(first.eval())
-    best = []
-    for sample in (specks(100, bears=True), specks(101, bears=False)):
-        heat = graph(torch.from_numpy(sample.image.astype(np.float32))[None])[0]
-        best.append(float(heat.detach().max()))
-    assert best[0] > best[1] + 0.05
-    assert samples[0].image.shape[1] // CLUSTER_STRIDE == 8
+    batch = fresh_crops(grounds * 60, np.random.default_rng(7), size=96, stride=16)
+    with torch.no_grad():
+        highest = ClusterDetectorGraph(first.eval())(batch.image)[0].amax(dim=(1, 2, 3)).numpy()
+    bears = batch.weight.sum(dim=(1, 2, 3)).numpy() > 0
+    assert area_under_curve(highest, bears) > 0.6
 
 
 def test_the_second_look_learns_and_is_measured_on_what_the_detectors_mark(recipe):
@@ -116,6 +178,11 @@ def test_the_second_look_learns_and_is_measured_on_what_the_detectors_mark(recip
     samples = [specks(seed, bears=seed % 2 == 0) for seed in range(6)]
     graphs = FineGraphs(clusters=Marks(), second_look=look)
     found = evaluate_fine(Marks(), graphs, samples, fine_settings(recipe))
+    alone = evaluate_fine(Marks(), replace(graphs, second_look=None), samples, fine_settings(recipe))
+    assert alone.clusters.hits.tolist() == found.clusters.hits.tolist()
+    assert [row["name"] for row in fine_metrics(alone, "in-domain")][
+        -1
+    ] == "cluster sensitivity at 1 false marks per view"
     assert found.clusters.hits.tolist() == pytest.approx([0.9] * 3)
     assert len(found.clusters.false_marks) == 3 + 6
     assert found.truth.sum() == 6
@@ -128,6 +195,8 @@ def test_the_second_look_learns_and_is_measured_on_what_the_detectors_mark(recip
 def test_a_recipe_without_the_section_says_so(recipe):
     with pytest.raises(ValueError, match="no section fine"):
         fine_settings(recipe.model_copy(update={"fine": None}))
+    with pytest.raises(ValueError, match=r"no section fine\.second_look"):
+        look_settings(fine_settings(recipe).model_copy(update={"second_look": None}))
 
 
 def test_marks_of_one_sort_alone_teach_nothing(recipe):
@@ -143,7 +212,7 @@ def test_both_graphs_are_exported_with_golden_windows(recipe, tmp_path, monkeypa
         mammography_fine_package, "draw_fine", lambda *_, **__: [specks(seed, bears=True) for seed in range(3)]
     )
 
-    clusters = ClusterDetectorGraph(train_clusters([specks(1, bears=True)] * 6, recipe, places=QUIET)).eval()
+    clusters = ClusterDetectorGraph(train_clusters([ground()], recipe, places=QUIET)).eval()
     look = train_second_look(
         MarkedPatches(
             patches=np.random.default_rng(1).random((8, 1, 64, 64)).astype(np.float16),
@@ -178,21 +247,21 @@ def test_a_recipe_with_finer_graphs_makes_a_package_that_the_node_loads(recipe, 
 
     def fine(first: int, exams: int, **_: object):
         drawn = [specks(first + each, bears=each % 2 == 0) for each in range(4 * exams)]
-        return (replace(each, lesions=(), kinds=()) if index % 8 == 0 else each for index, each in enumerate(drawn))
+        # Lesions as large as the picture, since a detector of a few steps marks anywhere.
+        wide = [replace(each, lesions=((56.0, 64.0, 90.0),) if each.lesions else ()) for each in drawn]
+        return (replace(each, lesions=(), kinds=()) if index % 8 == 0 else each for index, each in enumerate(wide))
 
+    monkeypatch.setattr(mammography, "draw_grounds", lambda _, views: [ground()] * views)
     for module in (mammography, mammography_fine_package):
         monkeypatch.setattr(module, "draw_fine", fine)
     monkeypatch.setattr(mammography, "draw_samples", coarse)
+    look = look_settings(fine_settings(recipe)).model_copy(update={"exams": 12})
     small = recipe.model_copy(
         update={
-            "network": recipe.network.model_copy(update={"width": 2, "start": None, "members": 1}),
-            "fit": recipe.fit.model_copy(
-                update={"crop_px": 64, "copies": 1, "marks": recipe.fit.marks.model_copy(update={"epochs": 3})}
-            ),
-            "calibration": recipe.calibration.model_copy(update={"scores": False}),  # it marks nothing after 3 epochs
+            "calibration": recipe.calibration.model_copy(update={"scores": False}),  # it marks nothing of these
             "held_out": recipe.held_out.model_copy(update={"exams": 46}),
             "data": recipe.data.model_copy(update={"exams": 20}),
-            "fine": fine_settings(recipe).model_copy(update={"exams": 12}),
+            "fine": fine_settings(recipe).model_copy(update={"views": 2, "second_look": look}),
         }
     )
     folder = mammography.make_package(tmp_path, small, source="recipe.yaml", places=QUIET)

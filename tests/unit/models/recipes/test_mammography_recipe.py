@@ -12,27 +12,54 @@ import torch
 
 from models.recipes.mammography_data import MARKED, draw_samples
 from models.recipes.mammography_evaluation import Evaluation, KindMarks
+from models.recipes.mammography_recipe import MammographyRecipe
+from models.recipes.mammography_start import folded_weights, read_start
 from models.recipes.mammography_training import augmented, marked_crops
 from models.train import main
+from models.training.recipe_file import RecipeError, parse_recipe, read_document
 from models.training.scanner_shift_settings import ScannerShift
 from service.inference.package import load_package
 
-RECIPE = Path(__file__).parents[4] / "models" / "recipes" / "mammography.yaml"
+RECIPES = Path(__file__).parents[4] / "models" / "recipes"
 
 
 @pytest.mark.timeout(600)
-def test_the_recipe_makes_a_package_that_loads(tmp_path, monkeypatch, capsys):
+def test_the_recipe_makes_a_package_that_loads_around_the_detector_that_there_is(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)  # checkpoints go below the folder that the command runs in
-    assert main([str(RECIPE), "--out", "packages", "--quick"]) == 0
-    package = load_package(Path(capsys.readouterr().out.strip()))
+    assert main([str(RECIPES / "mammography.yaml"), "--out", "packages", "--quick"]) == 0
+    folder = Path(capsys.readouterr().out.strip())
+    package = load_package(folder)
     assert package.identity.name == "mammography-demo"
     assert set(package.operating_points) == {"display", "triage"}
     assert package.parameters["detector_classes"] == list(MARKED)
     assert package.manifest.training.metrics[0].condition == "scanner-shift"
+    start = read_start(RECIPES / "mammography_start.npz")
+    shipped = folded_weights((folder / "graphs" / "detector.onnx").read_bytes())
+    assert shipped.keys() == start.keys()
+    assert all(np.array_equal(weights, start[name]) for name, weights in shipped.items()), "weights have changed"
+
+
+@pytest.mark.timeout(600)
+def test_a_recipe_with_a_fit_goes_on_from_its_start(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main([str(RECIPES / "mammography_fit.yaml"), "--out", "packages", "--quick"]) == 0
+    folder = Path(capsys.readouterr().out.strip())
+    assert load_package(folder).parameters["detector_classes"] == list(MARKED)
     assert sorted(path.name for path in tmp_path.glob("build/training/*/*")) == [
         "marks.checkpoint.pt",
         "score.checkpoint.pt",
     ]
+    start = read_start(RECIPES / "mammography_start.npz")
+    fitted = folded_weights((folder / "graphs" / "detector.onnx").read_bytes())
+    assert not np.array_equal(fitted["stem.0.0.weight"], start["stem.0.0.weight"])
+
+
+@pytest.mark.parametrize("network", [{"start": None}, {"start": "mammography_start.npz", "members": 2}])
+def test_without_a_fit_there_is_one_start_to_keep(network):
+    document = read_document(RECIPES / "mammography.yaml")
+    document["network"] = network
+    with pytest.raises(RecipeError, match="the recipe has no fit"):
+        parse_recipe(document, MammographyRecipe, source="test")
 
 
 def test_augmentation_leaves_the_mask_and_what_is_outside_it():

@@ -49,6 +49,7 @@ class Finer(BrightestSpot):
     def __init__(self, *, cluster: float = 0.4, channel: int = 0, mass: float = 0.9) -> None:
         self.cluster, self.channel, self.mass = cluster, channel, mass
         self.patches = np.zeros(0)
+        self.white = 0.0
 
     def run(self, graph: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         if graph == "second_look":
@@ -56,6 +57,7 @@ class Finer(BrightestSpot):
             return {"malignancy_logit": np.linspace(2.0, -2.0, len(self.patches)).astype(np.float32)}
         if graph == "calcifications":
             (image,) = inputs["image"]
+            self.white = float((image[0] > 0.999).mean())
             assert image.dtype == np.float32
             assert not any(size % 16 for size in image.shape[1:])
             middle = image.shape[2] // 2
@@ -106,6 +108,16 @@ def test_the_second_look_sees_the_highest_marks_and_its_score_stands_beside_them
     measured = [each.measurements[0] for each in (found["129793001"], found["129769006"])]
     assert {each.name.value for each in measured} == {"MALIGNANCY"}
     assert [each.value for each in measured] == pytest.approx([sigmoid(2), sigmoid(-2)], abs=1e-4)
+
+
+def test_the_finer_picture_has_percentiles_of_its_own_where_the_package_gives_them(tmp_path):
+    path, usual, other = write(tmp_path), Finer(), Finer()
+    finer = {**Finer.parameters["calcifications"], "percentiles": [1, 60]}
+    other.parameters = {**Finer.parameters, "calcifications": finer}
+    analyse([path], usual)
+    analyse([path], other)
+    assert usual.white < 0.1
+    assert other.white > 0.2, "two fifths of the breast lie above the 60th percentile"
 
 
 def test_a_cluster_raises_the_view_score_and_the_picture_says_what_the_map_leaves_out(tmp_path):
