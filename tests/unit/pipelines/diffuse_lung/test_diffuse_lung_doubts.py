@@ -49,6 +49,8 @@ class Declaring:
 
     def run(self, graph, inputs):
         outputs = self._package.run(graph, inputs)
+        if graph != "patterns":  # the finder of lung without air has no distances
+            return outputs
         far = np.where(np.arange(len(outputs["probability"])) % self._step == 0, 50.0, 1.0).astype(np.float32)
         return {**outputs, "distance_shallow": np.ones_like(far), "distance_deep": far}
 
