@@ -22,6 +22,7 @@ from service.pipelines.diffuse_lung.spans import Spans
 
 SUBPLEURAL: Final = 4
 _REJOINED_PX: Final = 2
+_LEAST_AIR_SHARE: Final = 0.05
 _PLEURA_MM: Final = 4.0
 """So far outside of the span lung without air may reach: the span is that of what is left of the lungs."""
 
@@ -111,11 +112,16 @@ def settle(surveyed: Sequence[Surveyed], *, pixel_mm: float, shell_mm: float) ->
 def _with_lost(
     aerated: Sequence[PackedMap], surveyed: Sequence[Surveyed], airways: Airways, *, coarse_mm: float
 ) -> Iterator[PackedMap]:
-    """Add lung without air that was seen inside what the lungs' air spans."""
+    """Add lung without air that was seen inside what the lungs' air spans.
+
+    Not on a side without air anywhere: that is fluid as often as consolidation, and the series is refused (`one_lung`).
+    """
+    wanted = _aerated_sides(aerated)
     heights, middles = [item.height_mm for item in surveyed], [item.middle_column for item in surveyed]
     spans = Spans.of(aerated, heights, middles)
     for index, (lungs, item) in enumerate(zip(aerated, surveyed, strict=True)):
         lost = (item.codes.values() >> LOST) & np.uint8(RIGHT | LEFT)
+        lost[~np.isin(lost, wanted)] = 0
         if not lost.any():
             yield lungs
             continue
@@ -125,6 +131,12 @@ def _with_lost(
         if airways.found:
             added[airways.masks[index].values() > 0] = 0
         yield PackedMap.of(sides | added)
+
+
+def _aerated_sides(aerated: Sequence[PackedMap]) -> list[int]:
+    """Return the sides, RIGHT and LEFT, that hold a twentieth of all the air found at least."""
+    counts = {side: sum(int(np.count_nonzero(lungs.values() == side)) for lungs in aerated) for side in (RIGHT, LEFT)}
+    return [side for side, count in counts.items() if count > _LEAST_AIR_SHARE * sum(counts.values())]
 
 
 def _level(item: Surveyed) -> Level:

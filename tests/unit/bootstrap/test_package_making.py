@@ -58,19 +58,19 @@ def _climb(folder: Path, tmp_path: Path, site: SignaturePolicy, *versions: str) 
 
 def test_the_whole_ladder(folder: Path, tmp_path: Path, site: SignaturePolicy) -> None:
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    top = _climb(folder, tmp_path, site, "0.3.0", "0.4.0", "1.0.0")
+    top = _climb(folder, tmp_path, site, "0.5.0", "0.6.0", "1.0.0")
     files = read_package(top, policy=site)
     assert files.identity.status is PackageStatus.APPROVED
     assert [str(step.to_status) for step in files.manifest.promotions] == ["research", "site-validated", "approved"]
     last = files.manifest.promotions[-1]
-    assert last.package_sha256 == read_package(top.parent / "0.4.0", policy=site).identity.sha256
+    assert last.package_sha256 == read_package(top.parent / "0.6.0", policy=site).identity.sha256
     assert last.report_sha256 == hashlib.sha256((tmp_path / "report.json").read_bytes()).hexdigest()
     assert {path: path.read_bytes() for path in before} == before, "what was promoted stays as it was"
     load_package(top, policy=site)
 
 
 def test_above_the_top_there_is_nothing(folder: Path, tmp_path: Path, site: SignaturePolicy) -> None:
-    top = _climb(folder, tmp_path, site, "0.3.0", "0.4.0", "1.0.0")
+    top = _climb(folder, tmp_path, site, "0.5.0", "0.6.0", "1.0.0")
     with pytest.raises(PackageError, match="status approved is the highest"):
         _climb(top, tmp_path, site, "2.0.0")
 
@@ -78,7 +78,7 @@ def test_above_the_top_there_is_nothing(folder: Path, tmp_path: Path, site: Sign
 def test_a_report_about_another_package_promotes_nothing(folder: Path, tmp_path: Path, site: SignaturePolicy) -> None:
     approval = _approval(folder, tmp_path, about="0" * 64)
     with pytest.raises(PackageError, match="does not name the digest of the package"):
-        promote(folder, "0.3.0", target=folder.parent.parent, approval=approval, policy=site)
+        promote(folder, "0.5.0", target=folder.parent.parent, approval=approval, policy=site)
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
@@ -89,7 +89,7 @@ def test_a_version_is_never_replaced(folder: Path, tmp_path: Path, site: Signatu
 
 def test_a_promotion_that_is_edited_in_is_no_promotion(folder: Path, tmp_path: Path, site: SignaturePolicy) -> None:
     """The approver's name is signed over: another one needs the key again."""
-    top = _climb(folder, tmp_path, site, "0.3.0", "0.4.0")
+    top = _climb(folder, tmp_path, site, "0.5.0", "0.6.0")
     path = top / "manifest.yaml"
     path.write_text(path.read_text().replace("Dr A. Example", "Dr B. Forged"))
     with pytest.raises(PackageError, match="is not over this package"):
@@ -99,7 +99,7 @@ def test_a_promotion_that_is_edited_in_is_no_promotion(folder: Path, tmp_path: P
 def test_a_validated_package_needs_a_signature_even_where_none_is_required(
     folder: Path, tmp_path: Path, site: SignaturePolicy
 ) -> None:
-    top = _climb(folder, tmp_path, site, "0.3.0", "0.4.0")
+    top = _climb(folder, tmp_path, site, "0.5.0", "0.6.0")
     with pytest.raises(PackageError, match="status site-validated needs a signature"):
         read_package(top, policy=UNSIGNED_ALLOWED)
     (top / "SIGNATURES.json").unlink()
