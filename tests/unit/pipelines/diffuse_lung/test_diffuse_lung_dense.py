@@ -105,22 +105,30 @@ def test_thin_small_bony_fat_and_airy_pieces_are_no_lost_lung(seen: NDArray[np.b
     assert not lost_lung(tissue, seen, np.zeros_like(seen), pixel_mm=PIXEL_MM).any()
 
 
-def test_a_lung_without_air_is_found_where_it_is_seen_and_goes_to_its_side() -> None:
-    whole = Involvement(pattern="consolidation", sides="R")
-    section = ChestPhantom(seed=5, involvements=(whole,), slices=24).slice(9)
-    hounsfield, back = resample_mm(section.hounsfield, (section.pixel_mm, section.pixel_mm), target_mm=0.6)
-    drawn = nearest_on(section.truth, back.inverse(), shape=(hounsfield.shape[0], hounsfield.shape[1]))[::2, ::2]
+def test_a_lung_without_air_is_found_where_it_is_seen_unless_its_side_has_none_anywhere() -> None:
+    dense, drawn = _section(Involvement(pattern="consolidation", sides="R"))
+    aired = survey(_section()[0], pixel_mm=0.6)
+    seen = survey(dense, pixel_mm=0.6, see=lambda *_: drawn != NOT_LUNG)
 
-    alone = _settled(survey(hounsfield, pixel_mm=0.6))
-    helped = _settled(survey(hounsfield, pixel_mm=0.6, see=lambda *_: drawn != NOT_LUNG))
+    alone, helped = _settled(aired, survey(dense, pixel_mm=0.6)), _settled(aired, seen)
 
     right, left = drawn == 1, drawn == 0
     assert (alone[right] == RIGHT).mean() < 0.1
     assert (helped[right] == RIGHT).mean() > 0.85
     assert (helped[left] == LEFT).mean() == pytest.approx((alone[left] == LEFT).mean(), abs=0.01)
     assert (helped[drawn == NOT_LUNG] > 0).mean() < 0.01
+    assert (_settled(seen)[right] == RIGHT).mean() < 0.1, "fluid fills a side as consolidation does"
 
 
-def _settled(found: Survey) -> Sides:
-    (level,) = settle([Surveyed.of(0.0, found)], pixel_mm=0.6, shell_mm=10).levels
+def _section(*involvements: Involvement) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    section = ChestPhantom(seed=5, involvements=involvements, slices=24).slice(9)
+    hounsfield, back = resample_mm(section.hounsfield, (section.pixel_mm, section.pixel_mm), target_mm=0.6)
+    shape = (hounsfield.shape[0], hounsfield.shape[1])
+    return hounsfield, nearest_on(section.truth, back.inverse(), shape=shape)[::2, ::2]
+
+
+def _settled(*found: Survey) -> Sides:
+    """Settle slices 1 mm apart, and return the lungs of the last."""
+    surveyed = [Surveyed.of(-float(number), survey) for number, survey in enumerate(found)]
+    level = settle(surveyed, pixel_mm=0.6, shell_mm=10).levels[-1]
     return np.asarray(level.packed.values() & (RIGHT | LEFT))
