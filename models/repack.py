@@ -6,7 +6,7 @@
 
 import argparse
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ import yaml
 
 from models.evidence import declarations
 from models.golden_studies import drawn
-from models.packaging import GraphSource, write_package
+from models.packaging import GraphSource, StudySource, write_package
+from models.training.recipe import Recipe
+from models.training.recipe_file import RecipeError
 from service.inference.golden import golden_arrays
 from service.inference.package import find_packages
 from service.inference.package_files import PackageFiles, read_package
@@ -33,18 +35,56 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def repack(folder: Path) -> Path:
     """Write one package again, in its place, with the golden studies and declarations of its pipeline."""
     files = read_package(folder)
-    about: dict[str, Any] = yaml.safe_load(files.manifest_bytes)
-    kept = {key: value for key, value in about.items() if key not in _WRITTEN}
     with tempfile.TemporaryDirectory() as scratch, drawn(files.manifest.pipeline) as studies:
         graphs = kept_graphs(files, Path(scratch))
-        return write_package(
-            folder.parent.parent,
-            {**kept, **declarations(files.manifest.pipeline, graphs)},
-            graphs=graphs,
-            licence_text=files.contents["LICENSE"].decode(),
-            model_card=files.contents["MODEL_CARD.md"].decode(),
-            studies=studies,
-        )
+        return write_again(files, folder.parent.parent, about_of(files), graphs=graphs, studies=studies)
+
+
+def base_of(folder: Path, recipe: Recipe) -> PackageFiles:
+    """Return the files of the package whose graphs are kept beside those that a recipe trains.
+
+    Raises
+    ------
+    PackageError
+        It cannot be read.
+    RecipeError
+        The recipe is of another package.
+    """
+    files = read_package(folder)
+    if files.manifest.name != recipe.name:
+        raise RecipeError(f"{folder} is a package {files.manifest.name}, the recipe's name is {recipe.name}")
+    return files
+
+
+def about_of(files: PackageFiles) -> dict[str, Any]:
+    """Return what the manifest says that packing does not write itself."""
+    about: dict[str, Any] = yaml.safe_load(files.manifest_bytes)
+    return {key: value for key, value in about.items() if key not in _WRITTEN}
+
+
+def write_again(
+    files: PackageFiles,
+    packages_folder: Path,
+    about: Mapping[str, Any],
+    *,
+    graphs: Mapping[str, GraphSource],
+    studies: Mapping[str, StudySource],
+    model_card: str | None = None,
+) -> Path:
+    """Write a package that says `about`, with the licence of an older one, and its model card if no other is given."""
+    return write_package(
+        packages_folder,
+        {**about, **declarations(files.manifest.pipeline, graphs)},
+        graphs=graphs,
+        licence_text=files.contents["LICENSE"].decode(),
+        model_card=card_of(files) if model_card is None else model_card,
+        studies=studies,
+    )
+
+
+def card_of(files: PackageFiles) -> str:
+    """Return the model card of a package."""
+    return files.contents["MODEL_CARD.md"].decode()
 
 
 def kept_graphs(files: PackageFiles, scratch: Path) -> dict[str, GraphSource]:

@@ -16,8 +16,10 @@ from typing import Any
 import torch
 
 from models.recipes import diffuse_lung, mammography, pneumoconiosis
+from models.recipes.diffuse_lung_dense_package import add_dense
 from models.recipes.diffuse_lung_recipe import DiffuseLungRecipe
 from models.recipes.mammography_recipe import MammographyRecipe
+from models.recipes.pneumoconiosis_findings_package import add_findings
 from models.recipes.pneumoconiosis_recipe import PneumoconiosisRecipe
 from models.training.checkpoint import CheckpointError
 from models.training.fit import FitError, Places
@@ -31,16 +33,17 @@ QUICK = "quick"
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """What a recipe of one pipeline may say, and what makes a package of it."""
+    """What a recipe of one pipeline may say, what makes a package of it, and what adds its part to an older package."""
 
     recipe: type[Recipe]
     make_package: Callable[..., Path]
+    add_part: Callable[..., Path] | None = None
 
 
 PIPELINES: Mapping[str, Pipeline] = {
-    "diffuse_lung": Pipeline(DiffuseLungRecipe, diffuse_lung.make_package),
+    "diffuse_lung": Pipeline(DiffuseLungRecipe, diffuse_lung.make_package, add_dense),
     "mammography": Pipeline(MammographyRecipe, mammography.make_package),
-    "pneumoconiosis": Pipeline(PneumoconiosisRecipe, pneumoconiosis.make_package),
+    "pneumoconiosis": Pipeline(PneumoconiosisRecipe, pneumoconiosis.make_package, add_findings),
 }
 """Every pipeline that can be trained from a recipe file; a new one is one row here."""
 
@@ -55,12 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     try:
-        folder = pipeline.make_package(
-            options.out, recipe, source=options.recipe.as_posix(), places=_places(options, recipe)
-        )
+        folder = _package(pipeline, recipe, options)
     except (RecipeError, FitError, CheckpointError, WeightsError, PackageError) as error:
         sys.stderr.write(f"{options.recipe}: {error}\n")
-        return 1
+        return 2 if isinstance(error, RecipeError) else 1
     sys.stdout.write(f"{folder}\n")
     return 0
 
@@ -79,6 +80,15 @@ def read_recipe(path: Path, *, effort: str | None = None) -> tuple[Pipeline, Rec
         told = f"value {document['pipeline']!r} is unknown" if "pipeline" in document else "is missing"
         raise RecipeError(f"{path}: pipeline: {told}; give one of {', '.join(PIPELINES)}")
     return pipeline, parse_recipe(document, pipeline.recipe, source=str(path))
+
+
+def _package(pipeline: Pipeline, recipe: Recipe, options: argparse.Namespace) -> Path:
+    places = _places(options, recipe)
+    if options.base is None:
+        return pipeline.make_package(options.out, recipe, source=options.recipe.as_posix(), places=places)
+    if pipeline.add_part is None:
+        raise RecipeError(f"--base: nothing is added to a package of the pipeline {recipe.pipeline}; leave it out")
+    return pipeline.add_part(options.base, recipe, options.out, places=places)
 
 
 def _places(options: argparse.Namespace, recipe: Recipe) -> Places:
@@ -104,6 +114,13 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         metavar="FOLDER",
         help="packages: FOLDER/<name>/<version> is written or replaced",
+    )
+    parser.add_argument(
+        "--base",
+        type=Path,
+        metavar="PACKAGE",
+        help="train only the part that can be added to an older package (dense_lung, findings), and keep the graphs of "
+        "the one in this folder",
     )
     parser.add_argument(
         "--resume",

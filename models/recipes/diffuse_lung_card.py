@@ -2,7 +2,6 @@
 """What the diffuse lung demonstration package says about itself in words."""
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from models.calibration.rejection import Rejection, card_table
 from models.phantoms.computed_tomography import PATTERNS
+from models.recipes.card_parts import CardPart
 from models.recipes.diffuse_lung_calibration import Calibrated
 from models.recipes.diffuse_lung_data import RECIPE
 from models.recipes.diffuse_lung_recipe import DiffuseLungRecipe
@@ -94,7 +94,7 @@ def model_card(
         reader=(_ENSEMBLE if votes else _NETWORK).format(temperature=calibrated.temperature),
         votes=_VOTES.format(table=votes) if votes else "",
         refusals=card_table(refusals) if refusals else "Not made.\n",
-        lost=_LOST,
+        lost=_DENSE.without,
     )
 
 
@@ -106,19 +106,13 @@ def with_dense(card: str, metrics: Sequence[Mapping[str, Any]], *, learnt: str) 
     ValueError
         The card has no such place: it tells of it already, or is another package's.
     """
-    for place in (_LOST, _BEFORE_FAILURES):
-        if card.count(place) != 1:
-            raise ValueError(f"the model card has {card.count(place)} places {place!r}; one is needed to add to it")
     rows = "\n".join(f"| {row['condition']} | {row['name']} | {row['value']:.3f} | {row['cases']} |" for row in metrics)
-    return card.replace(_LOST, _SEEN).replace(
-        _BEFORE_FAILURES, _DENSE.format(rows=rows, learnt=learnt) + _BEFORE_FAILURES
-    )
+    return _DENSE.add(card, _DENSE_SECTION.format(rows=rows, learnt=learnt))
 
 
 def without_dense(card: str) -> str:
     """Return a model card that does not tell of that graph: what `with_dense` adds is taken away, if it is there."""
-    card = re.sub(f"{re.escape(_DENSE_TITLE)}.*?(?={re.escape(_BEFORE_FAILURES)})", "", card, flags=re.DOTALL)
-    return card.replace(_SEEN, _LOST)
+    return _DENSE.remove(card)
 
 
 def confusion_table(counts: NDArray[np.int64]) -> str:
@@ -179,15 +173,16 @@ Share of patches that are right; weights as said above.
 {table}
 """
 
-_BEFORE_FAILURES = "## Known failures\n"
-_LOST = (
-    "Lungs are found by threshold and morphology: consolidation at the pleura is left out of the lung and so of the "
-    "shares."
+_DENSE = CardPart(
+    title="## Lung without air\n",
+    before="## Known failures\n",
+    without="Lungs are found by threshold and morphology: consolidation at the pleura is left out of the lung and so "
+    "of the shares.",
+    told="""Lungs are found by threshold and morphology, and lung without air by a network that has seen hardly any
+patient: it may miss some, take other soft tissue for lung, or take fluid beside the lung for consolidation.""",
 )
-_SEEN = """Lungs are found by threshold and morphology, and lung without air by a network that has seen hardly any
-patient: it may miss some, take other soft tissue for lung, or take fluid beside the lung for consolidation."""
-_DENSE_TITLE = "## Lung without air\n"
-_DENSE = f"""{_DENSE_TITLE}
+
+_DENSE_SECTION = f"""{_DENSE.title}
 A small U-Net (graph `lungs`) sees lung on whole slices of 2.4 mm pixels, aerated or not. Of what it sees, soft tissue
 at least 8 mm broad that thresholds did not find is added to the lungs, where their air spans it, and then classified
 like all other lung. It has learnt {{learnt}}. In every

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the pneumoconiosis demonstration package says about itself: description, acceptance profile, model card."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from models.calibration.rejection import Rejection, card_table
+from models.recipes.card_parts import CardPart
 from models.recipes.pneumoconiosis_films import ATTRIBUTION, listed_films
 from models.recipes.pneumoconiosis_lungs import read_masks
 from models.recipes.pneumoconiosis_recipe import PneumoconiosisRecipe
@@ -117,18 +117,13 @@ def with_findings(card: str, metrics: Sequence[Mapping[str, Any]], parameters: M
     ValueError
         The card has no such place: it tells of them already, or is another package's.
     """
-    for place in (_UNREAD_PARTS, _BEFORE_FAILURES):
-        if card.count(place) != 1:
-            raise ValueError(f"the model card has {card.count(place)} places {place!r}; one is needed to add to it")
     rows = "\n".join(_metric(row) for row in metrics)
-    about = _FINDINGS.format(rows=rows, switched=_switched(parameters))
-    return card.replace(_UNREAD_PARTS, _READ_PARTS).replace(_BEFORE_FAILURES, about + _BEFORE_FAILURES)
+    return _FINDINGS.add(card, _FINDINGS_SECTION.format(rows=rows, switched=_switched(parameters)))
 
 
 def without_findings(card: str) -> str:
     """Return a model card that tells of neither graph: what `with_findings` adds is taken away, if it is there."""
-    card = re.sub(f"{_TITLE}.*?(?={_BEFORE_FAILURES})", "", card, flags=re.DOTALL)
-    return card.replace(_READ_PARTS, _UNREAD_PARTS)
+    return _FINDINGS.remove(card)
 
 
 def _switched(parameters: Mapping[str, Any]) -> str:
@@ -148,12 +143,14 @@ def _switched(parameters: Mapping[str, Any]) -> str:
     return f"Switched off, because they call more than a tenth of the real normal films held back: {told}."
 
 
-_UNREAD_PARTS = "Large opacities, pleura and symbols are not read."
-_READ_PARTS = "Symbols are not read; large opacities and the pleura have graphs of their own."
-_TITLE = "## Large opacities and the pleura\n"
-_BEFORE_FAILURES = "## Known failures\n"
+_FINDINGS = CardPart(
+    title="## Large opacities and the pleura\n",
+    before="## Known failures\n",
+    without="Large opacities, pleura and symbols are not read.",
+    told="Symbols are not read; large opacities and the pleura have graphs of their own.",
+)
 
-_FINDINGS = """## Large opacities and the pleura
+_FINDINGS_SECTION = """## Large opacities and the pleura
 
 `largeop` and `pleura` are small U-Nets over the whole film at 256 x 256. Both were fitted to phantoms with drawn masses
 and drawn pleural disease, and, where real films are named above, to the same normal films of training, plain and drawn

@@ -1,12 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes the part of a pneumoconiosis package that reads large opacities and the pleura, or adds it to an older package.
+"""Makes the part of a pneumoconiosis package that reads large opacities and the pleura, or adds it to an older one."""
 
-`python -m models.recipes.pneumoconiosis_findings_package RECIPE.yaml --base PACKAGE --out FOLDER` trains the two graphs
-alone and writes the recipe's version around the graphs that the base has: what they read stays the same, bit by bit.
-"""
-
-import argparse
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,13 +9,11 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-import yaml
 
-from models.evidence import declarations
 from models.export import export_onnx
 from models.golden_studies import drawn
 from models.networks.lung_unet import LungUNet
-from models.packaging import GraphSource, write_package
+from models.packaging import GraphSource
 from models.recipes.pneumoconiosis_card import with_findings, without_findings
 from models.recipes.pneumoconiosis_evaluation import Rate, rate
 from models.recipes.pneumoconiosis_findings import FindingNetworks, train_findings
@@ -47,12 +39,10 @@ from models.recipes.pneumoconiosis_findings_sets import (
 )
 from models.recipes.pneumoconiosis_recipe import PneumoconiosisRecipe
 from models.recipes.pneumoconiosis_training import Run
-from models.repack import kept_graphs
+from models.repack import about_of, base_of, card_of, kept_graphs, write_again
 from models.training.fit import Places
-from models.training.recipe_file import RecipeError, digest, parse_recipe, read_document
-from service.domain.errors import PackageError
+from models.training.recipe_file import RecipeError
 from service.inference.package import LoadedPackage, load_package
-from service.inference.package_files import read_package
 from service.pipelines.pneumoconiosis.lungs import Film, Lungs, lungs_from, segmentation_input
 
 MOST_CALLED = 0.1
@@ -78,11 +68,11 @@ def make_findings(recipe: PneumoconiosisRecipe, find_lungs: FindLungs, *, folder
     ------
     MissingFilmsError
         The recipe names real films that are not there.
-    ValueError
+    RecipeError
         The recipe has no section `findings`.
     """
     if recipe.findings is None:
-        raise ValueError("the recipe has no section findings; add one")
+        raise RecipeError("the recipe has no section findings; add one")
     run = Run(name="findings", places=places)
     networks = train_findings(training_set(recipe), passes=recipe.findings.fit, seed=recipe.seed, run=run)
     tuning = [see(part, networks, find_lungs) for part in tuning_examples(recipe)]
@@ -167,76 +157,32 @@ def lungs_of(package: LoadedPackage) -> FindLungs:
 
 
 def add_findings(base: Path, recipe: PneumoconiosisRecipe, packages_folder: Path, *, places: Places) -> Path:
-    """Write the recipe's version: the base with both graphs, new or instead of its own, and what was measured of them.
+    """Train both graphs alone and write the recipe's version: the base with them, and what was measured of them.
+
+    They are new, or stand in the place of its own; what its other graphs read stays the same, bit by bit.
 
     Raises
     ------
     PackageError
         The base cannot be loaded, or the result would not be.
     RecipeError
-        The recipe is of another package than the base.
+        The recipe is of another package than the base, or has no section `findings`.
     """
-    files = read_package(base)
-    if files.manifest.name != recipe.name:
-        raise RecipeError(f"{base} is a package {files.manifest.name}, the recipe's name is {recipe.name}")
-    about: dict[str, Any] = yaml.safe_load(files.manifest_bytes)
+    files = base_of(base, recipe)
+    about = about_of(files)
     with tempfile.TemporaryDirectory() as scratch, drawn(recipe.pipeline) as studies:
         part = make_findings(recipe, lungs_of(load_package(base, provider="cpu")), folder=Path(scratch), places=places)
-        graphs = {**kept_graphs(files, Path(scratch) / "base"), **part.graphs}
         kept = [row for row in about["training"]["metrics"] if not is_finding_row(row["name"])]
-        training = {**about["training"], "metrics": [*kept, *part.metrics]}
-        return write_package(
+        return write_again(
+            files,
             packages_folder,
             {
-                **{key: value for key, value in about.items() if key not in _WRITTEN},
+                **about,
                 "version": recipe.version,
                 "parameters": {**about["parameters"], **part.parameters},
-                "training": training,
-                **declarations(recipe.pipeline, graphs),
+                "training": {**about["training"], "metrics": [*kept, *part.metrics]},
             },
-            graphs=graphs,
-            licence_text=files.contents["LICENSE"].decode(),
-            model_card=with_findings(
-                without_findings(files.contents["MODEL_CARD.md"].decode()), part.metrics, part.parameters
-            ),
+            graphs={**kept_graphs(files, Path(scratch) / "base"), **part.graphs},
             studies=studies,
+            model_card=with_findings(without_findings(card_of(files)), part.metrics, part.parameters),
         )
-
-
-_WRITTEN = ("schema_version", "graphs", "golden", "golden_studies", "files")
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Add both graphs to a package; 2 when the recipe or the base cannot be used."""
-    options = _parser().parse_args(arguments)
-    torch.set_num_threads(1)
-    try:
-        document = read_document(options.recipe, effort="quick" if options.quick else None)
-        recipe = parse_recipe(document, PneumoconiosisRecipe, source=str(options.recipe))
-        fresh = Path("build/training") / f"{recipe.name}-{recipe.version}"
-        resumed = options.resume is not None
-        places = Places(checkpoints=options.resume or fresh, resume=resumed, identity=digest(recipe))
-        folder = add_findings(options.base, recipe, options.out, places=places)
-    except (RecipeError, PackageError, ValueError) as error:
-        sys.stderr.write(f"{options.recipe}: {error}\n")
-        return 2
-    sys.stdout.write(f"{folder}\n")
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m models.recipes.pneumoconiosis_findings_package",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("recipe", type=Path, metavar="RECIPE.yaml", help="its section findings is trained")
-    parser.add_argument("--base", type=Path, required=True, help="folder of the package whose other graphs are kept")
-    parser.add_argument("--out", type=Path, required=True, help="packages: OUT/<name>/<version> is written or replaced")
-    parser.add_argument("--resume", type=Path, metavar="FOLDER", help="go on from the checkpoints in FOLDER")
-    parser.add_argument("--quick", action="store_true", help="lay effort.quick over the recipe: worth nothing")
-    return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

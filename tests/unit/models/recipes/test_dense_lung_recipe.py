@@ -12,8 +12,8 @@ from models.phantoms.computed_tomography import NOT_LUNG, Scanner, Slice
 from models.recipes.diffuse_lung_card import with_dense, without_dense
 from models.recipes.diffuse_lung_dense import is_dense_row, metric_rows
 from models.recipes.diffuse_lung_dense_data import DenseSet, bend, consolidate, draw_dense_set
-from models.recipes.diffuse_lung_dense_package import main
 from models.recipes.diffuse_lung_slices import MissingSlicesError, list_digest, listed_slices, real_slices
+from models.train import main
 
 RECIPE = Path(__file__).parents[4] / "models" / "recipes" / "diffuse_lung.yaml"
 ROW = {"name": "share of drawn consolidation inside the lungs found, with the graph", "condition": "in-domain"}

@@ -38,9 +38,10 @@ from models.recipes.pneumoconiosis_findings_evaluation import (
     metric_rows,
     sensitivities,
 )
-from models.recipes.pneumoconiosis_findings_package import add_findings, main, make_findings, parameters_of
+from models.recipes.pneumoconiosis_findings_package import add_findings, make_findings, parameters_of
 from models.recipes.pneumoconiosis_recipe import PneumoconiosisRecipe
 from models.recipes.pneumoconiosis_training import Run
+from models.train import main
 from models.training.fit import Places
 from models.training.fit_settings import FitSettings
 from models.training.recipe_file import RecipeError, parse_recipe, read_document

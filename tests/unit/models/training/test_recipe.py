@@ -108,11 +108,20 @@ def test_the_command_ends_with_2_and_writes_nothing_when_the_recipe_is_wrong(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_pipeline_without_a_part_of_its_own_to_add_refuses_a_base(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = RECIPES / "mammography.yaml"
+    assert main([str(recipe), "--base", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    assert "--base: nothing is added to a package of the pipeline mammography; leave it out" in capsys.readouterr().err
+
+
 def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
     shown = capsys.readouterr().out
-    for word in ("RECIPE.yaml", "--out", "--resume", "--tensorboard", "--quick", "--threads", "docs/models.md"):
+    options = ("RECIPE.yaml", "--out", "--base", "--resume", "--tensorboard", "--quick", "--threads")
+    for word in (*options, "docs/models.md"):
         assert word in shown
 
 
