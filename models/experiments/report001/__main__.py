@@ -14,7 +14,7 @@ from models.data.site import load_site, without_duplicates
 from models.experiments.report001.cells import Cell, Design, table_cells
 from models.experiments.report001.measuring import Collection
 from models.experiments.report001.phantom_sites import Plan, phantom_sets, planned
-from models.experiments.report001.run import Experiment, run, steps_of
+from models.experiments.report001.run import PARTS, Experiment, run, steps_of
 from models.experiments.report001.site_films import site_films
 from models.generative.wgan import GanPlan
 from service.domain.errors import DokueiError
@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="folder of finished cells, tables and pages")
     parser.add_argument("--quick", action="store_true", help="a tenth of the films, four cells, two epochs: a trial")
     parser.add_argument("--full", action="store_true", help="VGG16 and ResNet50 as published, at 224 pixels: a GPU")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what is measured (all)")
     parser.add_argument("--size", type=int, default=80, help="pixels along a film's side (80); 224 is the report's")
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--folds", type=int, default=3)
@@ -105,13 +106,15 @@ def _experiment(options: argparse.Namespace) -> Experiment:
             cells=table_cells(design.networks),
             arm_epochs=options.arm_epochs,
             gan=GanPlan(steps=options.gan_steps),
+            parts=tuple(options.parts),
         )
     cells = tuple(
         Cell(network=network, masked=masked, wavelet="haar", band="cD")
         for network in design.networks
         for masked in (True, False)
     )
-    return Experiment(design=design, cells=cells, arm_epochs=1, gan=GanPlan(steps=4, keep_every=2))
+    gan = GanPlan(steps=4, keep_every=2)
+    return Experiment(design=design, cells=cells, arm_epochs=1, gan=gan, parts=tuple(options.parts))
 
 
 if __name__ == "__main__":

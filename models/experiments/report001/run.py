@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.experiments.report001.arms import ArmPlan, compare_arms
+from models.experiments.report001.arms import ARMS, ArmPlan, compare_arms
 from models.experiments.report001.cells import Cell, Design, control_cells, site_cells
 from models.experiments.report001.measuring import Collection, Measured, described, kept_or_measured, measure
 from models.experiments.report001.page import (
@@ -22,32 +22,41 @@ from models.experiments.report001.training import Effort
 from models.generative.wgan import GanPlan
 
 Step = Callable[[], object]
+PARTS = ("table", "control", "sites", "arms")
+"""The table, its networks trained on shuffled scanners, without one site, and the arms with invented disease."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
-    """What is measured: the design of the cells, how many of the table's cells, and how the arms are trained."""
+    """What is measured: the design and the cells of the table, how the arms are trained, and which parts are run."""
 
     design: Design
     cells: tuple[Cell, ...]
     arm_epochs: float = 2.0
     gan: GanPlan = field(default_factory=GanPlan)
+    parts: tuple[str, ...] = PARTS
 
 
 def steps_of(experiment: Experiment, films: Collection) -> int:
     """Return how often `step` is called."""
     networks = experiment.design.networks
-    control = len(control_cells(networks)) if films.shuffled is not None else 0
-    sites = len(site_cells(networks[:1], _sites(films)))
-    return len(experiment.cells) + control + sites + 5 * experiment.design.folds
+    steps = {
+        "table": len(experiment.cells),
+        "control": len(control_cells(networks)) if films.shuffled is not None else 0,
+        "sites": len(site_cells(networks[:1], _sites(films))),
+        "arms": (1 + len(ARMS)) * experiment.design.folds,
+    }
+    return sum(steps[part] for part in experiment.parts)
 
 
 def run(experiment: Experiment, films: Collection, out: Path, *, step: Step) -> tuple[Path, ...]:
-    """Measure what `out` does not keep yet, part after part; each part's page is written when it is there."""
-    controls = [] if films.shuffled is None else [_controls(experiment, films, out, step=step)]
-    table = _table(experiment, films, out, step=step)
-    left_out = _left_out(experiment, films, out, step=step)
-    written = [table, *controls, left_out, _arms(experiment, films, out, step=step)]
+    """Measure what `out` does not keep yet, part after part; each part's page is written when it is there.
+
+    The last page holds all of them. Films of a site have no control: their scanners cannot be shuffled.
+    """
+    makers = {"table": _table, "control": _controls, "sites": _left_out, "arms": _arms}
+    wanted = [part for part in PARTS if part in experiment.parts and (part != "control" or films.shuffled is not None)]
+    written = [makers[part](experiment, films, out, step=step) for part in wanted]
     page = out / "report001.md"
     page.write_text("\n".join(path.read_text("utf-8") for path in written), encoding="utf-8")
     return (*written, page)

@@ -261,6 +261,15 @@ def test_the_whole_runs_is_kept_and_told(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cells").iterdir()} == before
 
 
+def test_one_part_is_measured_alone(tmp_path):
+    films = Collection(name="noise", collected=make_films())
+    experiment = Experiment(design=replace(DESIGN, epochs=1), cells=(), parts=("control", "sites"))
+    steps = []
+    names = [path.name for path in run(experiment, films, tmp_path, step=lambda: steps.append(1))]
+    assert names == ["sites.md", "report001.md"], "films of a site have no control"
+    assert len(steps) == steps_of(experiment, films)
+
+
 def test_the_mixed_site_has_most_of_both():
     assert mixed_site(make_films()) == "B"
 
