@@ -6,19 +6,14 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
-from pydicom import dcmread
 
-from harness.studies import instance_of
-from service.dicom.header import read_attributes
 from service.domain.event import Event, InferenceFinished
-from service.domain.instance import Instance
 from service.domain.result import Outcome
 from service.domain.study import Refusal
 from service.inference.package import default_packages_folder, load_package
@@ -27,6 +22,7 @@ from service.pipelines import PIPELINES
 from service.settings import Settings
 from tests.benchmarks.bench import Bench, timed
 from tests.benchmarks.eager import SIDE, full_size
+from tests.benchmarks.instances import instance_with_attributes
 from tests.benchmarks.measure import Measurement, spread
 from tests.chaos.studies import drawn_sample
 
@@ -113,8 +109,3 @@ def _beside_full_size(kind: str, around: float, graphs: float) -> Measurement:
         against=f"{', '.join(FULL_SIZE)} on {FULL_SIZE_IMAGES[kind]} images",
         ratio=round(total / graphs, 3),
     )
-
-
-def instance_with_attributes(path: Path) -> Instance:
-    """Return an instance as the ledger knows it."""
-    return replace(instance_of(dcmread(path, stop_before_pixels=True), path), attributes=read_attributes(path))

@@ -19,8 +19,8 @@ from service.imaging.radiograph import as_mammogram
 from service.inference.package import default_packages_folder, load_package
 from service.pipelines import PIPELINES
 from service.settings import Settings
-from tests.benchmarks.around_graphs import instance_with_attributes
 from tests.benchmarks.bench import Bench
+from tests.benchmarks.instances import instance_with_attributes
 from tests.benchmarks.measure import Measurement, alone
 from tests.chaos.studies import drawn_sample
 

@@ -12,8 +12,8 @@ from service.domain.study import Refusal
 from service.inference.package import default_packages_folder, load_package
 from service.pipelines import PIPELINES
 from service.settings import Settings
-from tests.benchmarks.around_graphs import instance_with_attributes
 from tests.benchmarks.bench import Bench
+from tests.benchmarks.instances import instance_with_attributes
 from tests.benchmarks.measure import Measurement, alone
 from tests.chaos.studies import drawn_sample
 

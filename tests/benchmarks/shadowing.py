@@ -24,8 +24,9 @@ from service.inference.worker import WorkerPool
 from service.pipelines import PIPELINES
 from service.ports import AnalysisRequest
 from service.settings import Settings
-from tests.benchmarks.around_graphs import KINDS, instance_with_attributes
+from tests.benchmarks.around_graphs import KINDS
 from tests.benchmarks.bench import Bench
+from tests.benchmarks.instances import instance_with_attributes
 from tests.benchmarks.measure import Measurement, compared
 from tests.chaos.studies import drawn_sample
 

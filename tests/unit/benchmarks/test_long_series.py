@@ -10,7 +10,7 @@ import pytest
 
 from service.domain.study import Selection
 from service.pipelines import PIPELINES
-from tests.benchmarks.around_graphs import instance_with_attributes
+from tests.benchmarks.instances import instance_with_attributes
 from tests.benchmarks.long_series import STAGES, Stopwatch, write_long_series
 
 
@@ -27,16 +27,27 @@ def test_few_drawn_slices_make_a_series_without_gaps_that_is_selected(
     assert isinstance(selection, Selection), selection
 
 
+def work(seconds: float = 0.03) -> str:
+    ends = time.process_time() + seconds
+    while time.process_time() < ends:
+        pass
+    return "done"
+
+
 def test_what_is_done_inside_a_stage_counts_for_it() -> None:
     watch = Stopwatch()
-
-    def work() -> str:
-        ends = time.process_time() + 0.03
-        while time.process_time() < ends:
-            pass
-        return "done"
-
     assert watch.timed("lungs", work)() == "done"
     assert 0.03 <= watch.seconds["lungs"] < 1
     assert set(watch.seconds) == set(STAGES)
     assert watch.seconds["decode"] == 0
+
+
+def test_a_stage_inside_another_counts_for_itself_alone() -> None:
+    watch = Stopwatch()
+    started = time.process_time()
+    with watch.counting("lungs"):
+        work()
+        watch.timed("graph", work)(0.2)
+    whole = time.process_time() - started
+    assert 0.2 <= watch.seconds["graph"] < whole - 0.02
+    assert sum(watch.seconds.values()) == pytest.approx(whole, abs=0.01)
