@@ -83,6 +83,7 @@ def model_card(
         overlap=_overlap(recipe) if recipe.fit is not None else "",
         members=_members(recipe),
         unlooked=", nor are clusters of calcifications" if recipe.fine is None else "",
+        sought="a mass" if recipe.fine is None else "a mass or a cluster",
         closer="" if recipe.fine is None else _closer(recipe.fine),
         detector=_detector(recipe),
         points_of=_points_of(recipe),
@@ -182,7 +183,7 @@ of its kind when its centre lies within the lesion's radius; any other mark is f
 ## Operating points
 
 Set on further phantoms (half of them shifted): {points_of};
-`triage` lets 95 % of breasts without a mass stay below it, by the detector's score alone.
+`triage` lets 95 % of breasts without {sought} stay below it.
 
 | name | threshold | sensitivity | measured on |
 |---|---|---|---|
@@ -190,8 +191,8 @@ Set on further phantoms (half of them shifted): {points_of};
 
 ## Doubts
 
-Curves that bring a score to the share that is right, and sets of an exam's two answers, fitted to the tuning phantoms
-at 0.4 mm, without clusters; on patients they hold nothing.
+Curves that bring a score to the share that is right, and sets of an exam's two answers, fitted to the tuning phantoms;
+on patients they hold nothing.
 
 {curves}
 Views above the limit of one depth; the limits are the 99th percentile of views of usual scanners that were not fitted.
