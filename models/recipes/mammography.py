@@ -3,69 +3,37 @@
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import nn
 
-from models.calibration.rejection import Rejection, metric_rows
+from models.calibration.rejection import metric_rows
 from models.calibration.sections import manifest_sections
 from models.export import Export, export_onnx
 from models.networks.cluster_detector import ClusterDetectorGraph
 from models.networks.mass_detector import MassDetector, MassDetectorGraph
 from models.packaging import GraphSource, write_package
-from models.recipes.mammography_calibration import (
-    GRAPH,
-    exam_coverage,
-    exam_sets,
-    noisy,
-    output_names,
-    refused,
-    score_calibrations,
-    view_limits,
-    with_distances,
-)
+from models.recipes.mammography_calibration import GRAPH, exam_coverage, output_names, with_distances
 from models.recipes.mammography_card import CLUSTERS_ALLOWED, DESCRIPTION, DISPLAY_ALLOWED, LICENCE, classes, model_card
 from models.recipes.mammography_data import CANVAS, MARKED, SPACING_MM, Sample, draw_samples
-from models.recipes.mammography_evaluation import Evaluation, KindMarks, evaluate, highest_specific
-from models.recipes.mammography_fine import MEASURED, MEASURED_COUNTS, TRAINED, TRAINED_COUNTS, draw_fine
-from models.recipes.mammography_fine_evaluation import FineEvaluation, FineGraphs, evaluate_fine
+from models.recipes.mammography_evaluation import Evaluation, KindMarks, highest_specific
+from models.recipes.mammography_fine import TRAINED, TRAINED_COUNTS, draw_fine
+from models.recipes.mammography_fine_evaluation import FineGraphs
 from models.recipes.mammography_fine_package import fine_metrics, fine_parameters, fine_sources, sensitivities
 from models.recipes.mammography_fine_training import fine_settings, marked_patches, train_clusters, train_second_look
 from models.recipes.mammography_grounds import draw_grounds
+from models.recipes.mammography_measures import Measured, measure
 from models.recipes.mammography_recipe import MammographyRecipe
 from models.recipes.mammography_training import marked_crops, train
 from models.training.fit import Places
 from models.training.split import kept_out
-from service.domain.reliability import Reliability
 from service.pipelines.mammography.kinds import DETECTOR_CLASSES, DISPLAY_POINT
 
 _GOLDEN_SEED = 20260
 _FINE_SEED = 21_000
 _DISTANCE = "Mahalanobis' distance of the mean features inside the breast from those of training"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FineMeasured:
-    """What the graphs at 0.1 mm do on phantoms that the fit has not seen: tuning for the threshold, others to tell."""
-
-    tuning: FineEvaluation
-    inside: FineEvaluation
-    shifted: FineEvaluation
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """What phantoms that the fit has not seen say: tuning for thresholds and curves, the others for the model card."""
-
-    tuning: Evaluation
-    inside: Evaluation
-    shifted: Evaluation
-    reliability: Reliability
-    refusals: tuple[Rejection, ...]
-    fine: FineMeasured | None = None
 
 
 def make_package(packages_folder: Path, recipe: MammographyRecipe, *, source: str, places: Places) -> Path:
@@ -115,7 +83,7 @@ def pack(
     """Calibrate and measure the graphs on phantoms that they have not seen, export them and write the package."""
     bare = MassDetectorGraph(*detectors).eval()
     graph = with_distances(bare, fitted).eval() if recipe.calibration.distances else bare
-    measured = _measured(graph, validation, recipe, fine)
+    measured = measure(graph, validation, recipe, fine)
     with tempfile.TemporaryDirectory() as scratch:
         export = _export(graph, Path(scratch) / "detector.onnx")
         finer = {} if fine is None else fine_sources(fine, recipe, Path(scratch))
@@ -133,40 +101,6 @@ def pack(
                 refusals=measured.refusals,
             ),
         )
-
-
-def _measured(
-    graph: nn.Module, validation: Sequence[Sample], recipe: MammographyRecipe, fine: FineGraphs | None
-) -> Measured:
-    held_out, names, level = recipe.held_out, output_names(graph), recipe.calibration.conformal_level
-    usual = draw_samples(90_000, held_out.exams // 2)
-    further = draw_samples(90_500, held_out.exams // 2, shift=held_out.scanner_spread)
-    views = draw_samples(91_000, held_out.exams)
-    tuning, inside = evaluate(graph, [*usual, *further], names=names), evaluate(graph, views, names=names)
-    shifted = evaluate(graph, draw_samples(92_000, held_out.exams, shift=held_out.scanner_spread), names=names)
-    found = view_limits(evaluate(graph, [*usual, *validation], names=names)) if recipe.calibration.distances else ()
-    return Measured(
-        tuning=tuning,
-        inside=inside,
-        shifted=shifted,
-        reliability=Reliability(
-            calibration=score_calibrations(tuning) if recipe.calibration.scores else (),
-            conformal=exam_sets(tuning, level=level) if level is not None else (),
-            out_of_distribution=found,
-        ),
-        refusals=refused(inside, shifted, evaluate(graph, noisy(views[::4]), names=names), found),
-        fine=None if fine is None else _measured_fine(graph, fine, recipe),
-    )
-
-
-def _measured_fine(graph: nn.Module, fine: FineGraphs, recipe: MammographyRecipe) -> FineMeasured:
-    settings, spread = fine_settings(recipe), recipe.held_out.scanner_spread
-
-    def of(first_seed: int, shift: float) -> FineEvaluation:
-        samples = draw_fine(first_seed, settings.held_out, shift=shift, shares=MEASURED, counts=MEASURED_COUNTS)
-        return evaluate_fine(graph, fine, samples, settings)
-
-    return FineMeasured(tuning=of(90_000, 1.0), inside=of(91_000, 1.0), shifted=of(92_000, spread))
 
 
 def _export(graph: nn.Module, path: Path) -> Export:
@@ -201,7 +135,7 @@ def _source(export: Export, names: Sequence[str]) -> GraphSource:
 
 
 def _about(recipe: MammographyRecipe, measured: Measured, *, source: str) -> dict[str, Any]:
-    tuning, inside = measured.tuning, measured.inside
+    tuning, exams = measured.tuning, measured.exams
     return {
         "name": recipe.name,
         "version": recipe.version,
@@ -222,11 +156,11 @@ def _about(recipe: MammographyRecipe, measured: Measured, *, source: str) -> dic
             "seed": recipe.seed,
             "data": DESCRIPTION["trained_on"],
             "metrics": [
-                *_metrics(measured.shifted, "scanner-shift"),
-                *_coverage(measured, measured.shifted, "scanner-shift"),
+                *_metrics(measured.shifted, exams.shifted, "scanner-shift"),
+                *_coverage(measured, exams.shifted, "scanner-shift"),
                 *([] if measured.fine is None else fine_metrics(measured.fine.shifted, "scanner-shift")),
-                *_metrics(inside, "in-domain"),
-                *_coverage(measured, inside, "in-domain"),
+                *_metrics(measured.inside, exams.inside, "in-domain"),
+                *_coverage(measured, exams.inside, "in-domain"),
                 *([] if measured.fine is None else fine_metrics(measured.fine.inside, "in-domain")),
                 *metric_rows(measured.refusals),
             ],
@@ -236,10 +170,10 @@ def _about(recipe: MammographyRecipe, measured: Measured, *, source: str) -> dic
 
 def _operating_points(measured: Measured) -> dict[str, Any]:
     """Set the thresholds on the tuning phantoms; say what they do on other, held-out ones."""
-    tuning, inside = measured.tuning, measured.inside
+    tuning, inside = measured.exams.tuning, measured.exams.inside
     points = {
-        _point_name(kind): _display(marks, inside.marks[kind], allowed=DISPLAY_ALLOWED)
-        for kind, marks in tuning.marks.items()
+        _point_name(kind): _display(marks, measured.inside.marks[kind], allowed=DISPLAY_ALLOWED)
+        for kind, marks in measured.tuning.marks.items()
     }
     if measured.fine is not None:
         own, other = measured.fine.tuning.clusters, measured.fine.inside.clusters
@@ -252,7 +186,7 @@ def _operating_points(measured: Measured) -> dict[str, Any]:
             "threshold": round(triage, 4),
             "sensitivity": round(float((scores[truth] >= triage).mean()), 3),
             "specificity": round(float((scores[~truth] < triage).mean()), 3),
-            "measured_on": f"{inside.views} held-out phantom views, in-domain, by breast, without clusters",
+            "measured_on": f"{inside.views} held-out phantom views, in-domain, by breast",
         },
     }
 
@@ -271,11 +205,11 @@ def _display(tuning: KindMarks, inside: KindMarks, *, allowed: float) -> dict[st
     }
 
 
-def _metrics(result: Evaluation, condition: str) -> list[dict[str, Any]]:
+def _metrics(result: Evaluation, exams: Evaluation, condition: str) -> list[dict[str, Any]]:
     found = [row for kind, marks in result.marks.items() for row in sensitivities(kind, marks, condition)]
     areas = [
-        ("view AUC", result.image_auc(), result.views),
-        ("breast AUC", result.breast_auc(), len(set(result.breasts))),
+        ("view AUC", exams.image_auc(), exams.views),
+        ("breast AUC", exams.breast_auc(), len(set(exams.breasts))),
     ]
     rest = [{"name": name, "condition": condition, "value": round(value, 3), "cases": n} for name, value, n in areas]
     return [*found, *rest]

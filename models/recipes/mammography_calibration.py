@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Adds to a trained detector what it can say of its own doubts: calibrated scores and distances from training."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +15,7 @@ from models.calibration.rejection import Rejection, rejections
 from models.calibration.scores import calibrate_scores
 from models.networks.mass_detector import MassDetectorGraph
 from models.recipes.mammography_data import Sample
-from models.recipes.mammography_evaluation import Evaluation, Scores
+from models.recipes.mammography_evaluation import Evaluation, KindMarks, Scores
 from service.domain.reliability import ConformalSet, Limit, ScoreCalibration, SetMethod
 
 OUTPUTS = ("heat", "offset", "size", "marks", "image_logit", "raw_cam", "feature")
@@ -45,15 +45,17 @@ def view_limits(usual: Evaluation) -> tuple[Limit, ...]:
     return limits(GRAPH, usual.distances)
 
 
-def score_calibrations(tuning: Evaluation) -> tuple[ScoreCalibration, ...]:
-    """Return curves for the scores of a mark (does it hit a lesion of its kind?) and of an exam (is one in it?)."""
-    shown = np.concatenate([kind.hits[kind.hits > 0] for kind in tuning.marks.values()])
-    marks = np.concatenate([shown, *(kind.false_marks for kind in tuning.marks.values())])
-    exams, truth = tuning.exam_scores()
-    return (
-        calibrate_scores(marks, np.arange(len(marks)) < len(shown), target="mark"),
-        calibrate_scores(exams, truth, target="exam"),
-    )
+def mark_calibration(kinds: Iterable[KindMarks], *, target: str) -> ScoreCalibration:
+    """Return the curve for the score of a mark: does it hit a lesion of its kind?"""
+    kinds = tuple(kinds)
+    shown = np.concatenate([kind.hits[kind.hits > 0] for kind in kinds])
+    marks = np.concatenate([shown, *(kind.false_marks for kind in kinds)])
+    return calibrate_scores(marks, np.arange(len(marks)) < len(shown), target=target)
+
+
+def exam_calibration(tuning: Evaluation) -> ScoreCalibration:
+    """Return the curve for the score of an exam: is there a lesion in it?"""
+    return calibrate_scores(*tuning.exam_scores(), target="exam")
 
 
 def exam_sets(tuning: Evaluation, *, level: float) -> tuple[ConformalSet, ...]:

@@ -80,9 +80,11 @@ def model_card(
         points=points,
         spread=recipe.held_out.scanner_spread,
         trained=recipe.data.scanner_spread,
-        overlap=_overlap(recipe) if recipe.fit is not None else "",
+        overlap=f" {_overlap(recipe)}" if recipe.fit is not None else "",
         members=_members(recipe),
         unlooked=", nor are clusters of calcifications" if recipe.fine is None else "",
+        missed="calcifications" if recipe.fine is None else "single calcifications",
+        sought="a mass" if recipe.fine is None else "a mass or a cluster",
         closer="" if recipe.fine is None else _closer(recipe.fine),
         detector=_detector(recipe),
         points_of=_points_of(recipe),
@@ -162,9 +164,10 @@ have seen no image of a patient, no real scanner, no implant, no surgery, no tom
 ## What it does
 
 {members} one view at 0.4 mm per pixel, fully convolutional. Marks of masses are peaks of
-a heat map; architectural distortions are not looked for{unlooked}. The view score is the global average of a class
-activation map, which is shown; the map explains the score and is no detection. A breast's score is the noisy-or of its
-views, the exam's the higher of both breasts. The scores themselves are no probabilities.
+a heat map; architectural distortions are not looked for{unlooked}.
+The view score is the global average of a class activation map, which is shown; the map explains the score and is no
+detection. A breast's score is the noisy-or of its views, the exam's the higher of both breasts. The scores themselves
+are no probabilities.
 {closer}
 {detector}
 
@@ -173,7 +176,7 @@ views, the exam's the higher of both breasts. The scores themselves are no proba
 Phantom figures must not be set beside clinical ones: phantom lesions are easier than real ones. A mark hits a lesion
 of its kind when its centre lies within the lesion's radius; any other mark is false. Under
 *scanner-shift* the scanners spread {spread:g} times as far as usual in dose, blur and tone curve; training's spread
-{trained:g} times as far. {overlap}
+{trained:g} times as far.{overlap}
 
 | condition | measure | value | cases |
 |---|---|---|---|
@@ -182,7 +185,7 @@ of its kind when its centre lies within the lesion's radius; any other mark is f
 ## Operating points
 
 Set on further phantoms (half of them shifted): {points_of};
-`triage` lets 95 % of breasts without a mass stay below it, by the detector's score alone.
+`triage` lets 95 % of breasts without {sought} stay below it.
 
 | name | threshold | sensitivity | measured on |
 |---|---|---|---|
@@ -190,8 +193,8 @@ Set on further phantoms (half of them shifted): {points_of};
 
 ## Doubts
 
-Curves that bring a score to the share that is right, and sets of an exam's two answers, fitted to the tuning phantoms
-at 0.4 mm, without clusters; on patients they hold nothing.
+Curves that bring a score to the share that is right, and sets of an exam's two answers, fitted to the tuning phantoms;
+on patients they hold nothing.
 
 {curves}
 Views above the limit of one depth; the limits are the 99th percentile of views of usual scanners that were not fitted.
@@ -199,7 +202,7 @@ Views above the limit of one depth; the limits are the 99th percentile of views 
 {refusals}
 ## Known failures
 
-Architectural distortions, small masses in dense tissue and single calcifications are missed. Lymph nodes, skin folds,
+Architectural distortions, small masses in dense tissue and {missed} are missed. Lymph nodes, skin folds,
 scars, clips and markers of real images were never seen and may be marked. Masses at the chest wall or below the
 pectoral muscle are missed.
 """

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures the graphs at 0.1 mm on held-out phantoms: marks of clusters, and what a second look tells apart."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,7 +11,15 @@ from torch import nn
 
 from models.networks.cluster_detector import ClusterDetectorGraph
 from models.networks.second_look import SecondLook
-from models.recipes.mammography_evaluation import KindMarks, Scores, area_under_curve, kind_marks
+from models.recipes.mammography_data import Place
+from models.recipes.mammography_evaluation import (
+    Evaluation,
+    KindMarks,
+    Scores,
+    area_under_curve,
+    evaluate,
+    kind_marks,
+)
 from models.recipes.mammography_fine import FineSample
 from models.recipes.mammography_fine_training import (
     MarkedPatches,
@@ -34,10 +42,12 @@ class FineGraphs:
 class FineEvaluation:
     """Marks of clusters, and the highest marks of both detectors: scores of detector and second look, and the truth.
 
-    Without a second look there are no highest marks.
+    `views` is what both detectors say of views, breasts and exams: a view's score is the higher of the two, and it is
+    abnormal with a lesion of either's kinds. Without a second look there are no highest marks.
     """
 
     clusters: KindMarks
+    views: Evaluation
     mark_scores: Scores
     look_scores: Scores
     truth: NDArray[np.bool_]
@@ -52,20 +62,36 @@ class FineEvaluation:
 
 
 def evaluate_fine(
-    detector: nn.Module, graphs: FineGraphs, samples: Iterable[FineSample], settings: FineFit
+    detector: nn.Module, graphs: FineGraphs, samples: Iterable[FineSample], settings: FineFit, *, names: Sequence[str]
 ) -> FineEvaluation:
-    """Run the graphs on views, which are looked at once, one after the other."""
-    marks, lesions, looked = [], [], []
+    """Run the graphs on views, which are looked at once, one after the other.
+
+    `names` are those of the outputs of `detector`, the one at 0.4 mm.
+    """
+    marks, lesions, looked, canvases = [], [], [], []
     for sample in samples:
         marks.append(cluster_marks(graphs.clusters, sample))
         lesions.append(sample.of_kind("cluster"))
+        canvases.append(sample.sample)
         if graphs.second_look is not None:
             looked.append(marked_patches(detector, graphs.clusters, [sample], look_settings(settings)))
     return FineEvaluation(
         clusters=kind_marks(marks, lesions),
+        views=_with_clusters(evaluate(detector, canvases, names=names), marks, lesions),
         mark_scores=np.concatenate([np.zeros(0), *(each.scores for each in looked)]),
         look_scores=np.concatenate([np.zeros(0), *(_looked(graphs.second_look, each) for each in looked)]),
         truth=np.concatenate([np.zeros(0, np.bool_), *(each.truth for each in looked)]),
+    )
+
+
+def _with_clusters(
+    detector: Evaluation, marks: Sequence[NDArray[np.float32]], lesions: Sequence[Sequence[Place]]
+) -> Evaluation:
+    highest = np.array([rows[:, 4].max(initial=0.0) for rows in marks])
+    return replace(
+        detector,
+        image_scores=np.maximum(detector.image_scores, highest),
+        image_labels=detector.image_labels | np.array([bool(places) for places in lesions]),
     )
 
 

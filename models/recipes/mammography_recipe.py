@@ -72,7 +72,7 @@ class FineFit(Strict):
 
     views: Count
     clusters: FitSettings
-    crop_px: Annotated[int, Field(ge=64, le=768, multiple_of=16)] = 256
+    crop_px: Annotated[int, Field(ge=64, le=640, multiple_of=16)] = 256
     crops_per_view: Count = 40
     scanner_shift: ScannerShift | None = None
     second_look: SecondLookFit | None = None

@@ -8,6 +8,7 @@ fitted, so that the detector gives what the graph gave, and its normalisations h
 
 import argparse
 import sys
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from models.networks.mass_detector import MassDetector
+from models.weights import WeightsError
 
 Weights = Mapping[str, NDArray[np.float32]]
 """Weight and bias of each convolution by its path in the network, for example `stem.0.0.weight`."""
@@ -27,8 +29,8 @@ _MAP = ".cam.classify.weight"
 """Ends the name of the one layer of each member that keeps its name in an exported graph."""
 
 
-class StartError(ValueError):
-    """Weights that do not fit the network; the message names the layer."""
+class StartError(WeightsError):
+    """Weights that cannot be read or do not fit the network; the message names the file or the layer."""
 
 
 def folded_weights(model: bytes) -> dict[str, NDArray[np.float32]]:
@@ -154,9 +156,21 @@ def _normalise(detector: MassDetector, norms: Sequence[nn.BatchNorm2d], images: 
 
 
 def read_start(path: Path) -> dict[str, NDArray[np.float32]]:
-    """Read weights that `main` wrote."""
-    with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+    """Read weights that `main` wrote.
+
+    Raises
+    ------
+    StartError
+        There is no such file, or `main` did not write it.
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise StartError(
+            f"network.start: {path} cannot be read ({type(error).__name__}); write it with "
+            "python -m models.recipes.mammography_start PACKAGE OUT.npz"
+        ) from error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

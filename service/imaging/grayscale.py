@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From stored values to what a reader sees: Modality LUT, then VOI, then inversion, in this order (PS3.4 N.2)."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from service.domain.image import LookupTable, StoredImage, VoiFunction, Window
 
 _TABLE_LIMIT = 1 << 17
-_BAND_ROWS = 64
+_BAND_ROWS = 4
 _AIR_HU = -1024.0
 
 
@@ -31,7 +32,16 @@ def padding_mask(image: StoredImage) -> NDArray[np.bool_]:
     if image.padding is None:
         return np.broadcast_to(np.False_, image.pixels.shape)  # takes no memory, whatever the shape
     low, high = image.padding
-    return (image.pixels >= low) & (image.pixels <= high)
+    found = np.empty(image.pixels.shape, dtype=np.bool_)
+    for band in _bands(len(found)):
+        stored = image.pixels[band]
+        found[band] = (stored >= low) & (stored <= high)
+    return found
+
+
+def _bands(rows: int) -> Iterator[slice]:
+    """Yield all rows, a few at a time: what is worked out on the way then takes next to no memory."""
+    return (slice(first, first + _BAND_ROWS) for first in range(0, rows, _BAND_ROWS))
 
 
 def to_modality(image: StoredImage) -> NDArray[np.float32]:
@@ -85,10 +95,10 @@ def _by_stored_value(image: StoredImage, limits: tuple[float, float]) -> NDArray
         return _chain(image, image.pixels, limits)
     table = _chain(image, np.arange(low, high + 1), limits)
     shown = np.empty(image.pixels.shape, dtype=np.float32)
-    for first in range(0, len(shown), _BAND_ROWS):  # numpy makes 64-bit numbers of all that it looks up at once
-        band = image.pixels[first : first + _BAND_ROWS]
-        offset = band if low == 0 else band.astype(np.int32) - low
-        np.take(table, offset, out=shown[first : first + _BAND_ROWS], mode="clip")
+    for band in _bands(len(shown)):  # numpy makes 64-bit numbers of all that it looks up at once
+        stored = image.pixels[band]
+        offset = stored if low == 0 else stored.astype(np.int32) - low
+        np.take(table, offset, out=shown[band], mode="clip")
     return shown
 
 

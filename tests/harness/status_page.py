@@ -55,7 +55,7 @@ MODELS = (
     ModelState(
         pipeline="mammography",
         name="mammography-demo",
-        version="0.1.0",
+        version="0.2.0",
         status="demonstration",
         sha256="cd" * 32,
         role="shadow",
@@ -81,7 +81,7 @@ class TwoDrifts:
         alarm = DriftStatus(
             pipeline="mammography",
             model="mammography-demo",
-            version="0.1.0",
+            version="0.2.0",
             mode=DriftMode.ALARM,
             studies=120,
             since=NOW - 7200,
@@ -127,7 +127,7 @@ def make_site(
     values: dict[str, Any] = {
         "ledger": SqlStatusLedger(engine, root=storage.folder),
         "models": lambda: MODELS,
-        "readiness": lambda: Readiness(notes={"inference": "mammography-demo 0.1.0 runs on cpu, not on cuda"}),
+        "readiness": lambda: Readiness(notes={"inference": "mammography-demo 0.2.0 runs on cpu, not on cuda"}),
         "speech": WORDS,
         "study_key": partial(study_key, site_key=b"k"),
         "patient_name": patient_name,

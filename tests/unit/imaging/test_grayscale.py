@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Worked examples of PS3.3 C.11.2, and the order of the chain."""
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,18 @@ def test_sigmoid_follows_c_11_2_1_3_1() -> None:
     window = Window(center=10, width=4, function=VoiFunction.SIGMOID)
     assert windowed(window, 10, 11) == pytest.approx([0.5, 1 / (1 + np.exp(-1))])
     assert windowed(window, -1e6, 1e6) == pytest.approx([0, 1])
+
+
+@pytest.mark.parametrize(("padding", "copies"), [(None, 2.03), ((0, 0), 2.53)], ids=["no padding", "padding"])
+def test_the_way_to_grey_takes_little_beside_the_grey_and_the_mask(padding: Any, copies: float) -> None:
+    """In copies of the stored values, float32 is two and a mask is half a one."""
+    pixels = np.random.default_rng(1).integers(0, 4096, (1024, 1024))
+    image = stored(pixels, dtype=np.uint16, padding=padding, windows=(Window(center=2048, width=4096),))
+    tracemalloc.start()
+    to_presentation(image)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak / image.pixels.nbytes < copies
 
 
 def test_inversion_comes_after_the_window() -> None:

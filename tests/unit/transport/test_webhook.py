@@ -25,7 +25,7 @@ NOTIFICATION = Notification(
     outcome="findings",
     priority=Priority.URGENT,
     headline="Mass, left",
-    package="mammography-demo 0.1.0",
+    package="mammography-demo 0.2.0",
     demonstration=True,
 )
 

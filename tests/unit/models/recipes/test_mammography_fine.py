@@ -15,9 +15,10 @@ from models.networks.cluster_detector import ClusterDetectorGraph, GrainUnits  #
 from models.phantoms.mammogram.acquisition import Scanner  # noqa: E402
 from models.phantoms.mammogram.breast import Lesion, random_breast  # noqa: E402
 from models.phantoms.mammogram.view import draw_view  # noqa: E402
-from models.recipes import mammography, mammography_fine_package  # noqa: E402
+from models.recipes import mammography, mammography_fine_package, mammography_measures  # noqa: E402
+from models.recipes.mammography_calibration import OUTPUTS, mark_calibration  # noqa: E402
 from models.recipes.mammography_data import Sample  # noqa: E402
-from models.recipes.mammography_evaluation import area_under_curve  # noqa: E402
+from models.recipes.mammography_evaluation import KindMarks, area_under_curve  # noqa: E402
 from models.recipes.mammography_fine import DETECTOR_MM, FineSample, as_drawn, fine_sample  # noqa: E402
 from models.recipes.mammography_fine_evaluation import FineGraphs, evaluate_fine  # noqa: E402
 from models.recipes.mammography_fine_package import fine_metrics, fine_sources  # noqa: E402
@@ -91,6 +92,14 @@ def test_a_lesion_lies_where_it_is_drawn_at_both_spacings(side):
     assert wide == pytest.approx(20)
     assert found.from_canvas.apply((left, top)) == pytest.approx((x, y))
     assert np.array_equal(found.targets, [[x, y, radius, 0]])
+
+
+def test_a_picture_that_the_node_would_refuse_is_no_sample():
+    breast = random_breast("L", 5)
+    drawn = as_drawn(draw_view(breast, "CC"), breast, "CC", name="5-L")
+    lost = replace(drawn, radiograph=replace(drawn.radiograph, pixels=np.zeros_like(drawn.radiograph.pixels)))
+    with pytest.raises(ValueError, match="breast"):
+        fine_sample(lost)
 
 
 def test_targets_peak_where_the_clusters_are():
@@ -169,16 +178,17 @@ def test_the_second_look_learns_and_is_measured_on_what_the_detectors_mark(recip
     assert logit[truth].mean() > logit[~truth].mean() + 1
 
     class Marks(torch.nn.Module):
-        """Marks the middle of every picture, and a corner with a lower score."""
+        """Marks the middle of every picture, and a corner with a lower score; its view score is 0.5."""
 
         def forward(self, image):
             rows = torch.tensor([[[46.0, 54, 66, 74, 0.9, 0], [2, 2, 22, 22, 0.4, 0]]])
-            return tuple(rows for _ in range(3 + len(image)))
+            return *(rows for _ in range(4)), torch.zeros(len(image)), rows, rows
 
     samples = [specks(seed, bears=seed % 2 == 0) for seed in range(6)]
     graphs = FineGraphs(clusters=Marks(), second_look=look)
-    found = evaluate_fine(Marks(), graphs, samples, fine_settings(recipe))
-    alone = evaluate_fine(Marks(), replace(graphs, second_look=None), samples, fine_settings(recipe))
+    settings = fine_settings(recipe)
+    found = evaluate_fine(Marks(), graphs, samples, settings, names=OUTPUTS)
+    alone = evaluate_fine(Marks(), replace(graphs, second_look=None), samples, settings, names=OUTPUTS)
     assert alone.clusters.hits.tolist() == found.clusters.hits.tolist()
     assert [row["name"] for row in fine_metrics(alone, "in-domain")][
         -1
@@ -192,11 +202,43 @@ def test_the_second_look_learns_and_is_measured_on_what_the_detectors_mark(recip
     assert names[-1] == "detector score AUC on the same marks"
 
 
+def test_a_views_score_is_the_higher_of_both_detectors_and_a_cluster_makes_it_abnormal(recipe):
+    class Detector(torch.nn.Module):
+        """Has no marks; its view score is 0.5."""
+
+        def forward(self, image):
+            rows = torch.zeros((1, 0, 6))
+            return *(rows for _ in range(4)), torch.zeros(len(image)), torch.ones(1), rows
+
+    class Clusters(torch.nn.Module):
+        """Marks the middle, with the share of white as its score."""
+
+        def forward(self, image):
+            score = (image[0, 0] > 0.9).sum() / 24
+            return *(score for _ in range(3)), torch.tensor([[[46.0, 54, 66, 74, score, 0]]])
+
+    samples = [specks(seed, bears=seed % 2 == 0) for seed in range(4)]
+    found = evaluate_fine(Detector(), FineGraphs(clusters=Clusters()), samples, fine_settings(recipe), names=OUTPUTS)
+    assert found.views.image_labels.tolist() == [True, False, True, False]
+    assert found.views.image_scores[1::2].tolist() == [0.5, 0.5]
+    assert (found.views.image_scores[::2] > 0.6).all()
+    assert found.views.image_auc() == 1
+
+
 def test_a_recipe_without_the_section_says_so(recipe):
     with pytest.raises(ValueError, match="no section fine"):
         fine_settings(recipe.model_copy(update={"fine": None}))
     with pytest.raises(ValueError, match=r"no section fine\.second_look"):
         look_settings(fine_settings(recipe).model_copy(update={"second_look": None}))
+
+
+def test_marks_of_one_kind_have_one_curve():
+    rng = np.random.default_rng(2)
+    marks = KindMarks(hits=np.append(rng.uniform(0.4, 1, 40), [0.0]), false_marks=rng.uniform(0, 0.6, 80), views=9)
+    found = mark_calibration([marks], target="cluster")
+    assert (found.target, found.n, found.positives) == ("cluster", 120, 40)
+    assert found.apply(0.9) > 0.8
+    assert found.apply(0.2) < 0.3
 
 
 def test_marks_of_one_sort_alone_teach_nothing(recipe):
@@ -252,9 +294,10 @@ def test_a_recipe_with_finer_graphs_makes_a_package_that_the_node_loads(recipe, 
         return (replace(each, lesions=(), kinds=()) if index % 8 == 0 else each for index, each in enumerate(wide))
 
     monkeypatch.setattr(mammography, "draw_grounds", lambda _, views: [ground()] * views)
-    for module in (mammography, mammography_fine_package):
+    for module in (mammography, mammography_measures, mammography_fine_package):
         monkeypatch.setattr(module, "draw_fine", fine)
-    monkeypatch.setattr(mammography, "draw_samples", coarse)
+    for module in (mammography, mammography_measures):
+        monkeypatch.setattr(module, "draw_samples", coarse)
     look = look_settings(fine_settings(recipe)).model_copy(update={"exams": 12})
     small = recipe.model_copy(
         update={

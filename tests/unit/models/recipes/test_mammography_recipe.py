@@ -14,7 +14,7 @@ from models.recipes.mammography_data import MARKED, draw_samples
 from models.recipes.mammography_evaluation import Evaluation, KindMarks
 from models.recipes.mammography_recipe import MammographyRecipe
 from models.recipes.mammography_start import folded_weights, read_start
-from models.recipes.mammography_training import augmented, marked_crops
+from models.recipes.mammography_training import augmented, fit_settings, marked_crops
 from models.train import main
 from models.training.recipe_file import RecipeError, parse_recipe, read_document
 from models.training.scanner_shift_settings import ScannerShift
@@ -59,6 +59,31 @@ def test_without_a_fit_there_is_one_start_to_keep(network):
     document = read_document(RECIPES / "mammography.yaml")
     document["network"] = network
     with pytest.raises(RecipeError, match="the recipe has no fit"):
+        parse_recipe(document, MammographyRecipe, source="test")
+
+
+def test_a_fit_that_the_recipe_lacks_is_asked_for_by_its_name():
+    recipe = parse_recipe(read_document(RECIPES / "mammography.yaml"), MammographyRecipe, source="test")
+    with pytest.raises(ValueError, match="no section fit: add one"):
+        fit_settings(recipe)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "rule"),
+    [
+        ("network", "start", "../start.npz", "string should match pattern"),
+        ("network", "members", 5, "less than or equal to 4"),
+        ("fine", "crop_px", 250, "multiple of 16"),
+        ("fine", "crop_px", 656, "less than or equal to 640"),  # the flattest phantom breast has 665 columns
+        ("fine", "held_out", 1, "greater than or equal to 2"),
+        ("fine", "second_look", {"exams": 1, "fit": {}, "marks": 30}, "less than or equal to 20"),
+        ("held_out", "scanner_spread", 4.0, "less than or equal to 3"),
+    ],
+)
+def test_a_value_beyond_its_limits_is_refused_with_the_limit(section, key, value, rule):
+    document = read_document(RECIPES / "mammography_clusters.yaml")
+    document[section] = {**document[section], key: value}
+    with pytest.raises(RecipeError, match=rf"(?i){section}\.{key}.*{rule}"):
         parse_recipe(document, MammographyRecipe, source="test")
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """First weights from an exported detector: the same answers, and statistics that training can go on from."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the optional extra `train`")
 
+from models import train  # noqa: E402
 from models.export import export_onnx  # noqa: E402
 from models.networks.mass_detector import MassDetector, MassDetectorGraph  # noqa: E402
+from models.recipes import mammography  # noqa: E402
 from models.recipes.mammography_start import (  # noqa: E402
     StartError,
     folded_weights,
@@ -17,7 +20,9 @@ from models.recipes.mammography_start import (  # noqa: E402
     read_start,
     start_from,
 )
+from models.training.recipe_file import read_document  # noqa: E402
 
+RECIPE = Path(__file__).parents[4] / "models" / "recipes" / "mammography.yaml"
 OUTPUTS = ("heat", "offset", "size", "marks", "image_logit", "raw_cam", "feature")
 
 
@@ -73,3 +78,29 @@ def test_a_package_of_several_members_is_no_start(tmp_path, capsys):
     assert folded_weights((package / "graphs" / "detector.onnx").read_bytes()) == {}
     assert main([str(package), str(tmp_path / "none.npz")]) == 2
     assert "no detector of one member" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [None, b"no archive", b"PK\x03\x04 cut off"], ids=["absent", "text", "damaged"])
+def test_weights_that_cannot_be_read_are_named_with_what_writes_them(tmp_path, content):
+    file = tmp_path / "start.npz"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(StartError, match=r"start\.npz cannot be read .*mammography_start PACKAGE OUT\.npz"):
+        read_start(file)
+
+
+@pytest.mark.parametrize(
+    ("network", "told"),
+    [
+        ({"start": "not_there.npz"}, "cannot be read"),
+        ({"start": "mammography_start.npz", "width": 8}, "the same width"),
+    ],
+)
+def test_a_recipe_whose_start_is_of_no_use_ends_with_a_sentence(tmp_path, monkeypatch, capsys, network, told):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(mammography, "draw_samples", lambda *_, **__: [])
+    document = read_document(RECIPE) | {"network": network}
+    Path("recipe.yaml").write_text(json.dumps(document))
+    assert train.main(["recipe.yaml", "--out", "packages"]) == 1
+    assert told in capsys.readouterr().err
+    assert not Path("packages").exists()

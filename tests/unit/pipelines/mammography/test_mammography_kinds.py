@@ -18,7 +18,8 @@ from models.phantoms.mammogram.breast import Lesion, random_breast
 from models.phantoms.mammogram.files import StoredAs, write_mg_view
 from models.phantoms.mammogram.view import draw_view
 from service.domain.image import IDENTITY, Radiograph
-from service.domain.result import Finding, Outcome, PipelineResult, Presence, RunKind
+from service.domain.reliability import CalibrationMethod, Reliability, ScoreCalibration
+from service.domain.result import Finding, Outcome, PackageStatus, PipelineResult, Presence, RunKind
 from service.domain.study import Selection
 from service.pipelines.mammography import MammographyPipeline
 from service.pipelines.mammography.anatomy import BreastPicture
@@ -188,6 +189,27 @@ def test_the_mammography_report_carries_each_kind(tmp_path):
     for code in ("129793001", "129769006", "129788004"):
         assert code in text
     assert text.count("Detection Performed") == 3
+
+
+def curve(target: str, intercept: float) -> ScoreCalibration:
+    parameters = {"slope": 1.0, "intercept": intercept}
+    return ScoreCalibration(
+        target=target, method=CalibrationMethod.PLATT, parameters=parameters, n=1000, positives=500, prevalence=0.5
+    )
+
+
+@pytest.mark.parametrize("with_own", [True, False], ids=["own curve", "no curve"])
+def test_the_curve_of_the_detectors_marks_says_nothing_of_clusters(tmp_path, with_own):
+    package = Finer(mass=0.5, cluster=0.5)
+    package.identity = replace(package.identity, status=PackageStatus.RESEARCH)
+    package.reliability = Reliability(
+        calibration=(curve("mark", -2.0), *([curve("cluster", -1.0)] if with_own else []))
+    )
+    found = present(analyse([write(tmp_path)], package))
+    mass, cluster = found["129793001"], found["129769006"]
+    assert (mass.score, mass.calibrated) == (pytest.approx(np.exp(-2) / (1 + np.exp(-2))), True)
+    chance = np.exp(-1) / (1 + np.exp(-1)) if with_own else 0.5
+    assert (cluster.score, cluster.calibrated) == (pytest.approx(chance), with_own)
 
 
 def test_an_older_package_has_masses_alone(tmp_path):

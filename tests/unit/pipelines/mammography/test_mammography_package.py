@@ -2,10 +2,12 @@
 """The committed demonstration package on phantom exams: masses are marked where they are, normal exams are not."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
 from mammography_instances import from_file
+from pydicom import dcmread
 
 from harness.shipped import shipped
 from models.phantoms.dicom import PhantomStudy
@@ -63,6 +65,44 @@ def test_a_normal_exam_has_no_marks(tmp_path, package):
     one = analyse(written[:1], package)
     assert one.headline.startswith("Mammography: no marks, exam score 0.")
     assert one.headline.endswith(", not all views"), "one view without a mark is no negative exam"
+
+
+def test_an_exam_says_which_answers_its_set_holds(tmp_path, package):
+    (declared,) = package.reliability.conformal
+    assert (declared.target, declared.level) == ("exam", 0.9)
+    for name, mass_in, answer in (("with", "L", "lesion"), ("without", None, "no lesion")):
+        folder = tmp_path / name
+        folder.mkdir()
+        written = write_mg_exam(
+            folder, study=PhantomStudy(seed=f"set-{name}"), seed=9 if mass_in else 14, mass_in=mass_in
+        )
+        result = analyse(written, package)
+        assert answer in result.values["exam_set"]
+        assert 0 < result.values["exam_calibrated"] < 1
+        assert not any(line.startswith("Calibrated") for line in result.summary), "a demonstration states no chance"
+
+
+def test_a_view_of_noise_is_refused_and_the_others_are_read(tmp_path, package):
+    written = write_mg_exam(tmp_path, study=PhantomStudy(seed="noise"), seed=14)
+    dataset = dcmread(written[0].path)
+    pixels = dataset.pixel_array
+    noise = np.random.default_rng(3).integers(800, 4095, pixels.shape, dtype=np.uint16)
+    dataset.PixelData = np.where(pixels > 200, noise, pixels).tobytes()
+    dataset.save_as(written[0].path)
+    result = analyse(written, package)
+    assert result.outcome is Outcome.PARTLY_ANALYSED
+    assert [reason.code for reason in result.refusals] == ["out_of_distribution"]
+    assert len(result.values["views"]) == 3
+
+
+def test_the_detector_is_the_one_that_every_recipe_starts_from():
+    pytest.importorskip("torch", reason="needs the optional extra `train`")
+    from models.recipes.mammography_start import folded_weights, read_start
+
+    start = read_start(Path(__file__).parents[4] / "models" / "recipes" / "mammography_start.npz")
+    found = folded_weights((FOLDER / "graphs" / "detector.onnx").read_bytes())
+    assert found.keys() == start.keys()
+    assert all(np.array_equal(weights, start[name]) for name, weights in found.items())
 
 
 def test_the_map_adds_up_to_the_view_score(package):
