@@ -142,7 +142,10 @@ def prior_query(image: Instance, *, years: float) -> PriorQuery | None:
     A Patient ID with a wildcard would ask for other people's studies too.
     """
     patient_id, day, modality = _text(image, "PatientID"), _day(study_date(image)), image.text("Modality")
-    if not patient_id or UNASKABLE & set(patient_id) or not patient_id.isprintable() or day is None or not modality:
+    several = len(image.values("PatientID")) > 1
+    if several or not patient_id or UNASKABLE & set(patient_id) or not patient_id.isprintable():
+        return None
+    if day is None or not modality:
         return None
     last = day - timedelta(days=1)
     return PriorQuery(
