@@ -7,13 +7,17 @@ from collections.abc import Collection, Iterator
 from pydicom.dataset import Dataset
 
 from service.transport.data_set import UnreadableError, decode, encode
-from service.transport.dimse import MEDIUM, CommandField, Tag, request
+from service.transport.dimse import MEDIUM, Command, CommandField, Tag, request
 from service.transport.negotiation import Accepted
 from service.transport.requestor import Requestor
 from service.transport.sop_classes import STUDY_ROOT_FIND
 from service.transport.statuses import PENDING, SUCCESS
 
 UIDS_IN_ONE_QUERY = 50
+
+
+class TooSlowError(ConnectionError):
+    """The archive has not come to an end in the time that it had."""
 
 
 class QueryFailedError(ConnectionError):
@@ -68,7 +72,7 @@ def matches(
     elements = request(CommandField.C_FIND, data_set=True, affected_sop_class_uid=STUDY_ROOT_FIND, priority=MEDIUM)
     association.send(context, elements, encode(identifier, context.transfer_syntax))
     while True:
-        command, data = association.read(seconds=None if ends is None else max(0.0, ends - time.monotonic()))
+        command, data = read_until(association, ends)
         status = command.number(Tag.STATUS)
         if status not in PENDING:
             if status != SUCCESS:
@@ -78,3 +82,14 @@ def matches(
             yield decode(data, context.transfer_syntax)
         except UnreadableError as error:
             raise ConnectionError(f"sent a match that cannot be read ({error})") from None
+
+
+def read_until(association: Requestor, ends: float | None) -> tuple[Command, bytes]:
+    """Read the next message; `ends` is as for `matches`, and holds for an archive that always has one more too."""
+    if ends is None:
+        return association.read()
+    left_seconds = ends - time.monotonic()
+    if left_seconds <= 0:
+        association.abort()
+        raise TooSlowError("took too long")
+    return association.read(seconds=left_seconds)

@@ -24,7 +24,7 @@ from service.transport.data_set import encode
 from service.transport.dimse import MEDIUM, Command, CommandField, Tag, request
 from service.transport.negotiation import Accepted, silence_pynetdicom
 from service.transport.opening import Opener
-from service.transport.query_scu import QueryFailedError, matches, query
+from service.transport.query_scu import QueryFailedError, matches, query, read_until
 from service.transport.requestor import Requestor
 from service.transport.sop_classes import STUDY_ROOT_FIND, STUDY_ROOT_MOVE, UNCOMPRESSED
 from service.transport.statuses import PENDING
@@ -49,15 +49,22 @@ class RetrieveScu:
         Our own AE title: as the archive knows us, and where it is asked to send to.
     observer
         Is told when certificates are read.
+    opener
+        The way to the system, where it is another than the settings say.
     """
 
     def __init__(
-        self, settings: DestinationSettings, *, ae_title: str, observer: Observer = lambda _event: None
+        self,
+        settings: DestinationSettings,
+        *,
+        ae_title: str,
+        observer: Observer = lambda _event: None,
+        opener: Opener | None = None,
     ) -> None:
         silence_pynetdicom()
         self._settings = settings
         self._ae_title = ae_title
-        self._opener = Opener(settings, ae_title=ae_title, observer=observer)
+        self._opener = opener or Opener(settings, ae_title=ae_title, observer=observer)
 
     @property
     def name(self) -> str:
@@ -106,6 +113,8 @@ class RetrieveScu:
         with self._opened(STUDY_ROOT_FIND, "C-FIND") as (association, context):
             ends = time.monotonic() + FIND_SECONDS
             found = tuple(islice(matches(association, context, identifier, ends=ends), MOST_MATCHES + 1))
+            if len(found) > MOST_MATCHES:
+                association.abort()
         if len(found) > MOST_MATCHES:
             raise RetrieveRefusedError(self._opener.text(f"answered C-FIND with more than {MOST_MATCHES} matches"))
         try:
@@ -125,7 +134,7 @@ class RetrieveScu:
         )
         association.send(context, elements, encode(identifier, context.transfer_syntax))
         while True:  # an archive may say how far it is, or nothing until the end (PS3.4 C.4.2.3.1)
-            command, _ = association.read(seconds=max(0.0, ends - time.monotonic()))
+            command, _ = read_until(association, ends)
             if command.number(Tag.STATUS) not in PENDING:
                 return _outcome(command)
 

@@ -54,16 +54,23 @@ class StoreScu:
         Our own AE title, as the destination knows us.
     observer
         Is told when certificates are read, and which SOP classes the destination takes.
+    opener
+        The way to the system, where it is another than the settings say.
     """
 
     def __init__(
-        self, settings: DestinationSettings, *, ae_title: str, observer: Observer = lambda _event: None
+        self,
+        settings: DestinationSettings,
+        *,
+        ae_title: str,
+        observer: Observer = lambda _event: None,
+        opener: Opener | None = None,
     ) -> None:
         silence_pynetdicom()
         self._settings = settings
         self._observer = observer
         self._answers: dict[str, bool] = {}
-        self._opener = Opener(settings, ae_title=ae_title, observer=observer)
+        self._opener = opener or Opener(settings, ae_title=ae_title, observer=observer)
 
     @property
     def name(self) -> str:

@@ -22,6 +22,7 @@ from service.domain.fetch import (
     PriorQuery,
     candidates,
     prior_query,
+    wanted_series,
 )
 from service.ports.ledger import LedgerTransaction
 from service.ports.priors import PriorSource
@@ -118,14 +119,15 @@ class FetchPriors:
         with self._parts.ledger.reading() as view:
             known = view.fetches.here({study.study_instance_uid for study in found})
         for study in islice(candidates(question, found, known=known), MOST_LOOKS):
-            series = [item for item in source.series(study.study_instance_uid) if self._is_wanted(item, question)]
+            of_modality = wanted_series(question, source.series(study.study_instance_uid))
+            series = [item for item in of_modality if self._is_wanted(item)]
             if series:
                 uids = tuple(item.series_instance_uid for item in series)
                 yield _Found(study_instance_uid=study.study_instance_uid, series=uids)
 
-    def _is_wanted(self, series: FoundSeries, question: PriorQuery) -> bool:
-        of_modality = series.attributes.get("Modality", "") in question.modalities
-        return of_modality and any(could_match(rule.when, series.attributes) for rule in self._parts.settings.rules)
+    def _is_wanted(self, series: FoundSeries) -> bool:
+        """Say whether a rule could want its images, by what the archive says of it."""
+        return any(could_match(rule.when, series.attributes) for rule in self._parts.settings.rules)
 
     def _move(self, fetch: FetchRecord, source: PriorSource, settings: PriorSettings) -> None:
         """Have each study sent; the closer of a study sees by its row what has become of it."""
