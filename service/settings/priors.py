@@ -10,8 +10,7 @@ class PriorSettings(Section):
     """Where older studies are looked for (decision 37)."""
 
     source: Name
-    """A destination that answers C-FIND and C-MOVE (Study Root); it must know this node's AE title as a place to send
-    to, and may send here (`peers`)."""
+    """A destination that answers C-FIND and C-MOVE, knows this node as a place to send to, and may send to it."""
     studies: int = Field(default=1, ge=1, le=10)
     """How many of the newest older studies are fetched for one study."""
     years: float = Field(default=5, gt=0, le=100)

@@ -80,10 +80,29 @@ class AnalyseJob:
     def __call__(self, job_id: int, own_task_id: str) -> None:
         """Analyse the job, unless another task has it or a later revision took over."""
         started = self._parts.clock.monotonic()
+        begun = self._begin(job_id, own_task_id)
+        if begun is None:
+            return
+        job, request = begun
+        summary = self._summary(job, request)
+        with self._parts.ledger.transaction() as transaction:
+            current = transaction.jobs.get(job_id)
+            if not _is_ours(current, own_task_id):
+                return
+            priority = self._priority(current, request, summary)
+            events = self._end(transaction, current, summary, priority)
+        for event in events:
+            self._parts.observer(event)
+        self._observe_stage(current, started=started)
+        if not current.as_prior:
+            self._observe(current, summary, raised=priority is not current.priority)
+
+    def _begin(self, job_id: int, own_task_id: str) -> tuple[JobRecord, AnalysisRequest] | None:
+        """Count the start and return what is to be analysed; None where another task has the job."""
         with self._parts.ledger.transaction() as transaction:
             job = transaction.jobs.get(job_id)
             if not _is_ours(job, own_task_id):
-                return
+                return None
             job = self._with_a_package(transaction, job)
             transaction.jobs.count_start(job_id)
             instances = transaction.jobs.instances(job_id)
@@ -95,28 +114,26 @@ class AnalyseJob:
         for event in settled:
             self._parts.observer(event)
         request = analysis_request(self._parts, job, instances)
-        request = replace(request, prior=self._where(prior), companion=companion, caveats=caveats, population=among)
-        summary = self._summary(job, request)
-        priority = raised_priority(job.priority, summary, job.package, settings=self._parts.settings)
-        if is_self_test(instances):
-            priority = Priority.ROUTINE
+        where = self._where(prior)
+        return job, replace(request, prior=where, companion=companion, caveats=caveats, population=among)
+
+    def _priority(self, job: JobRecord, request: AnalysisRequest, summary: AnalysisSummary) -> Priority:
+        """Return the priority after analysis; an older study and the phantom of a self-test are never urgent."""
+        if job.as_prior or is_self_test(request.instances):
+            return Priority.ROUTINE
+        return raised_priority(job.priority, summary, job.package, settings=self._parts.settings)
+
+    def _end(
+        self, transaction: LedgerTransaction, job: JobRecord, summary: AnalysisSummary, priority: Priority
+    ) -> tuple[Event, ...]:
+        """Keep the outcome, and let follow what follows from it; return what to say of that."""
         events: tuple[Event, ...] = ()
-        with self._parts.ledger.transaction() as transaction:
-            current = transaction.jobs.get(job_id)
-            if not _is_ours(current, own_task_id):
-                return
-            if current.as_prior:  # else it is sent to us by now, as any other study
-                self._keep(transaction, job, summary)
-            else:
-                self._finish(transaction, job, summary=summary, priority=priority)
-                events = self._counted(transaction, job, summary)
-            answered = answer_with(self._parts, transaction, job, outcome=summary.outcome)
-        for event in (*events, *answered):
-            self._parts.observer(event)
-        if current.as_prior:
-            self._observe_stage(job, started=started)
+        if job.as_prior:
+            self._keep(transaction, job, summary)
         else:
-            self._observe(job, summary, raised=priority is not job.priority, started=started)
+            self._finish(transaction, job, summary=summary, priority=priority)
+            events = self._counted(transaction, job, summary)
+        return (*events, *answer_with(self._parts, transaction, job, outcome=summary.outcome))
 
     def failed(self, job_id: int) -> None:
         """Count a failure that nobody foresaw; the reconciler tries again."""
@@ -227,9 +244,8 @@ class AnalyseJob:
         key, seconds = self._parts.study_key(job.study_instance_uid), self._parts.clock.monotonic() - started
         self._parts.observer(StageFinished(stage=ANALYSE, seconds=seconds, study_key=key, pipeline=job.pipeline))
 
-    def _observe(self, job: JobRecord, summary: AnalysisSummary, *, raised: bool, started: float) -> None:
+    def _observe(self, job: JobRecord, summary: AnalysisSummary, *, raised: bool) -> None:
         key = self._parts.study_key(job.study_instance_uid)
-        self._observe_stage(job, started=started)
         self._parts.observer(_analysed(job, summary, study_key=key))
         for reason in summary.refusals:
             self._parts.observer(AnalysisRefused(study_key=key, pipeline=job.pipeline, reason=reason.code))
