@@ -43,7 +43,7 @@ from service.ports.commitment import (
 from service.ports.engine import Engine, Task, TaskHandler
 from service.ports.ledger import DeliveryLedger, JobLedger, KnownInstance, Ledger, LedgerTransaction, StudyLedger
 from service.ports.outbox import CircuitLedger, CommitmentLedger, OrderLedger
-from service.ports.priors import FetchLedger, PriorSource
+from service.ports.priors import AskedQuery, FetchLedger, PriorSource
 from service.ports.store import ArrivedFile, InstanceStore
 from service.settings.results import ResultKind
 
@@ -52,6 +52,7 @@ __all__ = [
     "AnalysisSummary",
     "Analyst",
     "ArrivedFile",
+    "AskedQuery",
     "AuditCollector",
     "AuditLedger",
     "CircuitLedger",

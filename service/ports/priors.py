@@ -2,10 +2,20 @@
 """The seams to older studies that are fetched: the archive that has them, and what the ledger knows of them."""
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from service.domain.entry import AskedStudy, FetchRecord
 from service.domain.fetch import AskedState, FetchOutcome, FetchState, FoundSeries, FoundStudy, Moved, PriorQuery
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedQuery:
+    """The identifier of a query, encoded, and in which SOP class and transfer syntax."""
+
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    identifier: bytes
 
 
 class PriorSource(Protocol):
@@ -14,6 +24,9 @@ class PriorSource(Protocol):
     @property
     def name(self) -> str:
         """Name in config.yaml."""
+
+    def wording(self, question: PriorQuery) -> AskedQuery:
+        """Return how `find` asks, for the audit trail."""
 
     def find(self, question: PriorQuery) -> tuple[FoundStudy, ...]:
         """Ask for the studies of a patient; what it answers need not be what was asked for.

@@ -17,7 +17,7 @@ from pydicom.multival import MultiValue
 
 from service.domain.errors import RetrieveRefusedError
 from service.domain.fetch import FoundSeries, FoundStudy, Moved, PriorQuery
-from service.ports import Observer
+from service.ports import AskedQuery, Observer
 from service.settings import DestinationSettings
 from service.transport.connection import PeerBrokeLimitError
 from service.transport.data_set import encode
@@ -26,7 +26,12 @@ from service.transport.negotiation import Accepted, silence_pynetdicom
 from service.transport.opening import Opener
 from service.transport.query_scu import QueryFailedError, matches, query, read_until
 from service.transport.requestor import Requestor
-from service.transport.sop_classes import STUDY_ROOT_FIND, STUDY_ROOT_MOVE, UNCOMPRESSED
+from service.transport.sop_classes import (
+    IMPLICIT_VR_LITTLE_ENDIAN,
+    STUDY_ROOT_FIND,
+    STUDY_ROOT_MOVE,
+    UNCOMPRESSED,
+)
 from service.transport.statuses import PENDING
 
 Found = TypeVar("Found")
@@ -75,14 +80,16 @@ class RetrieveScu:
         """Break every association; see `ports.PriorSource`."""
         self._opener.interrupt()
 
+    def wording(self, question: PriorQuery) -> AskedQuery:
+        """Return the identifier of `find`, in the transfer syntax that every archive takes."""
+        identifier = encode(_identifier("STUDY", **_study_keys(question)), IMPLICIT_VR_LITTLE_ENDIAN)
+        return AskedQuery(
+            sop_class_uid=STUDY_ROOT_FIND, transfer_syntax_uid=IMPLICIT_VR_LITTLE_ENDIAN, identifier=identifier
+        )
+
     def find(self, question: PriorQuery) -> tuple[FoundStudy, ...]:
         """Ask for studies by Patient ID and study date, and to be told whose they are."""
-        told = ("IssuerOfPatientID", "PatientBirthDate", "StudyTime", "StudyInstanceUID", "ModalitiesInStudy")
-        keys = dict.fromkeys(told, "") | {
-            "PatientID": question.patient_id,
-            "StudyDate": f"{question.first_date}-{question.last_date}",
-        }
-        return self._read("STUDY", _study, **keys)
+        return self._read("STUDY", _study, **_study_keys(question))
 
     def series(self, study_instance_uid: str) -> tuple[FoundSeries, ...]:
         """Ask for the series of a study."""
@@ -107,9 +114,7 @@ class RetrieveScu:
             return find, move
 
     def _read(self, level: str, read: Callable[[Dataset], Found], **keys: str) -> tuple[Found, ...]:
-        identifier = query(level, **keys)
-        if not all(value.isascii() for value in keys.values()):
-            identifier.SpecificCharacterSet = UTF_8
+        identifier = _identifier(level, **keys)
         with self._opened(STUDY_ROOT_FIND, "C-FIND") as (association, context):
             ends = time.monotonic() + FIND_SECONDS
             found = tuple(islice(matches(association, context, identifier, ends=ends), MOST_MATCHES + 1))
@@ -152,6 +157,19 @@ class RetrieveScu:
                 raise self._opener.unreachable(f"did not keep to {service}, or was silent ({error})") from None
             except ConnectionError as error:
                 raise self._opener.unreachable(f"broke the association during {service} ({error})") from None
+
+
+def _study_keys(question: PriorQuery) -> dict[str, str]:
+    told = ("IssuerOfPatientID", "PatientBirthDate", "StudyTime", "StudyInstanceUID", "ModalitiesInStudy")
+    asked = {"PatientID": question.patient_id, "StudyDate": f"{question.first_date}-{question.last_date}"}
+    return dict.fromkeys(told, "") | asked
+
+
+def _identifier(level: str, **keys: str) -> Dataset:
+    identifier = query(level, **keys)
+    if not all(value.isascii() for value in keys.values()):
+        identifier.SpecificCharacterSet = UTF_8
+    return identifier
 
 
 def _outcome(command: Command) -> Moved:

@@ -115,6 +115,8 @@ class FetchPriors:
 
     def _wanted(self, source: PriorSource, question: PriorQuery) -> Iterator[_Found]:
         """Yield the newest studies that have series which a rule could want."""
+        with self._parts.ledger.transaction() as transaction:
+            self._parts.audit.queried(transaction, source.name, source.wording(question), at=self._parts.now())
         found = source.find(question)
         with self._parts.ledger.reading() as view:
             known = view.fetches.here({study.study_instance_uid for study in found})

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A study waits for an older one that the archive is asked for; what comes is compared with, and goes nowhere else."""
 
+import base64
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,12 +16,15 @@ from fakes import PACKAGE, FakeAnalyst, ct_dataset, incoming
 from harness.drift_studies import reference
 from harness.drift_studies import study as drift_study
 from node import SETTINGS, Node, running
+from service.audit import Reporter
+from service.audit.xml import Source
 from service.domain.errors import DestinationUnreachableError, RetrieveRefusedError
 from service.domain.event import PriorityRaised, PriorSettled, ResultReady, StudyAnalysed
 from service.domain.fetch import FoundSeries, FoundStudy, Moved, PriorQuery
 from service.domain.result import PackageIdentity, PackageStatus, Triage
-from service.ports import AnalysisRequest, InstalledPackage, StoreOutcome
+from service.ports import AnalysisRequest, AskedQuery, InstalledPackage, StoreOutcome
 from service.settings import Condition, PriorSettings, Settings
+from service.workflow import AuditTrail
 
 OLD, NEW = 1, 2
 TRUSTED = replace(PACKAGE.identity, status=PackageStatus.APPROVED)
@@ -74,6 +78,9 @@ class Archive:
         for datasets in studies:
             self.studies[str(datasets[0].StudyInstanceUID)] = datasets
         return self
+
+    def wording(self, question: PriorQuery) -> AskedQuery:
+        return AskedQuery(sop_class_uid="1", transfer_syntax_uid="2", identifier=question.patient_id.encode())
 
     def find(self, question: PriorQuery) -> tuple[FoundStudy, ...]:
         self.asked.append(question)
@@ -180,6 +187,17 @@ def test_nothing_of_an_older_study_is_sent_raised_counted_or_shadowed(tmp_path: 
     for event in (StudyAnalysed, PriorityRaised, ResultReady):
         assert len(node.observer.of(event)) == 1, event
     assert len(analyst.shadowed) == 1
+
+
+def test_a_query_is_in_the_audit_trail_before_it_is_made(tmp_path: Path) -> None:
+    reporter = Reporter(process_id="1", ae_title="DOKUEI", host="h", source=Source(id="s"))
+    archive = Archive(before=failing("find", DestinationUnreachableError("down")))
+    with running(tmp_path, settings=settings(), prior_source=archive, audit=AuditTrail(settings(), reporter)) as node:
+        send(node, slices(NEW, "20250601"))
+        wait_for_result(node, NEW)
+        (text,) = (text for (text,) in node.rows("select text from audit_message") if "110112" in text)
+    assert base64.b64encode(b"P").decode() in text
+    assert 'UserID="PACS"' in text
 
 
 def test_an_older_study_that_is_sent_later_is_answered_like_any_other(tmp_path: Path) -> None:
