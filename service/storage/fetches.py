@@ -12,8 +12,6 @@ from service.storage import schema
 from service.storage.studies import inserted_id
 
 RECORDED = ("id", "job_id", "state", "outcome", "created_at", "due_at", "attempt", "task_id")
-SETTLED = (AskedState.WHOLE, AskedState.ANSWERED)
-"""States of studies that asking for again would not change."""
 
 
 class SqlFetches:
@@ -80,12 +78,17 @@ class SqlFetches:
         return self._asked(schema.asked_study.c.study_instance_uid == study_instance_uid)
 
     def here(self, study_instance_uids: Collection[str]) -> frozenset[str]:
-        """Return the studies that the node was sent by itself, or has fetched whole."""
+        """Return the studies that the node was sent by itself, or has fetched and done with.
+
+        One that another search has fetched and that is yet to be analysed is asked for again: its images are here, and
+        whoever asks waits for its analysis.
+        """
         uids = list(study_instance_uids)
         study, asked = schema.study.c, schema.asked_study.c
         sent = sa.select(study.study_instance_uid).where(study.study_instance_uid.in_(uids), study.fetched == 0)
-        whole = sa.select(asked.study_instance_uid).where(asked.study_instance_uid.in_(uids), asked.state.in_(SETTLED))
-        return frozenset(self._connection.execute(sa.union(sent, whole)).scalars())
+        done = (asked.study_instance_uid.in_(uids), asked.state == AskedState.ANSWERED)
+        query = sa.union(sent, sa.select(asked.study_instance_uid).where(*done))
+        return frozenset(self._connection.execute(query).scalars())
 
     def count(self, study_instance_uid: str, series: Collection[str]) -> int:
         """Return how many instances of these series are here."""

@@ -58,6 +58,8 @@ class StoreInstance:
         self._scanner = Scanner(sorted(keywords(parts.settings.rules)))
         self._forgiving = forgiving
         self._source_ae_titles = _source_ae_titles(parts.settings)
+        self._naming: frozenset[str] = frozenset()
+        """Senders that have named this node as the Move Originator: what they send without is not what it asked for."""
         self._lenient = frozenset(peer.name for peer in parts.settings.peers if peer.admission == "lenient")
 
     def __call__(self, incoming: IncomingInstance) -> StoreOutcome:
@@ -160,14 +162,15 @@ class StoreInstance:
     def _is_fetched(self, transaction: LedgerTransaction, incoming: IncomingInstance, study_instance_uid: str) -> bool:
         """Say whether an instance comes because this node asked for its study.
 
-        An archive says so by the Move Originator (PS3.7 9.1.1.1.9). Of one that says nothing, what is asked for counts
-        as such until it has said that it sent everything.
+        An archive says so by the Move Originator (PS3.7 9.1.1.1.9). Of one that never does, what is asked for counts as
+        such until it has said that it sent everything.
         """
         originator = incoming.move_originator
         if originator:
             ours = originator == self._parts.settings.node.ae_title
+            self._naming |= {incoming.calling_ae} if ours else set()
         else:
-            ours = incoming.calling_ae in self._source_ae_titles
+            ours = incoming.calling_ae in self._source_ae_titles - self._naming
         return ours and transaction.fetches.is_asked(study_instance_uid, still=not originator)
 
     def _claim(self, transaction: LedgerTransaction, study_instance_uid: str) -> None:

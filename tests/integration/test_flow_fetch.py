@@ -454,6 +454,46 @@ def test_an_archive_that_names_no_originator_is_known_by_its_title_while_it_is_a
         node.wait(lambda: len(node.destination.stored()) == 2)
 
 
+def test_what_an_archive_that_names_originators_sends_without_one_is_answered(tmp_path: Path) -> None:
+    archive = Archive().holds(slices(OLD, "20240301"))
+
+    def with_one_of_its_own(datasets: list[Dataset]) -> list[Dataset]:
+        archive.send(datasets[1:], move_originator="")
+        return datasets
+
+    archive.sends = with_one_of_its_own
+    with running(tmp_path, settings=settings(), prior_source=archive) as node:
+        archive.node = node
+        archive.send(slices(5, "20200101", patient="ANOTHER"))  # names us, and was not asked for
+        wait_for_result(node, 5)
+        send(node, slices(NEW, "20250601"))
+        node.wait(lambda: len(node.destination.stored()) == 3)
+        assert node.rows("select as_prior from job") == [(0,), (0,), (0,)]
+
+
+def test_two_studies_of_a_patient_wait_for_the_same_older_one(tmp_path: Path) -> None:
+    archive, analyst, held = Archive().holds(slices(OLD, "20240301")), FakeAnalyst(), threading.Event()
+
+    def hold(request: AnalysisRequest) -> None:
+        if request.study_instance_uid == uid_of(OLD):
+            held.wait(20)
+
+    analyst.before = hold
+    with running(tmp_path, analyst=analyst, settings=settings(), prior_source=archive) as node:
+        archive.node = node
+        send(node, slices(NEW, "20250601"))
+        node.wait(lambda: uid_of(OLD) in {request.study_instance_uid for request in analyst.requests})
+        send(node, slices(3, "20250601"))
+        node.wait(lambda: len(archive.moved) == 2)
+        node.wait(lambda: node.rows("select count(*) from asked_study where state = 'whole'") == [(2,)])
+        held.set()
+        wait_for_result(node, NEW)
+        wait_for_result(node, 3)
+        node.wait_idle()
+        assert node.rows("select count(*) from job where as_prior = 1") == [(1,)]
+    assert told(node) == ["comparable", "comparable"]
+
+
 @pytest.mark.parametrize(
     "said", [{"move_originator": "", "calling_ae": "CT1"}, {"move_originator": "WORKSTATION"}], ids=str
 )

@@ -103,14 +103,15 @@ def test_a_study_is_fetched_until_something_of_it_comes_by_itself(ledger: SqlLed
         assert studies.add_instance(image("1.2", tmp_path), peer="p", at=1.0).fetched == 0
 
 
-def test_what_is_here_or_was_fetched_whole_is_not_asked_for(ledger: SqlLedger, tmp_path: Path) -> None:
+def test_what_is_here_or_was_fetched_and_analysed_is_not_asked_for(ledger: SqlLedger, tmp_path: Path) -> None:
     uids = {f"1.{number}" for number in range(1, 6)}
     with ledger.transaction() as transaction:
         waiting = job(transaction, "1.1", tmp_path)
         fetch = transaction.fetches.add(waiting.id, task_id=str, due_at=9.0, at=2.0)
         for uid in ("1.2", "1.3", "1.4"):
             transaction.fetches.ask(fetch.id, uid, [f"{uid}.0"])
-        whole, partial, _ = transaction.fetches.asked(fetch.id)
+        done, partial, whole = transaction.fetches.asked(fetch.id)
+        transaction.fetches.mark([done.id], AskedState.ANSWERED)
         transaction.fetches.mark([whole.id], AskedState.WHOLE)
         transaction.fetches.mark([partial.id], AskedState.PARTIAL)
         transaction.studies.add_instance(image("1.3", tmp_path), peer="p", at=1.0, fetched=True)
