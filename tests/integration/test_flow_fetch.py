@@ -278,6 +278,10 @@ def test_a_study_goes_on_without_what_the_archive_does_not_give(
         node.wait_idle()
         assert len(node.destination.stored()) == 1
         assert node.rows("select count(*) from job where state not in ('finished')") == [(0,)]
+        if outcome in {"incomplete", "other_patient"}:
+            assert node.rows("select count(*) from job") == [(1,)], (
+                "what is not the patient's whole study is not analysed"
+            )
     assert told(node) == [outcome]
     assert flags_of(analyst, NEW) == [f"prior_{outcome}"]
     assert request_of(analyst, NEW).prior is None
