@@ -37,7 +37,7 @@ class FetchOutcome(StrEnum):
 
     WAITING = ""
     COMPARABLE = "comparable"
-    """An older study came and was analysed."""
+    """An older study came, was analysed, and can be compared with."""
     NONE = "none"
     """The archive has no older study of the patient and the modality within `priors.years`."""
     UNREACHABLE = "unreachable"
@@ -161,8 +161,9 @@ def prior_query(image: Instance, *, years: float) -> PriorQuery | None:
 
 def candidates(query: PriorQuery, found: Iterable[FoundStudy], *, known: frozenset[str]) -> Iterator[FoundStudy]:
     """Yield the studies that answer the question, the newest first, without those that are `known` here."""
-    matching = [study for study in found if _answers(query, study) and study.study_instance_uid not in known]
-    yield from sorted(matching, key=lambda study: (study.study_date, study.study_time), reverse=True)
+    answers = (study for study in found if _answers(query, study) and study.study_instance_uid not in known)
+    once = {study.study_instance_uid: study for study in answers}.values()
+    yield from sorted(once, key=lambda study: (study.study_date, study.study_time), reverse=True)
 
 
 def _answers(query: PriorQuery, study: FoundStudy) -> bool:
@@ -179,8 +180,9 @@ def _same_patient(query: PriorQuery, study: FoundStudy) -> bool:
 
 
 def wanted_series(query: PriorQuery, series: Iterable[FoundSeries]) -> Sequence[FoundSeries]:
-    """Return the series of the query's modalities."""
-    return [item for item in series if item.attributes.get("Modality", "") in query.modalities]
+    """Return the series of the query's modalities, each once."""
+    wanted = (item for item in series if item.attributes.get("Modality", "") in query.modalities)
+    return list({item.series_instance_uid: item for item in wanted}.values())
 
 
 def _text(image: Instance, keyword: str) -> str:

@@ -133,7 +133,7 @@ class AnalyseJob:
         else:
             self._finish(transaction, job, summary=summary, priority=priority)
             events = self._counted(transaction, job, summary)
-        return (*events, *answer_with(self._parts, transaction, job, outcome=summary.outcome))
+        return (*events, *answer_with(self._parts, transaction, job))
 
     def failed(self, job_id: int) -> None:
         """Count a failure that nobody foresaw; the reconciler tries again."""

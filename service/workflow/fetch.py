@@ -157,11 +157,12 @@ class FetchPriors:
         return _verdict(moved, here)
 
     def _note(self, transaction: LedgerTransaction, asked: AskedStudy, came: _Came) -> None:
-        """Note what has come, and have the study looked at now."""
+        """Note what has come, and have the study looked at now unless it came by itself too."""
         current = next(item for item in transaction.fetches.asked(asked.fetch_id) if item.id == asked.id)
         if current.state is AskedState.ASKED:
             transaction.fetches.mark([asked.id], came.state)
-        if transaction.studies.find(asked.study_instance_uid) is not None:
+        known = transaction.studies.find(asked.study_instance_uid)
+        if known is not None and known.fetched:
             now = self._parts.steady()
             study = transaction.studies.touch(asked.study_instance_uid, at=now, fetched=True)
             arm_closer(transaction, study, evaluate_at=now, now=now)
@@ -196,7 +197,7 @@ def _verdict(moved: Sequence[Moved], here: Sequence[int]) -> _Came:
     came = [(said, count) for said, count in zip(moved, here, strict=True) if count]
     partial = [said for said, count in came if said.status != MOVE_SUCCESS or said.failed or count < said.completed]
     if came and not partial:
-        return _Came(state=AskedState.WHOLE, outcome=FetchOutcome.COMPARABLE)
+        return _Came(state=AskedState.WHOLE)
     failure = next((said for said in moved if said.status != MOVE_SUCCESS or said.failed), None)
     if failure is None:
         detail = "the archive says that it has sent everything, and not everything is here; is it sent elsewhere?"

@@ -14,7 +14,7 @@ from service.domain.event import PriorSettled
 from service.domain.fetch import AskedState, FetchOutcome, prior_query
 from service.domain.instance import Instance
 from service.domain.prior import patient_key
-from service.domain.result import Outcome, Priority
+from service.domain.result import Priority
 from service.domain.self_test import is_self_test
 from service.ports.engine import Task
 from service.ports.ledger import LedgerTransaction
@@ -123,7 +123,7 @@ def settle(
 ) -> tuple[PriorSettled, ...]:
     """Note what the job of a search is told, once; return what to say of that.
 
-    `outcome` is that of what came last: where anything is here to compare with, that is what counts.
+    Where anything is here to compare with, that is what counts; `outcome` is why there is nothing.
     """
     if transaction.jobs.prior(fetch.job_id) is not None:
         outcome = FetchOutcome.COMPARABLE
@@ -153,11 +153,8 @@ def heard(
     return now.outcome, settled
 
 
-def answer_with(
-    parts: FlowParts, transaction: LedgerTransaction, job: JobRecord, *, outcome: Outcome
-) -> tuple[PriorSettled, ...]:
+def answer_with(parts: FlowParts, transaction: LedgerTransaction, job: JobRecord) -> tuple[PriorSettled, ...]:
     """Let those go on who wait for the analysis of a job, which has ended."""
-    told = FetchOutcome.UNUSABLE if outcome is Outcome.NOT_ANALYSED else FetchOutcome.COMPARABLE
     asked = transaction.fetches.of_study(job.study_instance_uid)
     waiting = [item for item in asked if item.state in COMING and item.pipeline == job.pipeline]
-    return answer(parts, transaction, waiting, told)
+    return answer(parts, transaction, waiting, FetchOutcome.UNUSABLE)

@@ -264,6 +264,7 @@ def failing(step: str, error: Exception) -> Callable[[str], None]:
         ({"sends": lambda _: slices(OLD, "20240301", birth_date="19990101")}, "other_patient"),
         ({"sends": lambda _: refused_by_the_pipeline()}, "unusable"),
         ({"sends": lambda _: of_modality("MR")}, "unusable"),
+        ({"sends": lambda _: slices(OLD, "20250701")}, "unusable"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

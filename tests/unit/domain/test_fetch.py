@@ -133,6 +133,12 @@ def test_the_newest_comes_first_and_what_is_known_not_at_all() -> None:
     assert ordered == ["1.2", "1.1"]
 
 
+def test_what_an_archive_says_twice_is_asked_for_once() -> None:
+    assert len(list(candidates(QUERY, [FOUND, FOUND], known=NOBODY))) == 1
+    series = FoundSeries(series_instance_uid="1", attributes={"Modality": "DX"})
+    assert len(wanted_series(QUERY, [series, series])) == 1
+
+
 def test_series_of_another_modality_are_left_out() -> None:
     series = [
         FoundSeries(series_instance_uid=uid, attributes={"Modality": modality} if modality else {})
