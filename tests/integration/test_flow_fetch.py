@@ -221,6 +221,21 @@ def test_an_older_study_that_is_sent_later_is_answered_like_any_other(tmp_path: 
     assert archive.moved == [uid_of(OLD)]
 
 
+def test_an_older_study_that_is_sent_with_other_bytes_is_answered_too(tmp_path: Path) -> None:
+    old = slices(OLD, "20240301")
+    archive = Archive().holds(old)
+    with running(tmp_path, settings=settings(), prior_source=archive) as node:
+        archive.node = node
+        send(node, slices(NEW, "20250601"))
+        wait_for_result(node, NEW)
+        node.wait_idle()
+        for dataset in old:
+            dataset.StudyDescription = "corrected"
+            assert node.receive(incoming(dataset)) is StoreOutcome.CONFLICT
+        node.wait(lambda: len(node.destination.stored()) == 2)
+        assert node.rows("select as_prior from job order by id") == [(0,), (0,)]
+
+
 def test_an_older_study_that_is_sent_while_it_is_analysed_is_answered_too(tmp_path: Path) -> None:
     old, archive, held = slices(OLD, "20240301"), Archive().holds(slices(OLD, "20240301")), threading.Event()
 

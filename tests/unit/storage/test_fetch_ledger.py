@@ -134,6 +134,25 @@ def test_a_result_for_comparison_alone_is_found_as_a_prior_and_as_no_companion(
         assert transaction.jobs.claim(older.study_id, "lung", priority=Priority.ROUTINE, at=4.0) is None
 
 
+def test_a_result_for_comparison_alone_is_no_answer_to_who_sends_the_study(ledger: SqlLedger, tmp_path: Path) -> None:
+    with ledger.transaction() as transaction:
+        older = job(transaction, "1.1", tmp_path, fetched=True)
+        summary = AnalysisSummary(outcome=Outcome.FINDINGS, headline="h")
+        transaction.jobs.analysed(older.id, summary, priority=Priority.ROUTINE, task_id="", at=2.0)
+        again = NewJob(
+            key="k2",
+            revision_id=older.revision_id,
+            study_id=older.study_id,
+            pipeline="lung",
+            package=PACKAGE,
+            priority=Priority.ROUTINE,
+            input_sop_instance_uids=("1.1.1",),
+        )
+        assert not transaction.jobs.covers(again)
+        transaction.jobs.claim(older.study_id, "lung", priority=Priority.ROUTINE, at=3.0)
+        assert transaction.jobs.covers(again)
+
+
 def test_status_calls_it_a_prior(ledger: SqlLedger, tmp_path: Path, database_url: str | None) -> None:
     with ledger.transaction() as transaction:
         job(transaction, "1.1", tmp_path, fetched=True)
