@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from fakes import PACKAGE, FakeAnalyst, FakePipeline, FolderDestination, Recorder, SystemClock
 from service.domain.study import study_key
 from service.engine import DbosEngine
-from service.ports import InstalledPackage
+from service.ports import InstalledPackage, PriorSource
 from service.settings import CloseSettings, DestinationSettings, Settings
 from service.storage import FileStore, SqlLedger, create_database, migrate, open_folder
 from service.workflow import AuditTrail, Flow, FlowParts, StoreInstance
@@ -45,6 +45,7 @@ class Node:
     pipeline: FakePipeline = field(default_factory=FakePipeline)
     destinations: dict[str, Any] | None = None
     archives: dict[str, Any] = field(default_factory=dict)
+    prior_source: PriorSource | None = None
     reconcile_seconds: float = 1.0
     audit: AuditTrail = field(default_factory=AuditTrail)
     database_url: str | None = None
@@ -76,6 +77,7 @@ class Node:
             study_key=partial(study_key, site_key=b"k"),
             audit=self.audit,
             archives=self.archives,
+            prior_source=self.prior_source,
         )
         self.parts = parts
         self.flow = Flow(parts, self.engine, reconcile_seconds=self.reconcile_seconds)

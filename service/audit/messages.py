@@ -13,6 +13,7 @@ DESTINATION = Code(value="110152", meaning="Destination Role ID")
 SOURCE = Code(value="110153", meaning="Source Role ID")
 DESTINATION_MEDIA = Code(value="110154", meaning="Destination Media")
 URI_MEDIA = Code(value="110037", meaning="URI")
+SOP_CLASS_UID = Code(value="110181", meaning="SOP Class UID")
 STUDY_UID = Code(value="110180", meaning="Study Instance UID")
 NODE_ID = Code(value="110182", meaning="Node ID")
 PATIENT_NUMBER = Code(value="2", meaning="Patient Number", system="RFC-3881")
@@ -25,6 +26,7 @@ TRANSFERRED = Code(value="110104", meaning="DICOM Instances Transferred")
 DELETED = Code(value="110105", meaning="DICOM Study Deleted")
 EXPORT = Code(value="110106", meaning="Export")
 PROCEDURE = Code(value="110111", meaning="Procedure Record")
+QUERY = Code(value="110112", meaning="Query")
 ALERT = Code(value="110113", meaning="Security Alert")
 START = Code(value="110120", meaning="Application Start")
 STOP = Code(value="110121", meaning="Application Stop")
@@ -56,6 +58,15 @@ class StudyPart:
     patient_id: str
     accession_number: str = ""
     sop_classes: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A query as it is encoded (PS3.4 C.2.2.1)."""
+
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    identifier: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +127,19 @@ class Reporter:
         happening = Happening(event=TRANSFERRED, action="R", at=at, outcome=outcome, description=failure)
         text = render(happening, participants, self.source, _study_and_patient(part))
         return AuditText(severity=WARNING if failure else NOTICE, text=text)
+
+    def queried(self, archive: Party, question: Question, *, at: float) -> AuditText:
+        """Query (A.5.3.10) by us: the identifier is the question, with the Patient ID that it asks for."""
+        asked = ObjectOfEvent(
+            id=question.sop_class_uid,
+            id_type=SOP_CLASS_UID,
+            type_code="2",
+            role="3",
+            query=question.identifier,
+            details={"TransferSyntax": question.transfer_syntax_uid},
+        )
+        participants = [self._self(SOURCE, requestor=True), _party(archive, DESTINATION)]
+        return _text(render(Happening(event=QUERY, action="E", at=at), participants, self.source, [asked]))
 
     def viewed(self, person: Person, part: StudyPart, *, at: float) -> AuditText:
         """Procedure Record (A.5.3.15), read: a person saw on the status page whose study it is and how it fared."""

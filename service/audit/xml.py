@@ -37,13 +37,14 @@ class Participant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectOfEvent:
-    """What the event was about; `details` are written as base64, as the schema asks."""
+    """What the event was about; `details` are written as base64, as the schema asks, and `query` in place of a name."""
 
     id: str
     id_type: Code
     type_code: str
     role: str
     name: str = ""
+    query: bytes = b""
     details: Mapping[str, str] = field(default_factory=dict)
     accession_numbers: tuple[str, ...] = ()
     sop_classes: Mapping[str, int] = field(default_factory=dict)
@@ -137,7 +138,10 @@ def _add_object(message: Element, thing: ObjectOfEvent) -> None:
     }
     element = SubElement(message, "ParticipantObjectIdentification", _clean(attributes))
     _add_code(element, "ParticipantObjectIDTypeCode", thing.id_type)
-    SubElement(element, "ParticipantObjectName").text = clean(thing.name)
+    if thing.query:
+        SubElement(element, "ParticipantObjectQuery").text = base64.b64encode(thing.query).decode("ascii")
+    else:
+        SubElement(element, "ParticipantObjectName").text = clean(thing.name)
     for kind, value in thing.details.items():
         encoded = base64.b64encode(clean(value).encode()).decode("ascii")
         SubElement(element, "ParticipantObjectDetail", {"type": kind, "value": encoded})

@@ -68,6 +68,7 @@ from service.storage.ledger import SqlLedger
 from service.storage.members import SqlMembers
 from service.storage.space import space_problem
 from service.storage.statistics import CIRCUITS, SqlStatistics
+from service.transport.retrieve_scu import RetrieveScu
 from service.transport.store_scu import StoreScu
 from service.transport.webhook import Webhook
 from service.workflow.alerts import SecurityAlerts
@@ -237,6 +238,7 @@ class Node:
             shadows=self.serving.shadows,
             destinations=destinations,
             archives={name: scu for name, scu in destinations.items() if isinstance(scu, StoreScu)},
+            prior_source=self._prior_source(),
             modalities=self._scus(filter(None, (peer.reports_to() for peer in settings.peers))),
             notifiers={entry.name: Webhook(entry) for entry in settings.webhooks},
             study_key=key,
@@ -281,6 +283,14 @@ class Node:
     def _scus(self, entries: Iterable[DestinationSettings]) -> dict[str, StoreScu]:
         title = self.settings.node.ae_title
         return {entry.name: StoreScu(entry, ae_title=title, observer=self._observe) for entry in entries}
+
+    def _prior_source(self) -> RetrieveScu | None:
+        """Return the archive that older studies are fetched from."""
+        settings = self.settings
+        source = settings.priors.source if settings.priors is not None else None
+        entries = (entry for entry in settings.destinations if entry.name == source)
+        title = settings.node.ae_title
+        return next((RetrieveScu(entry, ae_title=title, observer=self._observe) for entry in entries), None)
 
     def _measure(self, statistics: SqlStatistics, folder: DataFolder, members: Members) -> None:
         reserve_bytes = self.settings.storage.reserve_bytes

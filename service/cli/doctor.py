@@ -14,6 +14,7 @@ from service.bootstrap.packages import configuration_problems, packages_folder, 
 from service.bootstrap.security import ending_soon, security_problems, tls_sections
 from service.cli.console import console, print_json
 from service.cli.doctor_clock import look_at_clock
+from service.cli.doctor_priors import look_at_priors
 from service.cli.finding import Finding
 from service.cli.status import open_statistics
 from service.dicom.pixels import missing_decoders
@@ -272,5 +273,6 @@ LOOKS: tuple[Look, ...] = (
     _inference,
     _packages,
     _destinations,
+    look_at_priors,
     _collector,
 )

@@ -19,6 +19,8 @@ from service.storage.statistics import ClassStatus, SqlStatistics, StudyStatus
 SHOWN = 50
 DESTINATION_COLUMNS = ("destination", "circuit", "to send", "oldest", "to commit", "declined", "refused", "last stored")
 CLASS_COLUMNS = ("destination", "kind", "SOP class", "answer", "objects")
+UNANALYSED = ("no rule matched", "not compared")
+"""What is said of a study that no pipeline analysed: one that was sent, and an older one that was fetched."""
 CIRCUITS = ("closed", "half-open", "open: not there", "HELD by a person")
 
 
@@ -154,9 +156,10 @@ def row(study: StudyStatus) -> tuple[str, ...]:
     """Return a study as the cells of a table."""
     received = _local(study.received_at)
     seconds = f"{study.seconds:.1f}" if study.seconds is not None else ""
-    state = study.state or ("waiting" if study.revision == 0 else "no rule matched")
+    state = study.state or ("waiting" if study.revision == 0 else UNANALYSED[study.as_prior])
+    priority = "prior" if study.as_prior else study.priority
     delivered = f"{study.delivered}/{study.objects}" if study.objects else ""
     uid = study.study_instance_uid
     short = uid if len(uid) <= 12 else f"…{uid[-11:]}"
-    cells = (received, short, str(study.instances), study.pipeline, state, study.priority, study.headline)
+    cells = (received, short, str(study.instances), study.pipeline, state, priority, study.headline)
     return (*cells, delivered, seconds)

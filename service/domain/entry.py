@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from service.domain.fetch import AskedState, FetchOutcome, FetchState
 from service.domain.result import PackageIdentity, Priority, Reason
 
 
@@ -98,7 +99,7 @@ class StudyRecord:
 
     `revision` is the last frozen revision of its instance set (0: none yet), `unclosed` the number of instances that
     came after it. `closer_task_id` names the task that will look at the study next; "" when nothing is due. `purged` is
-    1 when all its files are deleted.
+    1 when all its files are deleted. `fetched` is 1 while all of it came because this node asked an archive for it.
     """
 
     id: int
@@ -112,6 +113,7 @@ class StudyRecord:
     closer_task_id: str
     generation: int
     purged: int = 0
+    fetched: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +149,7 @@ class NewJob:
     input_sop_instance_uids: tuple[str, ...]
     flags: tuple[Reason, ...] = ()
     refusals: tuple[Reason, ...] = ()
+    as_prior: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +157,8 @@ class JobRecord:
     """An analysis of one revision of a study by one pipeline.
 
     `crashes` counts deaths of the child process, `starts` how often the analysis was begun, `encode_failures`
-    how often encoding failed. `result_revision` is 1 for the first result of this pipeline on this study.
+    how often encoding failed. `result_revision` is 1 for the first result of this pipeline on this study. `as_prior` is
+    1 for an analysis that later studies are compared with, and that nobody is told of.
     """
 
     id: int
@@ -179,6 +183,7 @@ class JobRecord:
     created_at: float
     attempt: int
     task_id: str
+    as_prior: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -339,6 +344,42 @@ class NotificationRecord:
     created_at: float
     attempt: int
     task_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchRecord:
+    """The search for older studies that a job waits for, until `due_at` at most.
+
+    `outcome` is what the job was told; it waits while that is WAITING. `state` is what the task has yet to do, whether
+    or not the job still waits.
+    """
+
+    id: int
+    job_id: int
+    state: FetchState
+    outcome: FetchOutcome
+    created_at: float
+    due_at: float
+    attempt: int
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedStudy:
+    """An older study that an archive was asked to send, for the job of a search; `pipeline` and patient are the job's.
+
+    `is_open` says that the search has yet to see to the end of its coming.
+    """
+
+    id: int
+    fetch_id: int
+    job_id: int
+    pipeline: str
+    patient_key: str
+    study_instance_uid: str
+    series: tuple[str, ...]
+    state: AskedState
+    is_open: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

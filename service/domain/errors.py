@@ -20,7 +20,8 @@ DokueiError
     ├── DestinationUnreachableError   no association: retried with no maximum age
     │   └── EchoUnsupportedError          it takes associations, but not C-ECHO
     ├── CommitmentUnsupportedError    the destination does not do storage commitment
-    └── QueryUnsupportedError         the destination does not answer queries
+    ├── QueryUnsupportedError         the destination does not answer queries
+    └── RetrieveRefusedError          the destination does not let us look for studies, or have them sent
 
 `retryable` says whether doing the same thing again later can succeed. Messages name the element or option, the
 value, the rule and the remedy, and never a patient.
@@ -156,5 +157,11 @@ class CommitmentUnsupportedError(DeliveryError):
 
 class QueryUnsupportedError(DeliveryError):
     """The destination does not answer queries: asking again does not help."""
+
+    retryable = False
+
+
+class RetrieveRefusedError(DeliveryError):
+    """The destination refused C-FIND or C-MOVE, does not offer it, or answered with what cannot be used."""
 
     retryable = False

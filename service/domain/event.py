@@ -480,6 +480,21 @@ class ShadowCompared(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PriorSettled(Event):
+    """A study that waited for an older one goes on; `outcome` is a FetchOutcome, `seconds` how long it waited.
+
+    `detail` says what the archive answered, without UIDs and patients.
+    """
+
+    study_key: str
+    pipeline: str
+    source: str
+    outcome: str
+    seconds: float
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DriftAlarmRaised(Event):
     """The studies that come are no longer like the reference of a package; or another of its channels shifted too.
 

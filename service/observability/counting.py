@@ -219,6 +219,11 @@ def _shadowed(families: Families, event: events.ShadowCompared) -> None:
         families.shadow_difference.labels(event.package, event.version).observe(event.score_difference)
 
 
+def _prior_settled(families: Families, event: events.PriorSettled) -> None:
+    families.prior_fetches.labels(event.pipeline, event.outcome).inc()
+    families.prior_wait.labels(event.pipeline).observe(event.seconds)
+
+
 def _drifted(families: Families, event: events.DriftAlarmRaised) -> None:
     families.drift_alarms.labels(event.pipeline, event.package).inc()
 
@@ -291,6 +296,7 @@ MOVES: dict[type[Event], Callable[[Families, Any], None] | None] = {
     events.GoldenTested: _golden,
     events.GoldenStudiesTested: _golden_studies,
     events.ShadowCompared: _shadowed,
+    events.PriorSettled: _prior_settled,
     events.DriftAlarmRaised: _drifted,
     events.ConfigurationReloaded: _reloaded,
     events.AuditCollectorReached: _collector_reached,

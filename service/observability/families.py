@@ -198,6 +198,12 @@ class Families:
         self.shadow_difference = self._histogram(
             "shadow_score_difference", "Difference of a shadow's triage score.", DIFFERENCE_BUCKETS, *model
         )
+        self.prior_fetches = self._counter(
+            "prior_fetches", "Studies that an older one was looked for in the archive.", "pipeline", "outcome"
+        )
+        self.prior_wait = self._histogram(
+            "prior_wait_seconds", "How long a study waited for an older one.", TURNAROUND_BUCKETS, "pipeline"
+        )
         self.drift_alarms = self._counter(
             "drift_alarms", "Alarms that studies differ from a package's reference.", "pipeline", "model"
         )

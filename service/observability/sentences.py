@@ -54,6 +54,7 @@ SENTENCES: dict[type[Event], str] = {
     events.GoldenTested: "A package ran its golden inputs again; one that fails is out of service.",
     events.GoldenStudiesTested: "The golden studies of a package in use were run; one that fails is out of service.",
     events.ShadowCompared: "A shadow package was compared with the active one.",
+    events.PriorSettled: "A study that waited for an older one from the archive goes on; 'outcome' says with what.",
     events.DriftAlarmRaised: "Studies differ from a package's reference; see `dokuei drift list`.",
     events.ConfigurationReloaded: "config.yaml was read again; 'kept' packages stay, 'restart' needs one.",
     events.TraceCollectorChanged: "While 'takes_spans' is false, traces are lost; see whether the collector runs.",
@@ -106,6 +107,7 @@ WORSE: dict[type[Event], tuple[int, Callable[[Any], bool]]] = {
     events.GoldenTested: (logging.ERROR, lambda event: event.result == "failed"),
     events.GoldenStudiesTested: (logging.ERROR, lambda event: event.result != "passed"),
     events.ShadowCompared: (logging.WARNING, lambda event: event.result in {"failed", "skipped"}),
+    events.PriorSettled: (logging.WARNING, lambda event: event.outcome not in {"comparable", "none"}),
     events.ConfigurationReloaded: (logging.ERROR, lambda event: event.result != "applied"),
 }
 """The level of an event in which something went wrong."""
@@ -120,6 +122,7 @@ SENTENCE_FIELDS = {
     (events.GoldenStudiesTested, "error"),
     (events.ConfigurationReloaded, "problem"),
     (events.StageFailed, "detail"),
+    (events.PriorSettled, "detail"),
     (events.CertificateRejected, "problem"),
     (events.AdmissionRefused, "detail"),
 }

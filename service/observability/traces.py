@@ -43,6 +43,7 @@ SPANS: Final[Mapping[type[Event], tuple[str, str]]] = {
     events.ResultsSuperseded: ("supersede", ""),
     events.ObjectDelivered: ("deliver", "seconds"),
     events.ShadowCompared: ("shadow", "seconds"),
+    events.PriorSettled: ("fetch prior", "seconds"),
     events.DataDeleted: ("delete", ""),
 }
 """Name of the span (empty: the event's stage) and the field with its length (empty: a moment), by event of a study."""

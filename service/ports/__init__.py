@@ -43,6 +43,7 @@ from service.ports.commitment import (
 from service.ports.engine import Engine, Task, TaskHandler
 from service.ports.ledger import DeliveryLedger, JobLedger, KnownInstance, Ledger, LedgerTransaction, StudyLedger
 from service.ports.outbox import CircuitLedger, CommitmentLedger, OrderLedger
+from service.ports.priors import AskedQuery, FetchLedger, PriorSource
 from service.ports.store import ArrivedFile, InstanceStore
 from service.settings.results import ResultKind
 
@@ -51,6 +52,7 @@ __all__ = [
     "AnalysisSummary",
     "Analyst",
     "ArrivedFile",
+    "AskedQuery",
     "AuditCollector",
     "AuditLedger",
     "CircuitLedger",
@@ -67,6 +69,7 @@ __all__ = [
     "EncodeRequest",
     "EncodedObject",
     "Engine",
+    "FetchLedger",
     "IncomingInstance",
     "InstalledPackage",
     "InstanceStore",
@@ -84,6 +87,7 @@ __all__ = [
     "Pipeline",
     "PriorAnalysis",
     "PriorObject",
+    "PriorSource",
     "Receiver",
     "RejectRequest",
     "ResultContext",
@@ -130,7 +134,8 @@ class IncomingInstance:
     A receiver that refuses before it reads lets the peer be told at once.
     `peer` is the peer's name in config.yaml. `study_instance_uid` is the study that the sender said it sends (the URL
     of a STOW-RS request), "" when it said none: an instance of another study is a MISMATCH. `association` names the
-    association in logs.
+    association in logs. `move_originator` is the AE title whose C-MOVE made the peer send it (PS3.7 9.1.1.1.9), ""
+    where the peer says none.
     """
 
     peer: str
@@ -141,6 +146,7 @@ class IncomingInstance:
     dataset: Iterable[bytes | memoryview]
     study_instance_uid: str = ""
     association: str = ""
+    move_originator: str = ""
 
 
 class StoreOutcome(StrEnum):

@@ -33,6 +33,7 @@ from service.ports.audit import AuditLedger
 from service.ports.drift import DriftLedger
 from service.ports.engine import Task
 from service.ports.outbox import CircuitLedger, CommitmentLedger, OrderLedger
+from service.ports.priors import FetchLedger
 from service.ports.purge import PurgeLedger
 from service.ports.shadow import ShadowLedger
 
@@ -70,11 +71,17 @@ class StudyLedger(Protocol):
     def is_result(self, sop_instance_uid: str) -> bool:
         """Say whether this node made the instance."""
 
-    def add_instance(self, instance: Instance, *, peer: str, at: float) -> StudyRecord:
-        """Insert the instance, create or touch its study, and return the study as it is now."""
+    def add_instance(self, instance: Instance, *, peer: str, at: float, fetched: bool = False) -> StudyRecord:
+        """Insert the instance, create or touch its study, and return the study as it is now.
 
-    def restore_instance(self, instance: Instance, *, peer: str, at: float) -> StudyRecord:
+        A study is `fetched` while all of its instances are.
+        """
+
+    def restore_instance(self, instance: Instance, *, peer: str, at: float, fetched: bool = False) -> StudyRecord:
         """Give an instance whose file was deleted a file again, touch its study, and return it."""
+
+    def touch(self, study_instance_uid: str, *, at: float, fetched: bool) -> StudyRecord:
+        """Note that the study is to be looked at anew; one that is not `fetched` any more is an ordinary one."""
 
     def find(self, study_instance_uid: str) -> StudyRecord | None:
         """Return the study with this UID."""
@@ -125,6 +132,15 @@ class JobLedger(Protocol):
         None while it is at work, or when its destinations have been told that it is replaced. `task_id` names the
         analysis by row and attempt.
         """
+
+    def claim(self, study_id: int, pipeline: str, *, priority: Priority, at: float) -> JobRecord | None:
+        """Make the latest work of a pipeline an ordinary one, where it was done for comparison alone; None elsewhere.
+
+        It is done again where it has ended: nothing of it was written or sent.
+        """
+
+    def advance(self, job_id: int, *, task_id: Callable[[int, int], str]) -> JobRecord | None:
+        """Let a job be analysed now that was to wait; None when it is not waiting any more."""
 
     def get(self, job_id: int) -> JobRecord:
         """Return a job."""
@@ -356,6 +372,10 @@ class LedgerTransaction(Protocol):
     @property
     def purges(self) -> PurgeLedger:
         """What is deleted."""
+
+    @property
+    def fetches(self) -> FetchLedger:
+        """Older studies that are fetched."""
 
     def enqueue(self, task: Task) -> None:
         """Enqueue a task together with what this transaction writes."""

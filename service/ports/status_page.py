@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from service.domain.entry import CommitmentState, DeliveryState, JobState, NotificationState
+from service.domain.fetch import FetchOutcome
 from service.domain.result import Priority, Reason
 from service.ports.statistics import QueueCounts
 
@@ -81,6 +82,7 @@ class AnalysisState:
     crashes: int = 0
     starts: int = 0
     encode_failures: int = 0
+    as_prior: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +112,10 @@ class DestinationShare:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkItem:
-    """A study of the list: its newest revision, the newest analysis of each pipeline, and where their objects are."""
+    """A study of the list: its newest revision, the newest analysis of each pipeline, and where their objects are.
+
+    `fetched` is 1 for an older study that the node asked an archive for, to compare with it.
+    """
 
     study_id: int
     study_instance_uid: str
@@ -122,6 +127,7 @@ class WorkItem:
     analyses: tuple[AnalysisState, ...] = ()
     shares: tuple[DestinationShare, ...] = ()
     identity: Identity | None = None
+    fetched: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +206,17 @@ class NotificationStory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FetchStory:
+    """The search for an older study that an analysis waits for, until `due_at` at most."""
+
+    job_id: int
+    outcome: FetchOutcome
+    created_at: float
+    due_at: float
+    ended_at: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HeldStory:
     """A result object that must not leave, and why."""
 
@@ -233,6 +250,7 @@ class StudyStory:
     commitments: tuple[CommitmentStory, ...] = ()
     notifications: tuple[NotificationStory, ...] = ()
     set_aside: tuple[SetAside, ...] = ()
+    fetches: tuple[FetchStory, ...] = ()
 
 
 class StatusLedger(Protocol):

@@ -6,6 +6,7 @@ from service.settings.digest import settings_digest, shared_digest
 from service.settings.drift import DriftSettings
 from service.settings.inference import InferenceSettings, PackageSettings, PipelineSettings, Provider
 from service.settings.loader import Problem, SettingsError, load_settings, locate_problems, parse_settings
+from service.settings.priors import PriorSettings
 from service.settings.retention import RetentionSettings
 from service.settings.schema import (
     CloseSettings,
@@ -46,6 +47,7 @@ __all__ = [
     "PeerSettings",
     "Permission",
     "PipelineSettings",
+    "PriorSettings",
     "Problem",
     "Profile",
     "Provider",

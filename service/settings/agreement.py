@@ -99,6 +99,20 @@ def _tokens_without_dicomweb(settings: "Settings") -> Iterator[Misfit]:
             )
 
 
+def _priors_from_nowhere(settings: "Settings") -> Iterator[Misfit]:
+    if settings.priors is None:
+        return
+    name, able = settings.priors.source, [entry.name for entry in settings.destinations if not entry.url]
+    if name in able:
+        return
+    what = "speaks DICOMweb alone" if name in {entry.name for entry in settings.destinations} else "is no destination"
+    yield Misfit(
+        message=f"priors: source {name!r} {what}; name a destination that answers C-FIND and C-MOVE (with 'ae_title', "
+        f"'host' and 'port'); known: {', '.join(sorted(able)) or 'none'}",
+        keys=(("priors", "source"), ("destinations",)),
+    )
+
+
 RULES: "tuple[tuple[frozenset[str], Callable[[Settings], Iterator[Misfit]]], ...]" = (
     *((frozenset({section}), _doubled(section)) for section in ("peers", "destinations", "rules", "webhooks")),
     (frozenset({"rules", "pipelines"}), _unknown_pipelines),
@@ -106,5 +120,6 @@ RULES: "tuple[tuple[frozenset[str], Callable[[Settings], Iterator[Misfit]]], ...
     (frozenset({"http", "audit"}), _views_unrecorded),
     (frozenset({"dicomweb", "peers"}), _dicomweb_without_senders),
     (frozenset({"dicomweb", "peers"}), _tokens_without_dicomweb),
+    (frozenset({"priors", "destinations"}), _priors_from_nowhere),
 )
 """Each rule beside the sections that it reads: it says nothing where one of them is wrong in itself."""

@@ -14,6 +14,7 @@ from service.settings.agreement import DisagreementError, misfits_in
 from service.settings.base import AeTitle, Name, Port, Seconds, Section, Timeout
 from service.settings.drift import DriftSettings
 from service.settings.inference import InferenceSettings, PipelineSettings
+from service.settings.priors import PriorSettings
 from service.settings.results import DEFAULT_OBJECTS, STATEMENTS, ChosenKind, ResultKind, ResultSettings, Supersession
 from service.settings.retention import RetentionSettings
 from service.settings.security import (
@@ -477,6 +478,8 @@ class Settings(Section):
     traces: TraceSettings | None = None
     """Absent: no spans are made."""
     drift: DriftSettings = DriftSettings()
+    priors: PriorSettings | None = None
+    """Absent: a study is compared with what the node has itself."""
     audit: AuditSettings | None = None
 
     @model_validator(mode="after")

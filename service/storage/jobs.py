@@ -40,6 +40,7 @@ REPEATED = (
     "priority",
     "inputs",
     "received_at",
+    "as_prior",
 )
 """What a job that is done again has in common with the first."""
 
@@ -71,7 +72,8 @@ class SqlJobs:
         """Say whether the latest result was made of the same instances."""
         newest = self._newest(job.study_id, job.pipeline)
         same = newest is not None and set(newest["inputs"]) == set(job.input_sop_instance_uids)
-        return same and newest is not None and newest["outcome"] in TELLING
+        told = newest is not None and newest["outcome"] in TELLING and newest["as_prior"] <= job.as_prior
+        return same and told
 
     def again(self, study_id: int, pipeline: str, *, task_id: Callable[[int, int], str], at: float) -> JobRecord | None:
         """Set the latest job of a pipeline back to its beginning; `created_at`, which its bytes follow from, stays."""
@@ -84,6 +86,22 @@ class SqlJobs:
         beginning = {"state": JobState.QUEUED, "attempt": attempt, "purge_id": None, "kept": sa.null()}
         self._update(job["id"], task_id=task_id(job["id"], attempt), **beginning, **counts, **ended)
         return self.get(job["id"])
+
+    def claim(self, study_id: int, pipeline: str, *, priority: Priority, at: float) -> JobRecord | None:
+        """Make the latest work of a pipeline an ordinary one, and set it back to its beginning unless it is there."""
+        job = self._newest(study_id, pipeline)
+        if job is None or not job["as_prior"]:
+            return None
+        self._update(job["id"], as_prior=0, priority=priority.value, received_at=at)
+        return self.get(job["id"])
+
+    def advance(self, job_id: int, *, task_id: Callable[[int, int], str]) -> JobRecord | None:
+        """Give a job that is not analysed yet its next task."""
+        job = self.get(job_id)
+        if job.state is not JobState.QUEUED:
+            return None
+        self._update(job_id, attempt=job.attempt + 1, task_id=task_id(job_id, job.attempt + 1))
+        return self.get(job_id)
 
     def get(self, job_id: int) -> JobRecord:
         """Return a job."""
@@ -251,7 +269,7 @@ class SqlJobs:
             sa.select(schema.job, schema.study.c.study_instance_uid)
             .join(schema.study)
             .where(job.patient_key == own.patient_key, job.pipeline == pipeline)
-            .where(job.study_date != "", job.state.in_(PRODUCED))
+            .where(job.study_date != "", job.state.in_(PRODUCED), job.as_prior == 0)
             .order_by(job.study_date.desc(), job.id.desc())
         )
         return next(map(_companion, _last_telling(self._connection.execute(query).mappings())), None)
@@ -294,6 +312,7 @@ class SqlJobs:
             "flags": [asdict(reason) for reason in job.flags],
             "refusals": [asdict(reason) for reason in job.refusals],
             "received_at": self._received_at(job),
+            "as_prior": job.as_prior,
             "created_at": at,
         }
 

@@ -22,6 +22,7 @@ from service.storage.commitments import SqlCommitments
 from service.storage.deliveries import SqlDeliveries
 from service.storage.dialect import SQLITE, execute
 from service.storage.drift import SqlDrift
+from service.storage.fetches import SqlFetches
 from service.storage.jobs import SqlJobs
 from service.storage.orders import SqlOrders
 from service.storage.postgresql import lock_for_writing
@@ -55,6 +56,7 @@ class SqlTransaction:
         self.shadows = SqlShadows(connection)
         self.drift = SqlDrift(connection)
         self.purges = SqlPurges(connection, root=root)
+        self.fetches = SqlFetches(connection)
 
     def enqueue(self, task: Task) -> None:
         """Enqueue the task in this transaction."""

@@ -57,6 +57,8 @@ study = sa.Table(
     _text("closer_task_id"),
     # 1 when all files of its images are deleted, or being deleted: retention need not look at it again.
     sa.Column("purged", sa.Integer, nullable=False, server_default="0", index=True),
+    # 1 while all of it came because we asked an archive for it: then it is analysed for comparison alone.
+    _count("fetched"),
 )
 
 revision = sa.Table(
@@ -166,8 +168,36 @@ job = sa.Table(
     # The purge that deletes its folder, and what stays of its result: outcome and values, for later studies.
     sa.Column("purge_id", sa.Integer, nullable=True),
     sa.Column("kept", sa.JSON, nullable=True),
+    # 1 for an analysis for comparison alone: nothing of it is written, sent or counted.
+    _count("as_prior"),
     sa.Index("ix_job_prior", "patient_key", "pipeline", "study_date"),
     sa.Index("ix_job_purge_id_ended_at", "purge_id", "ended_at"),
+)
+
+prior_fetch = sa.Table(
+    "prior_fetch",
+    metadata,
+    _id(),
+    # The job that waits for it until `due_at`, unless `outcome` says what it was told.
+    sa.Column("job_id", sa.Integer, sa.ForeignKey("job.id"), nullable=False, unique=True),
+    sa.Column("state", sa.Text, nullable=False, server_default="", index=True),
+    _text("outcome"),
+    _time("created_at"),
+    _time("due_at"),
+    _time("ended_at", nullable=True),
+    _count("attempt"),
+    _text("task_id"),
+)
+
+asked_study = sa.Table(
+    "asked_study",
+    metadata,
+    _id(),
+    _reference("fetch_id", "prior_fetch.id"),
+    sa.Column("study_instance_uid", sa.Text, nullable=False, server_default="", index=True),
+    _json("series"),
+    _text("state"),
+    sa.UniqueConstraint("fetch_id", "study_instance_uid"),
 )
 
 result_object = sa.Table(

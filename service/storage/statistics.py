@@ -48,6 +48,8 @@ class StudyStatus:
     delivered: int
     refused: int
     seconds: float | None
+    as_prior: int = 0
+    """1 for an older study that the node asked an archive for: it is compared with, and no result of it is sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,6 +228,7 @@ def _study_rows(limit: int) -> sa.Select[tuple[object, ...]]:
             deliveries(delivery.state.in_(SENT)).label("delivered"),
             deliveries(delivery.state == DeliveryState.REFUSED).label("refused"),
             (job.ended_at - job.received_at).label("seconds"),
+            study.fetched.label("as_prior"),
         )
         .select_from(study_rows.outerjoin(schema.job, sa.and_(job.study_id == study.id, ~replaced)))
         .order_by(study.first_seen_at.desc(), study.id.desc(), job.pipeline)

@@ -11,11 +11,13 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from service.domain.entry import CommitmentState, DeliveryState, NotificationState
+from service.domain.fetch import FetchOutcome
 from service.ports.statistics import QueueCounts
 from service.ports.status_page import (
     Arrivals,
     CommitmentStory,
     DeliveryStory,
+    FetchStory,
     HeldStory,
     Listing,
     NotificationStory,
@@ -95,6 +97,7 @@ def _story(connection: sa.Connection, study: WorkItem) -> StudyStory:
         commitments=_of(connection, schema.commitment, CommitmentStory, jobs, state=CommitmentState),
         notifications=_of(connection, schema.notification, NotificationStory, jobs, state=NotificationState),
         set_aside=_set_aside(connection, schema.quarantine.c.study_instance_uid == study.study_instance_uid),
+        fetches=_of(connection, schema.prior_fetch, FetchStory, jobs, outcome=FetchOutcome),
     )
 
 

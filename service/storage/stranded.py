@@ -13,6 +13,7 @@ from service.domain.entry import (
     NotificationState,
     Stranded,
 )
+from service.domain.fetch import FetchOutcome, FetchState
 from service.domain.result import Priority
 from service.domain.shadow import ShadowState
 from service.storage import schema
@@ -44,6 +45,7 @@ def unfinished(connection: sa.Connection) -> tuple[Stranded, ...]:
         *_orders(connection),
         *_notifications(connection),
         *_shadows(connection),
+        *_fetches(connection),
     )
 
 
@@ -73,6 +75,7 @@ def _address(row: Stranded) -> tuple[sa.Table, Conditions, sa.Column[int], Condi
         "analyse": (schema.job, schema.job.c.state == JobState.QUEUED),
         "encode": (schema.job, schema.job.c.state == JobState.ANALYSED),
         "shadow": (schema.shadow_run, schema.shadow_run.c.state == ShadowState.PENDING),
+        "fetch": (schema.prior_fetch, schema.prior_fetch.c.state != FetchState.DONE),
         "notify": (schema.notification, schema.notification.c.state == NotificationState.PENDING),
     }[row.stage.split(".")[0]]
     counter = table.c.generation if table is schema.study else table.c.attempt
@@ -106,16 +109,18 @@ def _revisions(connection: sa.Connection) -> Iterator[Stranded]:
 
 
 def _jobs(connection: sa.Connection) -> Iterator[Stranded]:
-    table = schema.job
+    table, fetch = schema.job, schema.prior_fetch
     columns = (table.c.id, table.c.task_id, table.c.priority, table.c.attempt, table.c.created_at, table.c.state)
-    for row in connection.execute(sa.select(*columns).where(table.c.state.in_(list(JOB_STAGES)))):
+    waits = sa.and_(fetch.c.job_id == table.c.id, fetch.c.outcome == FetchOutcome.WAITING)
+    query = sa.select(*columns, fetch.c.due_at).outerjoin(fetch, waits)
+    for row in connection.execute(query.where(table.c.state.in_(list(JOB_STAGES)))):
         yield Stranded(
             stage=JOB_STAGES[JobState(row.state)],
             row_id=row.id,
             task_id=row.task_id,
             priority=Priority(row.priority),
             attempt=row.attempt,
-            due_at=row.created_at,
+            due_at=row.created_at if row.due_at is None else row.due_at,  # a job may wait for an older study
         )
 
 
@@ -208,6 +213,20 @@ def _shadows(connection: sa.Connection) -> Iterator[Stranded]:
     for row in connection.execute(sa.select(table).where(table.c.state == ShadowState.PENDING)):
         yield Stranded(
             stage="shadow",
+            row_id=row.id,
+            task_id=row.task_id,
+            priority=Priority.ROUTINE,
+            attempt=row.attempt,
+            due_at=row.created_at,
+        )
+
+
+def _fetches(connection: sa.Connection) -> Iterator[Stranded]:
+    table = schema.prior_fetch
+    columns = (table.c.id, table.c.task_id, table.c.attempt, table.c.created_at)
+    for row in connection.execute(sa.select(*columns).where(table.c.state != FetchState.DONE)):
+        yield Stranded(
+            stage="fetch",
             row_id=row.id,
             task_id=row.task_id,
             priority=Priority.ROUTINE,

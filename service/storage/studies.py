@@ -17,9 +17,16 @@ from service.storage.dialect import Prepared, insert
 
 def _touch_study(dialect: sa.Dialect) -> Any:
     at, table = sa.bindparam("at", type_=sa.Float), schema.study
-    values = {"first_seen_at": at, "last_seen_at": at, "evaluated_at": 0.0, "unclosed": 1}
+    fetched = sa.bindparam("fetched", type_=sa.Integer)
+    values = {"first_seen_at": at, "last_seen_at": at, "evaluated_at": 0.0, "unclosed": 1, "fetched": fetched}
     statement = insert(dialect, table).values(study_instance_uid=sa.bindparam("uid"), **values)
-    changes = {"last_seen_at": at, "unclosed": table.c.unclosed + 1, "purged": 0}
+    # One instance that came by itself makes the whole study an ordinary one, for good.
+    changes = {
+        "last_seen_at": at,
+        "unclosed": table.c.unclosed + 1,
+        "purged": 0,
+        "fetched": table.c.fetched * fetched,
+    }
     return statement.on_conflict_do_update(index_elements=[table.c.study_instance_uid], set_=changes).returning(table)
 
 
@@ -64,9 +71,9 @@ class SqlStudies:
         """Say whether this node made the instance."""
         return bool(FIND_RESULT(self._connection, {"uid": sop_instance_uid}))
 
-    def add_instance(self, instance: Instance, *, peer: str, at: float) -> StudyRecord:
+    def add_instance(self, instance: Instance, *, peer: str, at: float, fetched: bool = False) -> StudyRecord:
         """Insert the instance and touch its study."""
-        study = self._touch_study(instance.study_instance_uid, at=at)
+        study = self.touch(instance.study_instance_uid, at=at, fetched=fetched)
         values = {
             "study_id": study.id,
             "sop_instance_uid": instance.sop_instance_uid,
@@ -84,12 +91,12 @@ class SqlStudies:
         INSERT_INSTANCE(self._connection, values)
         return study
 
-    def restore_instance(self, instance: Instance, *, peer: str, at: float) -> StudyRecord:
+    def restore_instance(self, instance: Instance, *, peer: str, at: float, fetched: bool = False) -> StudyRecord:
         """Give an instance whose file was deleted a file again, and touch its study."""
         values = {"path": self._relative(instance.path), "purge_id": None, "received_at": at, "peer": peer}
         condition = schema.instance.c.sop_instance_uid == instance.sop_instance_uid
         self._connection.execute(sa.update(schema.instance).where(condition).values(values))
-        return self._touch_study(instance.study_instance_uid, at=at)
+        return self.touch(instance.study_instance_uid, at=at, fetched=fetched)
 
     def find(self, study_instance_uid: str) -> StudyRecord | None:
         """Return the study with this UID."""
@@ -164,8 +171,9 @@ class SqlStudies:
         """Note which rules matched."""
         self._update_revision(revision_id, rules=list(rules), pipelines=list(pipelines), routed_at=at)
 
-    def _touch_study(self, study_instance_uid: str, *, at: float) -> StudyRecord:
-        (row,) = TOUCH_STUDY(self._connection, {"uid": study_instance_uid, "at": at})
+    def touch(self, study_instance_uid: str, *, at: float, fetched: bool) -> StudyRecord:
+        """Note that something of the study came, or came to its end."""
+        (row,) = TOUCH_STUDY(self._connection, {"uid": study_instance_uid, "at": at, "fetched": int(fetched)})
         return StudyRecord(**dict(zip(schema.study.c.keys(), row, strict=True)))
 
     def _instances(self, *conditions: sa.ColumnElement[bool]) -> tuple[Instance, ...]:

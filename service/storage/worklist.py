@@ -65,6 +65,7 @@ def work_items(
             first_seen_at=row["first_seen_at"],
             last_seen_at=row["last_seen_at"],
             unclosed=row["unclosed"],
+            fetched=row["fetched"],
             urgent=position.urgent,
             revision=revisions.get(position.study_id),
             analyses=tuple(analyses[position.study_id]),
@@ -138,7 +139,9 @@ def _urgent_positions(connection: sa.Connection, *, behind: int, limit: int) -> 
 
 def _routine_positions(connection: sa.Connection, *, behind: int, limit: int) -> list[Position]:
     study = schema.study.c
-    query = sa.select(study.id).where(study.id > behind, ~_urgent(study.id)).order_by(study.id).limit(limit)
+    # An older study that was fetched waits for nobody to read it: "newest first" lists it.
+    read = (study.id > behind, study.fetched == 0, ~_urgent(study.id))
+    query = sa.select(study.id).where(*read).order_by(study.id).limit(limit)
     return [Position(urgent=False, study_id=study_id) for study_id in connection.execute(query).scalars()]
 
 

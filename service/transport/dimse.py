@@ -23,6 +23,7 @@ class CommandField(IntEnum):
 
     C_STORE = 0x0001
     C_FIND = 0x0020
+    C_MOVE = 0x0021
     C_ECHO = 0x0030
     N_EVENT_REPORT = 0x0100
     N_ACTION = 0x0130
@@ -37,6 +38,7 @@ class Tag(IntEnum):
     COMMAND_FIELD = 0x0100
     MESSAGE_ID = 0x0110
     MESSAGE_ID_BEING_RESPONDED_TO = 0x0120
+    MOVE_DESTINATION = 0x0600
     PRIORITY = 0x0700
     COMMAND_DATA_SET_TYPE = 0x0800
     STATUS = 0x0900
@@ -44,6 +46,10 @@ class Tag(IntEnum):
     REQUESTED_SOP_INSTANCE_UID = 0x1001
     EVENT_TYPE_ID = 0x1002
     ACTION_TYPE_ID = 0x1008
+    COMPLETED_SUB_OPERATIONS = 0x1021
+    FAILED_SUB_OPERATIONS = 0x1022
+    WARNING_SUB_OPERATIONS = 0x1023
+    MOVE_ORIGINATOR_AE_TITLE = 0x1030
 
 
 _NUMBERS = frozenset(
@@ -56,8 +62,13 @@ _NUMBERS = frozenset(
         Tag.STATUS,
         Tag.EVENT_TYPE_ID,
         Tag.ACTION_TYPE_ID,
+        Tag.COMPLETED_SUB_OPERATIONS,
+        Tag.FAILED_SUB_OPERATIONS,
+        Tag.WARNING_SUB_OPERATIONS,
     )
 )
+_AE_TITLES = frozenset((Tag.MOVE_DESTINATION, Tag.MOVE_ORIGINATOR_AE_TITLE))
+"""Padded with a blank (PS3.5 6.2); bytes that are no ASCII are kept as U+FFFD, for nobody has such a title."""
 
 
 Elements = Mapping[int, int | str]
@@ -78,8 +89,12 @@ class Command:
         return value
 
     def text(self, tag: Tag) -> str:
-        """Return the value of a UI element; "" when it is absent."""
+        """Return the value of a UI or AE element; "" when it is absent."""
         return str(self.elements.get(tag, ""))
+
+    def count(self, tag: Tag) -> int:
+        """Return the value of a US element that a peer may leave out; 0 then."""
+        return int(self.elements.get(tag, 0))
 
     @property
     def field(self) -> int:
@@ -171,6 +186,8 @@ def _decoded(element: int, value: bytes) -> int | str:
         if len(value) != _US.size:
             raise ProtocolError(6)
         return int(_US.unpack(value)[0])
+    if element in _AE_TITLES:
+        return value.decode("ascii", errors="replace").strip("\0 ")
     try:
         return value.decode("ascii").rstrip("\0 ")
     except UnicodeDecodeError:
@@ -182,5 +199,5 @@ def _encoded(element: int, value: int | str) -> bytes:
         data = _US.pack(value)
     else:
         data = value.encode("ascii")
-        data += bytes(len(data) % 2)
+        data += (b" " if element in _AE_TITLES else b"\0") * (len(data) % 2)
     return _ELEMENT.pack(0, element, len(data)) + data

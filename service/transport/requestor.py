@@ -170,6 +170,13 @@ class Requestor:
         """Say whether something comes from the peer within this time."""
         return self._established and (self._reader.holds_more or self._connection.readable(seconds))
 
+    def abort(self) -> None:
+        """End the association at once: the peer is to stop what it does for us (PS3.8 7.3)."""
+        if self._established:
+            self._established = False
+            with suppress(ConnectionError):
+                self._connection.send(ABORT_BY_USER, stalled_seconds=0)
+
     def close(self) -> None:
         """Release the association if there is one, and close the connection."""
         with suppress(ConnectionError):

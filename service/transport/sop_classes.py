@@ -28,6 +28,8 @@ STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"
 """Storage Commitment Push Model SOP Class."""
 STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 """Study Root Query/Retrieve Information Model - FIND."""
+STUDY_ROOT_MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
+"""Study Root Query/Retrieve Information Model - MOVE."""
 
 INPUT_SOP_CLASSES: tuple[str, ...] = tuple(
     str(uid)

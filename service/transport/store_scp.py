@@ -310,6 +310,7 @@ class _Session:
             transfer_syntax_uid=message.context.transfer_syntax,
             dataset=stream,
             association=self._id,
+            move_originator=message.command.text(Tag.MOVE_ORIGINATOR_AE_TITLE),
         )
 
     def _refused(self, outcome: str, started: float) -> None:

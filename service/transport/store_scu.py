@@ -4,10 +4,7 @@
 It also asks an archive for storage commitment and for what it has, and tells modalities what we keep.
 """
 
-import socket
-import ssl
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Sequence
 
 from pydicom import dcmread
 from pydicom.filereader import read_file_meta_info
@@ -16,7 +13,6 @@ from pydicom.uid import UID
 from service.domain.errors import (
     CommitmentUnsupportedError,
     DeliveryError,
-    DestinationUnreachableError,
     EchoUnsupportedError,
     QueryUnsupportedError,
 )
@@ -28,10 +24,10 @@ from service.transport.commitment_scu import take_report, until_answer
 from service.transport.data_set import encode
 from service.transport.dimse import MEDIUM, CommandField, Elements, Tag, request
 from service.transport.forms import choose_forms
-from service.transport.interruption import OpenConnections
-from service.transport.negotiation import MAX_CONTEXTS, Accepted, rejection_text, silence_pynetdicom
+from service.transport.negotiation import MAX_CONTEXTS, Accepted, silence_pynetdicom
+from service.transport.opening import Opener
 from service.transport.query_scu import find_instances
-from service.transport.requestor import AssociationRejectedError, Requestor
+from service.transport.requestor import Requestor
 from service.transport.sending import Part10
 from service.transport.sop_classes import (
     EXPLICIT_VR_LITTLE_ENDIAN,
@@ -42,7 +38,6 @@ from service.transport.sop_classes import (
     VERIFICATION,
 )
 from service.transport.statuses import SOP_CLASS_NOT_SUPPORTED, SUCCESS
-from service.transport.tls import TlsClient, TlsError, failure_word
 
 PREAMBLE_BYTES = 132
 META_GROUP_LENGTH_BYTES = 12
@@ -59,22 +54,23 @@ class StoreScu:
         Our own AE title, as the destination knows us.
     observer
         Is told when certificates are read, and which SOP classes the destination takes.
+    opener
+        The way to the system, where it is another than the settings say.
     """
 
     def __init__(
-        self, settings: DestinationSettings, *, ae_title: str, observer: Observer = lambda _event: None
+        self,
+        settings: DestinationSettings,
+        *,
+        ae_title: str,
+        observer: Observer = lambda _event: None,
+        opener: Opener | None = None,
     ) -> None:
         silence_pynetdicom()
         self._settings = settings
-        self._ae_title = ae_title
         self._observer = observer
         self._answers: dict[str, bool] = {}
-        self._open = OpenConnections()
-        self._tls = (
-            TlsClient(settings.tls, host=settings.host, observer=observer, name=f"to-{settings.name}")
-            if settings.tls is not None
-            else None
-        )
+        self._opener = opener or Opener(settings, ae_title=ae_title, observer=observer)
 
     @property
     def name(self) -> str:
@@ -85,7 +81,7 @@ class StoreScu:
         """C-STORE the objects over one association; see `ports.Destination`."""
         if not objects:
             return {}
-        with self._association(_proposed(objects)) as association:
+        with self._opener.association(_proposed(objects)) as association:
             accepted = {item.sop_class_uid for item in objects if _context(association, item) is not None}
             self._tell_of(accepted, objects)
             chosen, declined = choose_forms(objects, lambda item: item.sop_class_uid in accepted)
@@ -99,31 +95,35 @@ class StoreScu:
 
     def interrupt(self) -> None:
         """Break every association; see `ports.Destination`."""
-        self._open.interrupt()
+        self._opener.interrupt()
 
     def echo(self) -> None:
         """C-ECHO; raises DestinationUnreachableError with what went wrong and what to check."""
-        with self._association([(VERIFICATION, IMPLICIT_VR_LITTLE_ENDIAN)]) as association:
+        with self._opener.association([(VERIFICATION, IMPLICIT_VR_LITTLE_ENDIAN)]) as association:
             context = association.context_for(VERIFICATION, UNCOMPRESSED)
             if context is None:
                 what = "accepted the association but not C-ECHO; enable the Verification SOP class"
-                raise EchoUnsupportedError(self._text(what))
+                raise EchoUnsupportedError(self._opener.text(what))
             elements = request(CommandField.C_ECHO, data_set=False, affected_sop_class_uid=VERIFICATION)
             try:
                 answer, _ = association.request(context, elements)
             except ConnectionError:
-                raise self._unreachable("accepted the association but did not answer C-ECHO") from None
+                raise self._opener.unreachable("accepted the association but did not answer C-ECHO") from None
             if answer.number(Tag.STATUS) != SUCCESS:
-                raise EchoUnsupportedError(self._text("took the association but did not answer C-ECHO with success"))
+                raise EchoUnsupportedError(
+                    self._opener.text("took the association but did not answer C-ECHO with success")
+                )
 
     def request_commitment(
         self, transaction_uid: str, references: Sequence[ObjectReference]
     ) -> CommitmentReport | None:
         """N-ACTION; see `ports.CommitmentPeer`."""
-        with self._association([(STORAGE_COMMITMENT, uid) for uid in UNCOMPRESSED]) as association:
+        with self._opener.association([(STORAGE_COMMITMENT, uid) for uid in UNCOMPRESSED]) as association:
             context = association.context_for(STORAGE_COMMITMENT, UNCOMPRESSED)
             if context is None:
-                raise CommitmentUnsupportedError(self._text("offers no storage commitment; set 'commitment: none'"))
+                raise CommitmentUnsupportedError(
+                    self._opener.text("offers no storage commitment; set 'commitment: none'")
+                )
             elements = request(
                 CommandField.N_ACTION,
                 data_set=True,
@@ -135,27 +135,27 @@ class StoreScu:
             try:
                 return self._await_report(association, context, transaction_uid, elements=elements, data=data)
             except ConnectionError as error:
-                raise self._unreachable(f"broke the association after N-ACTION ({error})") from None
+                raise self._opener.unreachable(f"broke the association after N-ACTION ({error})") from None
 
     def find_stored(self, study_instance_uid: str, references: Sequence[ObjectReference]) -> frozenset[str]:
         """C-FIND, first for the study's series and then for the instances in each; see `ports.CommitmentPeer`."""
         wanted = {reference.sop_instance_uid for reference in references}
-        with self._association([(STUDY_ROOT_FIND, uid) for uid in UNCOMPRESSED]) as association:
+        with self._opener.association([(STUDY_ROOT_FIND, uid) for uid in UNCOMPRESSED]) as association:
             context = association.context_for(STUDY_ROOT_FIND, UNCOMPRESSED)
             if context is None:
-                raise QueryUnsupportedError(self._text("does not answer queries (Study Root C-FIND)"))
+                raise QueryUnsupportedError(self._opener.text("does not answer queries (Study Root C-FIND)"))
             try:
                 return frozenset(find_instances(association, context, study_instance_uid, wanted) & wanted)
             except ConnectionError as error:
-                raise self._unreachable(f"broke the association during C-FIND ({error})") from None
+                raise self._opener.unreachable(f"broke the association during C-FIND ({error})") from None
 
     def report_commitment(self, report: CommitmentReport) -> None:
         """N-EVENT-REPORT; see `ports.CommitmentPeer`. We are the SCP on an association that we request."""
         contexts = [(STORAGE_COMMITMENT, uid) for uid in UNCOMPRESSED]
-        with self._association(contexts, scp_roles=(STORAGE_COMMITMENT,)) as association:
+        with self._opener.association(contexts, scp_roles=(STORAGE_COMMITMENT,)) as association:
             context = association.context_for(STORAGE_COMMITMENT, UNCOMPRESSED)
             if context is None:
-                raise DeliveryError(self._text("does not take reports of storage commitment from us as SCP"))
+                raise DeliveryError(self._opener.text("does not take reports of storage commitment from us as SCP"))
             kind = commitment.SOME_FAILED if report.failed else commitment.ALL_COMMITTED
             elements = request(
                 CommandField.N_EVENT_REPORT,
@@ -168,9 +168,11 @@ class StoreScu:
             try:
                 answer, _ = association.request(context, elements, data)
             except ConnectionError as error:
-                raise self._unreachable(f"broke the association after N-EVENT-REPORT ({error})") from None
+                raise self._opener.unreachable(f"broke the association after N-EVENT-REPORT ({error})") from None
             if answer.number(Tag.STATUS) != SUCCESS:
-                raise DeliveryError(self._text(f"answered N-EVENT-REPORT with 0x{answer.number(Tag.STATUS):04X}"))
+                raise DeliveryError(
+                    self._opener.text(f"answered N-EVENT-REPORT with 0x{answer.number(Tag.STATUS):04X}")
+                )
 
     def _tell_of(self, accepted: Collection[str], objects: Iterable[EncodedObject]) -> None:
         """Say which SOP classes the destination takes, where that is not what it said before."""
@@ -219,53 +221,12 @@ class StoreScu:
         answer, report = until_answer(association, context, transaction_uid)
         status = answer.number(Tag.STATUS)
         if status in FINALLY_REFUSED:
-            raise CommitmentUnsupportedError(self._text(f"refused storage commitment with 0x{status:04X}"))
+            raise CommitmentUnsupportedError(self._opener.text(f"refused storage commitment with 0x{status:04X}"))
         if status != SUCCESS:
-            raise self._unreachable(f"answered N-ACTION with 0x{status:04X}")
+            raise self._opener.unreachable(f"answered N-ACTION with 0x{status:04X}")
         if report is None and association.wait(self._settings.commitment_wait_seconds):
             report = take_report(association, context, transaction_uid)
         return report
-
-    @contextmanager
-    def _association(
-        self, contexts: Sequence[tuple[str, str]], *, scp_roles: Iterable[str] = ()
-    ) -> Iterator[Requestor]:
-        settings = self._settings
-        try:
-            association = Requestor.connect(
-                settings.host, settings.port, patience_seconds=settings.timeout_seconds, tls=self._tls
-            )
-        except TlsError as error:
-            raise self._unreachable(str(error)) from None
-        except OSError as error:
-            raise self._unreachable(_connect_text(error)) from None
-        with self._open.holding(association.socket), association:
-            self._negotiate(association, contexts, scp_roles)
-            yield association
-
-    def _negotiate(self, association: Requestor, contexts: Sequence[tuple[str, str]], scp_roles: Iterable[str]) -> None:
-        try:
-            association.associate(self._ae_title, self._settings.ae_title, contexts, scp_roles=scp_roles)
-        except AssociationRejectedError as error:
-            raise self._unreachable(_rejection_text(error.rejection)) from None
-        except ConnectionError as error:
-            if isinstance(error.__cause__, ssl.SSLError):  # TLS 1.3: the verdict on our certificate comes only now
-                raise self._unreachable(str(TlsError(failure_word(error.__cause__)))) from None
-            what = "answered on TCP but not with an association; check that this port speaks DICOM"
-            if not self._tls:
-                raise self._unreachable(f"{what} without TLS") from None
-            # A server that resets what we sent takes its own alert away with it: the certificate may be the cause.
-            raise self._unreachable(f"{what} with TLS, and that it accepts our certificate") from None
-
-    def _text(self, what: str) -> str:
-        settings = self._settings
-        return (
-            f"destination '{settings.name}' ({settings.ae_title} at {settings.host}:{settings.port}, "
-            f"called by {self._ae_title}) {what}"
-        )
-
-    def _unreachable(self, what: str) -> DestinationUnreachableError:
-        return DestinationUnreachableError(self._text(what))
 
 
 def _proposed(objects: Iterable[EncodedObject]) -> list[tuple[str, str]]:
@@ -302,16 +263,3 @@ def _payload(association: Requestor, item: EncodedObject) -> tuple[Accepted, byt
     if other is None or UID(meta.TransferSyntaxUID).is_compressed:
         return None
     return other, encode(dcmread(item.path), other.transfer_syntax)
-
-
-def _connect_text(error: OSError) -> str:
-    if isinstance(error, socket.gaierror):
-        return f"has no address ({error.strerror or error}); check 'host'"
-    text = error.strerror or str(error) or type(error).__name__
-    return f"took no TCP connection ({text}); check host, port, firewall and that the peer runs"
-
-
-def _rejection_text(rejection: tuple[int, int, int]) -> str:
-    advice = {(1, 3): "add our AE title there", (1, 7): "check 'ae_title' of the destination"}
-    remedy = advice.get(rejection[1:], "the peer's log says why")
-    return f"rejected the association: {rejection_text(rejection)}; {remedy}"

@@ -200,6 +200,29 @@ _STATES = {
         "そろったと見え、確認時間内に追加がありませんでした"
     ),
     "nothing more came for the quiet period": "待ち時間内に追加がありませんでした",
+    "the archive has sent all of it, because this node asked for it": (
+        "Dokueiの要求により、サーバーがすべて送信しました"
+    ),
+    "the archive did not send all that this node asked for: it is not compared with": (
+        "サーバーが要求した画像の一部しか送信しなかったため、比較に使いません"
+    ),
+    "older study from the archive, for comparison alone: no result of it is sent": (
+        "比較のためにサーバーから取得した過去の検査(結果は送信しません)"
+    ),
+    "older study: the archive is asked, or its study is on its way": "過去の検査: サーバーに問い合わせ中、または受信中",
+    "older study: it came from the archive, and there is something to compare with": (
+        "過去の検査: サーバーから届き、比較できます"
+    ),
+    "older study: the archive has none": "過去の検査: サーバーにありません",
+    "older study: the archive COULD NOT BE ASKED": "過去の検査: サーバーに問い合わせできません",
+    "older study: the archive REFUSED the search, or to send": "過去の検査: サーバーが検索または送信を拒否しました",
+    "older study: the archive DID NOT SEND ALL of it": "過去の検査: サーバーから一部しか届きません",
+    "older study: the archive sent that of ANOTHER PATIENT": "過去の検査: サーバーから別の患者の検査が届きました",
+    "older study: it came from the archive and could not be analysed": (
+        "過去の検査: サーバーから届きましたが、解析できません"
+    ),
+    "older study: it was NOT HERE IN TIME": "過去の検査: 結果が間に合いませんでした",
+    "the analysis waits until: {time}": "解析の待機期限: {time}",
     "waits for the report": "報告待ち",
     "the report came": "報告あり",
     "no report came in time": "期限内に報告なし",

@@ -110,9 +110,11 @@ def _labels(counts: Mapping[DeliveryState, int], say: Say) -> tuple[Label, ...]:
 
 
 def study_state(item: WorkItem, say: Say) -> Label | None:
-    """Say how a study stands for which there is no analysis, or more images than its analyses know of."""
+    """Say how a study stands for which there is no analysis, or more images than its analyses know of, or no reader."""
     if item.unclosed:
         return Label(text=say("receiving images"), tone=Tone.WAITING)
+    if item.fetched:
+        return Label(text=say("older study from the archive, for comparison alone: no result of it is sent"))
     if item.revision is None or item.revision.routed_at is None:
         return Label(text=say("complete, rules are applied next"), tone=Tone.WAITING)
     if not item.revision.pipelines:

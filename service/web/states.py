@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from service.domain.entry import CommitmentState, DeliveryState, JobState
 from service.domain.fault import Fault
+from service.domain.fetch import FetchOutcome
 from service.domain.quarantine import CONFLICT, POISON
 from service.ports.drift import DriftMode
 from service.ports.status_page import GoldenState
@@ -70,8 +71,28 @@ CLOSED = {
     "complete": "all images that the pipelines want are here",
     "settled": "it looked complete, and nothing more came for the settle period",
     "quiet": "nothing more came for the quiet period",
+    "fetched": "the archive has sent all of it, because this node asked for it",
+    "fetch_incomplete": "the archive did not send all that this node asked for: it is not compared with",
 }
 """Why a study was taken as complete, by the reason that `workflow/close` gives."""
+
+FETCHES = {
+    FetchOutcome.WAITING: "older study: the archive is asked, or its study is on its way",
+    FetchOutcome.COMPARABLE: "older study: it came from the archive, and there is something to compare with",
+    FetchOutcome.NONE: "older study: the archive has none",
+    FetchOutcome.UNREACHABLE: "older study: the archive COULD NOT BE ASKED",
+    FetchOutcome.REFUSED: "older study: the archive REFUSED the search, or to send",
+    FetchOutcome.INCOMPLETE: "older study: the archive DID NOT SEND ALL of it",
+    FetchOutcome.OTHER_PATIENT: "older study: the archive sent that of ANOTHER PATIENT",
+    FetchOutcome.UNUSABLE: "older study: it came from the archive and could not be analysed",
+    FetchOutcome.LATE: "older study: it was NOT HERE IN TIME",
+}
+FETCH_TONES = {
+    **dict.fromkeys(FetchOutcome, Tone.BAD),
+    FetchOutcome.WAITING: Tone.WAITING,
+    FetchOutcome.COMPARABLE: Tone.GOOD,
+    FetchOutcome.NONE: Tone.PLAIN,
+}
 
 COMMITMENTS = {
     CommitmentState.OPEN: "waits for the report",

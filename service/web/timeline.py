@@ -10,11 +10,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from service.domain.entry import CommitmentState, DeliveryState, NotificationState
+from service.domain.fetch import FetchOutcome
 from service.domain.result import Outcome, Priority
 from service.ports.status_page import (
     AnalysisState,
     CommitmentStory,
     DeliveryStory,
+    FetchStory,
     HeldStory,
     NotificationStory,
     RevisionState,
@@ -67,6 +69,7 @@ class Timeline:
             *self._set_aside(),
             *(entry for revision in self._story.revisions for entry in self._revision(revision)),
             *(entry for job in self._story.study.analyses for entry in self._job(job)),
+            *map(self._fetch, self._story.fetches),
             *map(self._held, self._story.held),
             *self._deliveries(),
             *(entry for item in self._story.commitments for entry in self._commitment(item)),
@@ -158,6 +161,15 @@ class Timeline:
         kinds = [f"{item.kind} ×{item.count}" for item in self._story.objects if item.job_id == job.id]
         title = self._titled(job, self._say("result objects written"))
         return Entry(at=at, title=title, lines=_lines(", ".join(kinds)))
+
+    def _fetch(self, item: FetchStory) -> Entry:
+        due = moment(item.due_at) if item.outcome is FetchOutcome.WAITING else None
+        return Entry(
+            at=item.ended_at or item.created_at,
+            title=f"{self._speech.pipeline(self._pipelines[item.job_id])}: {self._say(states.FETCHES[item.outcome])}",
+            tone=states.FETCH_TONES[item.outcome],
+            lines=_lines(self._say("the analysis waits until: {time}", time=due.text) if due else ""),
+        )
 
     def _held(self, item: HeldStory) -> Entry:
         say = self._say

@@ -15,7 +15,15 @@ from service.domain.errors import (
     WorkerError,
     WorkerUnavailableError,
 )
-from service.domain.event import AnalysisRefused, PriorityRaised, StageFailed, StageFinished, StudyAnalysed
+from service.domain.event import (
+    AnalysisRefused,
+    Event,
+    PriorityRaised,
+    StageFailed,
+    StageFinished,
+    StudyAnalysed,
+)
+from service.domain.fetch import FetchOutcome, fetch_flag
 from service.domain.instance import Instance
 from service.domain.result import Priority, Reason
 from service.domain.self_test import is_self_test
@@ -25,6 +33,7 @@ from service.ports.ledger import LedgerTransaction
 from service.workflow.context import FlowParts
 from service.workflow.drift import count_study, standing_caveats
 from service.workflow.population import population_of
+from service.workflow.prior import answer_with, heard
 from service.workflow.quarantine import MAX_CRASHES, Quarantine
 from service.workflow.shadow import plan_shadows
 from service.workflow.stages import ANALYSE, ENCODE, NOTIFY, task, task_id
@@ -71,32 +80,60 @@ class AnalyseJob:
     def __call__(self, job_id: int, own_task_id: str) -> None:
         """Analyse the job, unless another task has it or a later revision took over."""
         started = self._parts.clock.monotonic()
+        begun = self._begin(job_id, own_task_id)
+        if begun is None:
+            return
+        job, request = begun
+        summary = self._summary(job, request)
+        with self._parts.ledger.transaction() as transaction:
+            current = transaction.jobs.get(job_id)
+            if not _is_ours(current, own_task_id):
+                return
+            priority = self._priority(current, request, summary)
+            events = self._end(transaction, current, summary, priority)
+        for event in events:
+            self._parts.observer(event)
+        self._observe_stage(current, started=started)
+        if not current.as_prior:
+            self._observe(current, summary, raised=priority is not current.priority)
+
+    def _begin(self, job_id: int, own_task_id: str) -> tuple[JobRecord, AnalysisRequest] | None:
+        """Count the start and return what is to be analysed; None where another task has the job."""
         with self._parts.ledger.transaction() as transaction:
             job = transaction.jobs.get(job_id)
             if not _is_ours(job, own_task_id):
-                return
+                return None
             job = self._with_a_package(transaction, job)
             transaction.jobs.count_start(job_id)
             instances = transaction.jobs.instances(job_id)
             prior = transaction.jobs.prior(job_id)
+            told, settled = heard(self._parts, transaction, job)
             companion = transaction.jobs.companion(job_id)
-            caveats = standing_caveats(self._parts, transaction, job)
+            caveats = (*standing_caveats(self._parts, transaction, job), *fetch_flags(told, prior))
             among = population_of(self._parts, transaction, job)
-        request = analysis_request(self._parts, job, instances)
-        request = replace(request, prior=self._where(prior), companion=companion, caveats=caveats, population=among)
-        summary = self._summary(job, request)
-        priority = raised_priority(job.priority, summary, job.package, settings=self._parts.settings)
-        if is_self_test(instances):
-            priority = Priority.ROUTINE
-        with self._parts.ledger.transaction() as transaction:
-            if not _is_ours(transaction.jobs.get(job_id), own_task_id):
-                return
-            self._finish(transaction, job, summary=summary, priority=priority)
-            skipped = plan_shadows(self._parts, transaction, job, summary, at=self._parts.now())
-            alarms = count_study(self._parts, transaction, job, summary, at=self._parts.now())
-        for event in (*skipped, *alarms):
+        for event in settled:
             self._parts.observer(event)
-        self._observe(job, summary, raised=priority is not job.priority, started=started)
+        request = analysis_request(self._parts, job, instances)
+        where = self._where(prior)
+        return job, replace(request, prior=where, companion=companion, caveats=caveats, population=among)
+
+    def _priority(self, job: JobRecord, request: AnalysisRequest, summary: AnalysisSummary) -> Priority:
+        """Return the priority after analysis; an older study and the phantom of a self-test are never urgent."""
+        if job.as_prior or is_self_test(request.instances):
+            return Priority.ROUTINE
+        return raised_priority(job.priority, summary, job.package, settings=self._parts.settings)
+
+    def _end(
+        self, transaction: LedgerTransaction, job: JobRecord, summary: AnalysisSummary, priority: Priority
+    ) -> tuple[Event, ...]:
+        """Keep the outcome, and let follow what follows from it; return what to say of that."""
+        events: tuple[Event, ...] = ()
+        if job.as_prior:
+            self._keep(transaction, job, summary)
+        else:
+            self._finish(transaction, job, summary=summary, priority=priority)
+            events = self._counted(transaction, job, summary)
+        return (*events, *answer_with(self._parts, transaction, job))
 
     def failed(self, job_id: int) -> None:
         """Count a failure that nobody foresaw; the reconciler tries again."""
@@ -174,6 +211,17 @@ class AnalyseJob:
             )
         )
 
+    def _keep(self, transaction: LedgerTransaction, job: JobRecord, summary: AnalysisSummary) -> None:
+        """Keep the result for comparison: nothing is written, sent, raised or counted."""
+        now = self._parts.now()
+        transaction.jobs.analysed(job.id, summary, priority=Priority.ROUTINE, task_id="", at=now)
+        transaction.jobs.end(job.id, JobState.FINISHED, at=now)
+
+    def _counted(self, transaction: LedgerTransaction, job: JobRecord, summary: AnalysisSummary) -> tuple[Event, ...]:
+        """Count a study where those of every day are counted; return what to say of that."""
+        skipped = plan_shadows(self._parts, transaction, job, summary, at=self._parts.now())
+        return (*skipped, *count_study(self._parts, transaction, job, summary, at=self._parts.now()))
+
     def _finish(
         self, transaction: LedgerTransaction, job: JobRecord, *, summary: AnalysisSummary, priority: Priority
     ) -> None:
@@ -192,15 +240,23 @@ class AnalyseJob:
             if row is not None:
                 transaction.enqueue(task(NOTIFY, row.id, attempt=0, priority=Priority.URGENT))
 
-    def _observe(self, job: JobRecord, summary: AnalysisSummary, *, raised: bool, started: float) -> None:
-        key = self._parts.study_key(job.study_instance_uid)
-        seconds = self._parts.clock.monotonic() - started
+    def _observe_stage(self, job: JobRecord, *, started: float) -> None:
+        key, seconds = self._parts.study_key(job.study_instance_uid), self._parts.clock.monotonic() - started
         self._parts.observer(StageFinished(stage=ANALYSE, seconds=seconds, study_key=key, pipeline=job.pipeline))
+
+    def _observe(self, job: JobRecord, summary: AnalysisSummary, *, raised: bool) -> None:
+        key = self._parts.study_key(job.study_instance_uid)
         self._parts.observer(_analysed(job, summary, study_key=key))
         for reason in summary.refusals:
             self._parts.observer(AnalysisRefused(study_key=key, pipeline=job.pipeline, reason=reason.code))
         if raised:
             self._parts.observer(PriorityRaised(study_key=key, pipeline=job.pipeline))
+
+
+def fetch_flags(told: FetchOutcome, prior: PriorJob | None) -> tuple[Reason, ...]:
+    """Return why a result is without comparison, where an older study was looked for."""
+    flag = fetch_flag(told) if prior is None else None
+    return () if flag is None else (flag,)
 
 
 def _is_ours(job: JobRecord, own_task_id: str) -> bool:

@@ -5,11 +5,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
-from service.audit import Alert, AlertType, Party, Person, Reporter, StudyPart
+from service.audit import Alert, AlertType, Party, Person, Question, Reporter, StudyPart
 from service.domain.audit import Arrival, AuditText
 from service.domain.entry import DeliveryRecord, JobRecord, RevisionRecord
 from service.domain.instance import Instance
 from service.ports.ledger import LedgerTransaction
+from service.ports.priors import AskedQuery
 from service.ports.status_page import View
 from service.settings import DestinationSettings, PeerSettings, Settings
 
@@ -25,6 +26,7 @@ class AuditTrail:
     def __init__(self, settings: Settings | None = None, reporter: Reporter | None = None) -> None:
         self._reporter = reporter
         self._peers = {peer.name: peer for peer in settings.peers} if settings else {}
+        self._destinations = {entry.name: entry for entry in settings.destinations} if settings else {}
         self._urls = {webhook.name: webhook.url for webhook in settings.webhooks} if settings else {}
 
     @property
@@ -116,6 +118,17 @@ class AuditTrail:
         if self._reporter:
             for alert in alerts:
                 transaction.audit.add(self._reporter.alert(alert, at=at), at=at)
+
+    def queried(self, transaction: LedgerTransaction, archive: str, question: AskedQuery, *, at: float) -> None:
+        """An archive is about to be asked for a patient's older studies."""
+        if self._reporter:
+            asked = Question(
+                sop_class_uid=question.sop_class_uid,
+                transfer_syntax_uid=question.transfer_syntax_uid,
+                identifier=question.identifier,
+            )
+            party = _destination(self._destinations[archive])
+            transaction.audit.add(self._reporter.queried(party, asked, at=at), at=at)
 
     def log_used(self, transaction: LedgerTransaction, user: str, *, uri: str, at: float) -> None:
         """A person read the audit messages that wait."""

@@ -4,9 +4,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from service.domain.entry import RevisionRecord, StudyRecord
+from service.domain.entry import AskedStudy, RevisionRecord, StudyRecord
 from service.domain.errors import InputError
 from service.domain.event import StageFailed, StageFinished, StudyClosed
+from service.domain.fetch import AskedState
 from service.domain.instance import Instance
 from service.domain.result import Priority
 from service.domain.study import Completeness
@@ -19,6 +20,14 @@ from service.workflow.stages import CLOSE, ROUTE, task, task_id
 
 PROBE_SECONDS = 0.5
 """A study that is still arriving is looked at this often at most."""
+
+
+FETCHING_SECONDS = 15.0
+"""A study that an archive is still sending at our wish is looked at this often."""
+FETCHED = "fetched"
+"""Why a revision was frozen of a study that this node asked for and that came whole."""
+FETCH_INCOMPLETE = "fetch_incomplete"
+"""Why one was frozen that did not come whole: it is not analysed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +54,17 @@ def decide(
     return Decision(reason="complete", due_at=last_seen_at)
 
 
+def decide_fetched(asked: Sequence[AskedStudy], *, now: float) -> Decision:
+    """Say when a study closes that this node asked an archive for: when the archive has said that it sent everything.
+
+    Until then it is looked at now and then; the task that asks for it has it looked at when it comes to the end.
+    """
+    if any(item.state is AskedState.ASKED and item.is_open for item in asked):
+        return Decision(reason=FETCHED, due_at=now + FETCHING_SECONDS)
+    whole = any(item.state in {AskedState.WHOLE, AskedState.ANSWERED} for item in asked)
+    return Decision(reason=FETCHED if whole else FETCH_INCOMPLETE, due_at=now)
+
+
 def arm_closer(transaction: LedgerTransaction, study: StudyRecord, *, evaluate_at: float, now: float) -> None:
     """Enqueue a look at the study at `evaluate_at`, unless one is due by then already."""
     if study.evaluate_at is not None and study.evaluate_at <= evaluate_at:
@@ -69,7 +89,8 @@ class CloseStudy:
             if study.closer_task_id != own_task_id:
                 return
             instances = view.studies.instances(study_id)
-        decision = self._decide(study, instances)
+            asked = view.fetches.of_study(study.study_instance_uid) if study.fetched else ()
+        decision = self._decide_fetched(asked) if study.fetched else self._decide(study, instances)
         with self._parts.ledger.transaction() as transaction:
             current = transaction.studies.study(study_id)
             if current.closer_task_id != own_task_id:
@@ -77,6 +98,9 @@ class CloseStudy:
             revision = self._apply(transaction, current, decision=decision, stale=current.unclosed != study.unclosed)
         if revision is not None:
             self._observe(revision, study, seconds=self._parts.clock.monotonic() - started)
+
+    def _decide_fetched(self, asked: Sequence[AskedStudy]) -> Decision:
+        return decide_fetched(asked, now=self._parts.steady())
 
     def _decide(self, study: StudyRecord, instances: tuple[Instance, ...]) -> Decision:
         names = wanted_pipelines(matching_rules(self._parts.settings.rules, instances))

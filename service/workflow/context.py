@@ -8,6 +8,7 @@ from random import SystemRandom
 from service.ports import Clock, CommitmentPeer, Destination, Notifier, Observer, Pipeline
 from service.ports.analyst import Analyst, InstalledPackage
 from service.ports.ledger import Ledger
+from service.ports.priors import PriorSource
 from service.ports.store import InstanceStore
 from service.settings import Settings
 from service.workflow.audit import AuditTrail
@@ -26,6 +27,7 @@ class FlowParts:
     checks is absent, and its studies end as not analysed. `shadows` returns the shadow packages of a pipeline, by key.
     `study_key` names a study in logs (domain.study.study_key with the site's key).
     `archives` are the destinations that are asked for storage commitment, `modalities` the peers that ask us for it.
+    `prior_source` is the archive that older studies are fetched from; None where the site wants none.
     `draw` returns a number between two others: the jitter of every wait.
     """
 
@@ -43,6 +45,7 @@ class FlowParts:
     audit: AuditTrail = field(default_factory=AuditTrail)
     archives: Mapping[str, CommitmentPeer] = field(default_factory=dict)
     modalities: Mapping[str, CommitmentPeer] = field(default_factory=dict)
+    prior_source: PriorSource | None = None
     shadows: Callable[[str], Sequence[tuple[str, InstalledPackage]]] = no_shadows
     draw: Callable[[float, float], float] = SystemRandom().uniform
     _started_at: float = field(init=False)

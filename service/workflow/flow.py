@@ -18,6 +18,7 @@ from service.workflow.commit import CommitJob
 from service.workflow.context import FlowParts
 from service.workflow.deliver import DeliverJob
 from service.workflow.encode import EncodeJob
+from service.workflow.fetch import FetchPriors
 from service.workflow.notify import Notify
 from service.workflow.outbox import Outbox
 from service.workflow.promise import ReportOrder
@@ -30,6 +31,7 @@ from service.workflow.stages import (
     ANALYSE,
     CLOSE,
     ENCODE,
+    FETCH,
     NOTIFY,
     QUEUES,
     ROUTE,
@@ -132,6 +134,8 @@ class Flow:
             destination.interrupt()
         for modality in self._parts.modalities.values():
             modality.interrupt()
+        if self._parts.prior_source is not None:
+            self._parts.prior_source.interrupt()
 
     def problem(self) -> str:
         """Return "" while the flow works, or stops as it was told, else what only a restart of the node mends."""
@@ -164,6 +168,7 @@ class Flow:
             ENCODE: self._counting(encode, encode.failed),
             NOTIFY: Notify(self._parts),
             SHADOW: ShadowJob(self._parts),
+            FETCH: FetchPriors(self._parts, stopping=self._stopping.is_set),
             **self._deliveries(),
             **{report_stage(name): ReportOrder(self._parts, peer) for name, peer in self._parts.modalities.items()},
         }
@@ -207,7 +212,9 @@ class Flow:
 
     def _concurrency(self, stage: str) -> int:
         workers = self._parts.settings.inference.workers
+        priors = self._parts.settings.priors
         limits = {ANALYSE: workers, ENCODE: workers + 1, NOTIFY: DELIVERY_CONCURRENCY, SHADOW: 1}
+        limits[FETCH] = priors.at_once if priors is not None else 1
         if QUEUES.get(stage) == STUDY_QUEUE:
             return STUDY_CONCURRENCY
         return limits.get(stage, DELIVERY_CONCURRENCY)

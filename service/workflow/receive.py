@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from service.dicom.scan import Scanner
+from service.domain.entry import StudyRecord
 from service.domain.errors import AdmissionError, StorageError
 from service.domain.event import AdmissionRefused, InstanceReceived
 from service.domain.fault import Fault
@@ -16,7 +17,8 @@ from service.domain.provenance import is_own_result
 from service.ports import IncomingInstance, StoreOutcome
 from service.ports.ledger import LedgerTransaction
 from service.ports.store import ArrivedFile
-from service.workflow.close import PROBE_SECONDS, arm_closer
+from service.settings import Settings
+from service.workflow.close import FETCHING_SECONDS, PROBE_SECONDS, arm_closer
 from service.workflow.context import FlowParts
 from service.workflow.quarantine import Quarantine
 from service.workflow.rules import check_keywords, keywords
@@ -55,6 +57,9 @@ class StoreInstance:
         self._quarantine = Quarantine(parts)
         self._scanner = Scanner(sorted(keywords(parts.settings.rules)))
         self._forgiving = forgiving
+        self._source_ae_titles = _source_ae_titles(parts.settings)
+        self._naming: frozenset[str] = frozenset()
+        """Senders that have named this node as the Move Originator: what they send without is not what it asked for."""
         self._lenient = frozenset(peer.name for peer in parts.settings.peers if peer.admission == "lenient")
 
     def __call__(self, incoming: IncomingInstance) -> StoreOutcome:
@@ -124,7 +129,7 @@ class StoreInstance:
         # from its content, so neither a retry nor a second association with the same instance can harm it.
         kept = replace(arrived, path=self._parts.store.keep(arrived))
         instance = _instance(incoming, kept, attributes=attributes)
-        enter = partial(self._enter, instance=instance, kept=kept, peer=incoming.peer)
+        enter = partial(self._enter, instance=instance, kept=kept, incoming=incoming)
         outcome, obsolete = self._parts.ledger.together(enter)
         if outcome is StoreOutcome.CONFLICT:
             self._quarantine.conflict(instance, kept, peer=incoming.peer)
@@ -133,33 +138,62 @@ class StoreInstance:
         return outcome
 
     def _enter(
-        self, transaction: LedgerTransaction, *, instance: Instance, kept: ArrivedFile, peer: str
+        self, transaction: LedgerTransaction, *, instance: Instance, kept: ArrivedFile, incoming: IncomingInstance
     ) -> tuple[StoreOutcome, bool]:
         """Return what became of the instance, and whether its file is of no use."""
-        studies, now = transaction.studies, self._parts.steady()
+        studies, uid = transaction.studies, instance.study_instance_uid
         if studies.is_result(instance.sop_instance_uid):
             return StoreOutcome.OWN_RESULT, True
+        fetched = self._is_fetched(transaction, incoming, uid)
         known = studies.find_instance(instance.sop_instance_uid)
         if known is None:
-            study = studies.add_instance(instance, peer=peer, at=now)
-            arm_closer(transaction, study, evaluate_at=max(now, study.evaluated_at + PROBE_SECONDS), now=now)
+            at = self._parts.steady()
+            self._arm(transaction, studies.add_instance(instance, peer=incoming.peer, at=at, fetched=fetched), at=at)
             return StoreOutcome.STORED, False
+        if known.sha256 == instance.sha256 and (known.is_deleted or not known.path.is_file()):
+            # It was deleted, or lost from the disk, which doctor told of.
+            return self._restore(transaction, instance, kept, peer=incoming.peer, fetched=fetched)
+        if not fetched:
+            self._claim(transaction, uid)
         if known.sha256 == instance.sha256:
-            if known.is_deleted or not known.path.is_file():  # lost from the disk, which doctor told of
-                return self._restore(transaction, instance, kept, peer=peer)
             return StoreOutcome.DUPLICATE, known.path != kept.path
         return StoreOutcome.CONFLICT, True
 
+    def _is_fetched(self, transaction: LedgerTransaction, incoming: IncomingInstance, study_instance_uid: str) -> bool:
+        """Say whether an instance comes because this node asked for its study.
+
+        An archive says so by the Move Originator (PS3.7 9.1.1.1.9). Of one that never does, what is asked for counts as
+        such until it has said that it sent everything.
+        """
+        originator = incoming.move_originator
+        if originator:
+            ours = originator == self._parts.settings.node.ae_title
+            self._naming |= {incoming.calling_ae} if ours else set()
+        else:
+            ours = incoming.calling_ae in self._source_ae_titles - self._naming
+        return ours and transaction.fetches.is_asked(study_instance_uid, still=not originator)
+
+    def _claim(self, transaction: LedgerTransaction, study_instance_uid: str) -> None:
+        """Make a study that was fetched an ordinary one: somebody sends it now, and wants to have results."""
+        study = transaction.studies.find(study_instance_uid)
+        if study is not None and study.fetched:
+            at = self._parts.steady()
+            self._arm(transaction, transaction.studies.touch(study_instance_uid, at=at, fetched=False), at=at)
+
     def _restore(
-        self, transaction: LedgerTransaction, instance: Instance, kept: ArrivedFile, *, peer: str
+        self, transaction: LedgerTransaction, instance: Instance, kept: ArrivedFile, *, peer: str, fetched: bool
     ) -> tuple[StoreOutcome, bool]:
         """Take in again what was deleted, as if it were new: routing sees that the same work is done already."""
         if not kept.path.exists():  # the purge of the first copy took it: both have the same name
             return StoreOutcome.OUT_OF_RESOURCES, False
-        now = self._parts.steady()
-        study = transaction.studies.restore_instance(instance, peer=peer, at=now)
-        arm_closer(transaction, study, evaluate_at=max(now, study.evaluated_at + PROBE_SECONDS), now=now)
+        at = self._parts.steady()
+        self._arm(transaction, transaction.studies.restore_instance(instance, peer=peer, at=at, fetched=fetched), at=at)
         return StoreOutcome.STORED, False
+
+    def _arm(self, transaction: LedgerTransaction, study: StudyRecord, *, at: float) -> None:
+        """Have the study looked at soon; one that is being fetched is looked at when all of it is here."""
+        evaluate_at = at + FETCHING_SECONDS if study.fetched else max(at, study.evaluated_at + PROBE_SECONDS)
+        arm_closer(transaction, study, evaluate_at=evaluate_at, now=at)
 
     def _observe(self, incoming: IncomingInstance, received: _Received, *, seconds: float) -> None:
         uid = received.study_instance_uid
@@ -174,6 +208,12 @@ class StoreInstance:
                 association=incoming.association,
             )
         )
+
+
+def _source_ae_titles(settings: Settings) -> frozenset[str]:
+    """Return the AE title of the archive that older studies are fetched from, where there is one."""
+    source = settings.priors.source if settings.priors is not None else None
+    return frozenset(entry.ae_title for entry in settings.destinations if entry.name == source)
 
 
 def _check_study(incoming: IncomingInstance, attributes: Mapping[str, AttributeValue]) -> None:

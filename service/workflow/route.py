@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from service.domain.entry import JobRecord, NewJob, RevisionRecord
+from service.domain.entry import JobRecord, JobState, NewJob, RevisionRecord
 from service.domain.errors import InputError
 from service.domain.event import StageFailed, StageFinished, StudyRouted
 from service.domain.instance import Instance, sop_instance_uids
@@ -17,8 +17,9 @@ from service.domain.study import Refusal, Selection
 from service.ports.ledger import LedgerTransaction
 from service.settings import RuleSettings
 from service.workflow.context import FlowParts
+from service.workflow.prior import answer_others, begin, patients, wanted_as_prior
 from service.workflow.rules import matching_rules, wanted_pipelines
-from service.workflow.stages import ANALYSE, ROUTE, task, task_id
+from service.workflow.stages import ANALYSE, ROUTE, task_id
 
 REPLAY = "replay"
 """Why a revision was frozen that a person asked for; followed by ":" and a pipeline where it is about that one."""
@@ -38,14 +39,22 @@ class RouteRevision:
             if not _is_ours(revision, own_task_id):
                 return
             instances = view.studies.instances_of_revision(revision_id)
+            study = view.studies.study(revision.study_id)
+            asked = view.fetches.of_study(revision.study_instance_uid)
         rules = matching_rules(self._parts.settings.rules, instances)
         asked_for = replayed_pipeline(revision.reason)
         names = [name for name in wanted_pipelines(rules) if asked_for in {"", name}]
+        if study.fetched:
+            names = wanted_as_prior(names, asked, instances, reason=revision.reason)
         jobs = [self._job(revision, name, rules=rules, instances=instances) for name in names]
+        jobs = [replace(job, as_prior=1, priority=Priority.ROUTINE) for job in jobs] if study.fetched else jobs
         with self._parts.ledger.transaction() as transaction:
             if not _is_ours(transaction.studies.revision(revision_id), own_task_id):
                 return
-            self._create(transaction, revision, rules=rules, jobs=jobs)
+            at_work = self._create(transaction, revision, rules=rules, jobs=jobs)
+            settled = answer_others(self._parts, transaction, asked, at_work, patients=patients(instances))
+        for event in settled:
+            self._parts.observer(event)
         self._observe(revision, rules, seconds=self._parts.clock.monotonic() - started)
 
     def _create(
@@ -55,14 +64,17 @@ class RouteRevision:
         *,
         rules: Sequence[RuleSettings],
         jobs: Iterable[NewJob],
-    ) -> None:
+    ) -> frozenset[str]:
+        """Create the jobs; return the pipelines that are at work on the study, or will be."""
         now = self._parts.now()
         for job in jobs:
             added = self._added(transaction, revision, job, at=now)
             if added is not None:  # else the same work is done already, and its result stands
-                transaction.enqueue(task(ANALYSE, added.id, attempt=added.attempt, priority=added.priority))
+                begin(self._parts, transaction, added)
         names = [rule.name for rule in rules]
         transaction.studies.routed(revision.id, rules=names, pipelines=wanted_pipelines(rules), at=now)
+        of_study = transaction.jobs.of_study(revision.study_id)
+        return frozenset(job.pipeline for job in of_study if job.state is JobState.QUEUED)
 
     def _added(
         self, transaction: LedgerTransaction, revision: RevisionRecord, job: NewJob, *, at: float
@@ -80,9 +92,15 @@ class RouteRevision:
                 return None
             job = _without_images(job, images, present)
         added = transaction.jobs.add(job, task_id=lambda row_id: task_id(ANALYSE, row_id, 0), at=at)
-        if added is None and revision.reason.startswith(REPLAY):
+        if added is None and (self._claimed(transaction, job, at=at) or revision.reason.startswith(REPLAY)):
             return transaction.jobs.again(job.study_id, job.pipeline, task_id=partial(task_id, ANALYSE), at=at)
         return added
+
+    def _claimed(self, transaction: LedgerTransaction, job: NewJob, *, at: float) -> bool:
+        """Say whether the same work was done for comparison alone, and is from now on that of an ordinary study."""
+        if job.as_prior:
+            return False
+        return transaction.jobs.claim(job.study_id, job.pipeline, priority=job.priority, at=at) is not None
 
     def _job(
         self, revision: RevisionRecord, pipeline: str, *, rules: Sequence[RuleSettings], instances: tuple[Instance, ...]

@@ -2,7 +2,7 @@
 """Evaluates the rules of config.yaml on an instance, and says why each holds or not."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pydicom.datadict import tag_for_keyword
@@ -83,6 +83,26 @@ def explain(condition: Condition, instance: Instance) -> Explanation:
         return Explanation(holds=all(part.holds for part in parts), text="all of", parts=parts)
     parts = tuple(explain(part, instance) for part in condition.any or ())
     return Explanation(holds=any(part.holds for part in parts), text="any of", parts=parts)
+
+
+def could_match(condition: Condition, known: Mapping[str, str]) -> bool:
+    """Say whether a condition may hold for images of which some attributes are known, and others not."""
+    return _holds(condition, known) is not False
+
+
+def _holds(condition: Condition, known: Mapping[str, str]) -> bool | None:
+    """Return whether a condition holds; None where that depends on what is not known."""
+    if condition.attribute is not None:
+        value = known.get(condition.attribute)
+        return None if value is None else _comparison(condition, (value,))[1]
+    if condition.not_ is not None:
+        part = _holds(condition.not_, known)
+        return None if part is None else not part
+    parts = [_holds(part, known) for part in condition.all or condition.any or ()]
+    deciding = condition.all is None
+    if deciding in parts:
+        return deciding
+    return None if None in parts else not deciding
 
 
 def lines(explanation: Explanation, *, depth: int = 0) -> Iterator[str]:

@@ -12,6 +12,8 @@ ENCODE = "encode"
 NOTIFY = "notify"
 SHADOW = "shadow"
 """Runs a shadow package, in a queue of its own that nothing waits for."""
+FETCH = "fetch"
+"""Looks for older studies in an archive, in a queue of its own: one that is slow delays nobody else."""
 DELIVER = "deliver."
 """Followed by the destination: each has its own stage and queue, so that a dead one delays nobody else."""
 COMMIT = "commit."
@@ -24,6 +26,8 @@ REPORT = "report."
 STUDY_QUEUE = "study"
 QUEUES = {CLOSE: STUDY_QUEUE, ROUTE: STUDY_QUEUE, ANALYSE: ANALYSE, ENCODE: ENCODE, NOTIFY: NOTIFY, SHADOW: SHADOW}
 PRIORITIES = {Priority.URGENT: 10, Priority.ROUTINE: 50}
+PRIOR_PRIORITY = 40
+"""Of the analysis of an older study: it takes the turn of the routine study that waits for it."""
 
 
 def deliver_stage(destination: str) -> str:

@@ -16,6 +16,7 @@ from service.settings import (
     DicomwebSettings,
     NodeSettings,
     PeerSettings,
+    PriorSettings,
     Section,
     StorageSettings,
     TlsClientSettings,
@@ -32,6 +33,7 @@ SECTIONS: Mapping[str, type[Section]] = {
     "destinations[]": DestinationSettings,
     "destinations[].results": ResultSettings,
     "destinations[].tls, audit.tls": TlsClientSettings,
+    "priors": PriorSettings,
     "dicomweb": DicomwebSettings,
     "audit": AuditSettings,
 }

@@ -77,6 +77,7 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "log_used": "a person looked at messages that wait",
         "study_deleted": "a study's images were deleted when their time had come (`retention`)",
         "viewed": "a person saw on the status page whose a study is",
+        "queried": "an archive is asked for a patient's older studies (`priors`)",
     }
 )
 
@@ -108,6 +109,7 @@ def _code_of(function: str) -> str:
         "log_used": messages.LOG_USED,
         "study_deleted": messages.DELETED,
         "viewed": messages.PROCEDURE,
+        "queried": messages.QUERY,
     }
     return f"{named[function].meaning} ({named[function].value})"
 

@@ -3,11 +3,13 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from service.domain.errors import DestinationUnreachableError
 from service.ports import CommitmentFailure, CommitmentReport, EncodedObject, ObjectReference
 from service.settings import DestinationSettings
+from service.transport.opening import Opener
+from service.transport.retrieve_scu import RetrieveScu
 from service.transport.store_scu import FINALLY_REFUSED, StoreScu
 from service.workflow.commit import ASK_AGAIN, ASKS, PERMANENT_REASONS
 from service.workflow.promise import NO_SUCH_OBJECT
@@ -43,26 +45,30 @@ def commitment_failures_taken() -> str:
     return table(("Answer of the archive", "What follows for the instance"), rows)
 
 
-class _Proposing(StoreScu):
+class _Proposing(Opener):
     """Notes what it would propose, and proposes it to nobody."""
 
     proposed: tuple[tuple[str, str], ...] = ()
     roles: tuple[str, ...] = ()
 
     @contextmanager
-    def _association(self, contexts: Sequence[tuple[str, str]], *, scp_roles: Iterable[str] = ()) -> Iterator[NoReturn]:
+    def association(self, contexts: Sequence[tuple[str, str]], *, scp_roles: Iterable[str] = ()) -> Iterator[NoReturn]:
         self.proposed, self.roles = tuple(contexts), tuple(scp_roles)
         raise DestinationUnreachableError("this one only proposes")
         yield
 
 
-def _proposed(act: Callable[[StoreScu], Any]) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
+Scu = TypeVar("Scu", StoreScu, RetrieveScu)
+
+
+def _proposed(kind: type[Scu], act: Callable[[Scu], Any]) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
     settings = DestinationSettings(name="pacs", ae_title="PACS", host="localhost", port=104)
-    scu = _Proposing(settings, ae_title="DOKUEI")
+    opener = _Proposing(settings, ae_title="DOKUEI", observer=lambda _event: None)
+    scu = kind(settings, ae_title="DOKUEI", opener=opener)
     try:
         act(scu)
     except DestinationUnreachableError:
-        return scu.proposed, scu.roles
+        return opener.proposed, opener.roles
     raise AssertionError("nothing was proposed")
 
 
@@ -78,9 +84,16 @@ def proposed_presentation_contexts(objects: Sequence[EncodedObject]) -> str:
         ("a storage commitment report did not come", lambda scu: scu.find_stored("2.25.3", [reference])),
         ("a peer is told what the node keeps", lambda scu: scu.report_commitment(report)),
     ]
+    asks: list[tuple[str, Callable[[RetrieveScu], Any]]] = [
+        ("older studies are looked for", lambda scu: scu.series("2.25.3")),
+        ("an older study is asked for", lambda scu: scu.move("2.25.3", ["2.25.4"], seconds=1)),
+    ]
     return table(
         ("When", "Abstract syntax", "UID", "Transfer syntaxes, one context each", "Role"),
-        [row for when, act in acts for row in _rows(when, *_proposed(act))],
+        [
+            *(row for when, act in acts for row in _rows(when, *_proposed(StoreScu, act))),
+            *(row for when, ask in asks for row in _rows(when, *_proposed(RetrieveScu, ask))),
+        ],
     )
 
 

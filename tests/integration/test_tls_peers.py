@@ -187,7 +187,7 @@ def test_what_is_wrong_with_certificates_is_said(site: Site, tmp_path: Path) -> 
 
 
 def test_drains_over_tls_too(site: Site) -> None:
-    context = site.sender()._tls
+    context = site.sender()._opener._tls
     assert context is not None
     connection = socket.create_connection(("127.0.0.1", site.secure.port), timeout=5)
     secured = context.connect(connection, seconds=5)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from service.audit import Alert, AlertType, Party, Person, Reporter, StudyPart
+from service.audit import Alert, AlertType, Party, Person, Question, Reporter, StudyPart
 from service.audit.syslog import frame
 from service.audit.xml import Source
 from service.domain.audit import AuditEntry, AuditText
@@ -27,6 +27,9 @@ PART = StudyPart(
     patient_id="P-77",
     accession_number="A-5",
     sop_classes={"1.2.840.10008.5.1.4.1.1.2": 300, "1.2.840.10008.5.1.4.1.1.7": 1},
+)
+QUESTION = Question(
+    sop_class_uid="1.2.840.10008.5.1.4.1.2.2.1", transfer_syntax_uid="1.2.840.10008.1.2", identifier=b"\x10\x00\x20"
 )
 REJECTED = Alert(
     type=AlertType.NODE_AUTHENTICATION,
@@ -45,6 +48,7 @@ MESSAGES: dict[str, Callable[[], AuditText]] = {
     "110105": lambda: REPORTER.study_deleted(PART, at=AT),
     "110106": lambda: REPORTER.exported(Party(id="https://ris/hook", name="ris"), PART, at=AT),
     "110111": lambda: REPORTER.viewed(Person(name="dr.sato", address="10.1.1.7"), PART, at=AT),
+    "110112": lambda: REPORTER.queried(PACS, QUESTION, at=AT),
     "110113": lambda: REPORTER.alert(REJECTED, at=AT),
 }
 
@@ -94,6 +98,7 @@ def test_a_message_about_data_names_one_study_and_one_patient(name: str) -> None
         ("110104 sent", "R", "0", ["110153", "110152"]),
         ("110104 refused", "R", "8", ["110153", "110152"]),
         ("110106", "R", "0", ["110153", "110154"]),
+        ("110112", "E", "0", ["110153", "110152"]),
     ],
 )
 def test_a_transfer_says_what_was_done_and_who_took_which_part(
@@ -105,6 +110,16 @@ def test_a_transfer_says_what_was_done_and_who_took_which_part(
     assert codes(root, "ActiveParticipant/RoleIDCode") == roles
     requestors = [part.get("UserIsRequestor") for part in root.findall("ActiveParticipant")]
     assert requestors == ["true", "false"]
+
+
+def test_a_query_says_whom_it_asked_and_what() -> None:
+    root = parsed(MESSAGES["110112"]())
+    assert codes(root, "ActiveParticipant/RoleIDCode") == ["110153", "110152"]
+    (asked,) = root.findall("ParticipantObjectIdentification")
+    assert asked.get("ParticipantObjectID") == "1.2.840.10008.5.1.4.1.2.2.1"
+    assert base64.b64decode(asked.find("ParticipantObjectQuery").text) == b"\x10\x00\x20"
+    detail = asked.find("ParticipantObjectDetail")
+    assert (detail.get("type"), base64.b64decode(detail.get("value"))) == ("TransferSyntax", b"1.2.840.10008.1.2")
 
 
 def test_an_alert_says_who_where_and_why() -> None:

@@ -12,6 +12,7 @@ from PIL import ImageFont
 
 from harness.studies import result_of
 from service.codes import table
+from service.domain.fetch import FetchOutcome, fetch_flag
 from service.domain.instance import Instance
 from service.domain.result import Outcome, Presence, Reason
 from service.pipelines.certainty import INDETERMINATE
@@ -55,6 +56,7 @@ def test_every_reason_of_a_pipeline_is_said_in_japanese() -> None:
         for path in folder.joinpath(room).rglob("*.py"):
             found |= {first or second for first, second in REFUSAL_CODE.findall(path.read_text(encoding="utf-8"))}
     assert len(found) > 50
+    found |= {flag.code for flag in map(fetch_flag, FetchOutcome) if flag is not None}
     assert (found | {OUT_OF_DISTRIBUTION, INDETERMINATE}) - japanese.REASONS.keys() == set()
 
 

@@ -15,6 +15,7 @@ from jinja2 import nodes
 import service.web
 from service.domain.entry import CommitmentState, DeliveryState, JobState
 from service.domain.fault import Fault
+from service.domain.fetch import FetchOutcome
 from service.domain.quarantine import CONFLICT, POISON
 from service.domain.result import PackageStatus
 from service.ports.drift import DriftMode
@@ -32,6 +33,8 @@ TABLES: list[tuple[dict[Any, Any], type[StrEnum]]] = [
     (states.DELIVERIES, DeliveryState),
     (states.DELIVERY_TONES, DeliveryState),
     (states.COMMITMENTS, CommitmentState),
+    (states.FETCHES, FetchOutcome),
+    (states.FETCH_TONES, FetchOutcome),
     (states.GOLDEN, GoldenState),
     (states.GOLDEN_TONES, GoldenState),
     (states.DRIFTS, DriftMode),
@@ -44,6 +47,7 @@ def from_tables() -> Iterator[str]:
     for table in (states.JOBS, states.DELIVERIES, states.CLOSED, states.COMMITMENTS, states.GOLDEN, states.ROLES):
         yield from table.values()
     yield from states.DRIFTS.values()
+    yield from states.FETCHES.values()
     yield from states.CIRCUITS
     yield states.UNKNOWN_REMEDY
     for words in states.SET_ASIDE.values():

@@ -18,12 +18,16 @@ from harness.ledgers import EVERY_STATE, LedgerWriter
 from harness.status_page import NOW, PASSWORD, Place, Recorded, Served, TwoDrifts, make_site, serving
 from service.domain.entry import DeliveryState, JobState
 from service.domain.errors import StorageError
+from service.domain.fetch import FetchOutcome
 from service.ports.pages import Page, Request
 from service.ports.status_page import ModelState, Readiness
 from service.settings import ProxySettings, ViewerSettings
+from service.settings.results import Language
 from service.storage import schema
+from service.web import states
 from service.web.pace import Turnstile
 from service.web.rendering import STYLE_SHA256
+from service.web.words import say_in
 
 VIEWERS = ViewerSettings(proxy=ProxySettings.model_validate({"address": "127.0.0.1"}))
 SIGNED_IN = {"x-remote-user": ("dr.sato",)}
@@ -390,3 +394,35 @@ def test_plain_http_takes_no_password(place: Place, recorded: Recorded, tmp_path
         answer, text = running.ask("/status/", Authorization=basic("dr.sato", PASSWORD))
     assert answer.status == 403
     assert PATIENT not in text
+
+
+@pytest.mark.parametrize("outcome", list(FetchOutcome))
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_a_study_says_what_became_of_its_older_one(
+    outcome: FetchOutcome, language: str, own_place: Place, recorded: Recorded
+) -> None:
+    row = {"state": "done", "outcome": outcome, "created_at": NOW, "due_at": NOW + 120}
+    with own_place.writing.begin() as connection:
+        job_id, study_id = connection.execute(sa.select(schema.job.c.id, schema.job.c.study_id)).first() or (0, 0)
+        connection.execute(sa.insert(schema.prior_fetch).values(**row, job_id=job_id))
+    text = checked(get(make_site(own_place.storage, own_place.reading, recorded, VIEWERS), f"/status/study/{study_id}"))
+    assert states.FETCHES[outcome].partition(":")[2] in text
+    translated = get(
+        make_site(own_place.storage, own_place.reading, recorded, VIEWERS),
+        f"/status/study/{study_id}",
+        f"lang={language}",
+    )
+    assert say_in(Language(language))(states.FETCHES[outcome]) in checked(translated)
+
+
+def test_an_older_study_that_was_fetched_is_called_so_and_waits_for_no_reader(
+    own_place: Place, recorded: Recorded
+) -> None:
+    with own_place.writing.begin() as connection:
+        finished = sa.select(schema.job.c.study_id).where(schema.job.c.state == JobState.FINISHED)
+        study_id = connection.execute(finished.where(schema.job.c.priority == "routine")).scalars().first()
+        connection.execute(sa.update(schema.study).where(schema.study.c.id == study_id).values(fetched=1))
+    pages = make_site(own_place.storage, own_place.reading, recorded, VIEWERS)
+    assert "for comparison alone" in checked(get(pages, f"/status/study/{study_id}"))
+    listed = [checked(get(pages, query=f"lang=en&order={order}&limit=100")) for order in ("triage", "newest")]
+    assert [f'href="study/{study_id}?' in text for text in listed] == [False, True]

@@ -8,6 +8,7 @@ from service.workflow.stages import (
     ANALYSE,
     CLOSE,
     ENCODE,
+    FETCH,
     NOTIFY,
     ROUTE,
     SHADOW,
@@ -18,7 +19,7 @@ from service.workflow.stages import (
     report_stage,
 )
 
-SENDING = [NOTIFY, deliver_stage("pacs"), commit_stage("pacs"), circuit_stage("pacs"), report_stage("ct")]
+SENDING = [NOTIFY, FETCH, deliver_stage("pacs"), commit_stage("pacs"), circuit_stage("pacs"), report_stage("ct")]
 WORKING = [CLOSE, ROUTE, ANALYSE, ENCODE, SHADOW]
 
 

@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from service.domain.errors import ConfigurationError
 from service.domain.instance import Instance
 from service.settings import Condition, RuleSettings, Settings
-from service.workflow.rules import check_keywords, explain, keywords, lines, matching_rules, verdicts, wanted_pipelines
+from service.workflow.rules import (
+    check_keywords,
+    could_match,
+    explain,
+    keywords,
+    lines,
+    matching_rules,
+    verdicts,
+    wanted_pipelines,
+)
 
 
 def instance(**attributes: Any) -> Instance:
@@ -93,6 +102,32 @@ def test_not_turns_every_outcome_round(condition: dict[str, Any], attributes: di
     image = instance(**attributes)
     plain, turned = Condition.model_validate(condition), Condition.model_validate({"not": condition})
     assert explain(plain, image).holds is not explain(turned, image).holds
+
+
+@given(conditions, objects, st.sets(st.sampled_from("ABC")))
+def test_what_could_match_is_what_some_image_with_these_attributes_matches(
+    condition: dict[str, Any], attributes: dict[str, str], known: set[str]
+) -> None:
+    """Of what is not known, anything may be: no condition that holds for the image is called impossible."""
+    said = {name: value for name, value in attributes.items() if name in known}
+    if reference(condition, attributes):
+        assert could_match(Condition.model_validate(condition), said)
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        ({"Modality": "CT"}, True),
+        ({"Modality": "CT", "BodyPartExamined": "chest"}, True),
+        ({"Modality": "CT", "BodyPartExamined": "HEAD"}, False),
+        ({"Modality": "MR"}, False),
+        ({}, True),
+    ],
+)
+def test_what_an_archive_says_of_a_series_may_be_enough(said: dict[str, str], wanted: bool) -> None:
+    (rule,) = (rule for rule in Settings().rules if rule.name == "chest-ct")
+    assert could_match(rule.when, said) is wanted
+    assert could_match(Condition.model_validate({"not": {"not": rule.when}}), said) is wanted
 
 
 def test_the_explanation_names_rule_and_actual_value() -> None:
