@@ -64,10 +64,11 @@ def write(image: Path, folder: Path, number: int, rng: np.random.Generator, *, n
 
 @pytest.fixture(scope="module")
 def packages(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shipped package, with a reference of the stream that the test sends."""
+    """The shipped package without its limits, which refuse some of the stream, and with a reference of that stream."""
     root, rng = tmp_path_factory.mktemp("packages"), np.random.default_rng(1)
     folder = root / CHOICE.package / CHOICE.version
     shutil.copytree(default_packages_folder() / CHOICE.package / CHOICE.version, folder)
+    change_manifest(folder, lambda manifest: [manifest.pop(key) for key in ("out_of_distribution", "refuses_noise")])
     found = list(_measured(folder, [write(image, root / "files", number, rng) for number in range(24)]))
     draws = [_near(found, rng) for _ in range(300)]
     change_manifest(

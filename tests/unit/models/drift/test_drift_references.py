@@ -69,7 +69,7 @@ def test_a_drawn_study_goes_through_the_real_pipeline_and_a_broken_file_shows() 
     )
     assert plain == again
     assert {"score", "level", "noise"} <= set(plain.monitored.numbers)
-    assert broken.monitored.numbers["contrast"] > 1.2 * plain.monitored.numbers["contrast"]
+    assert not {"score", "contrast"} & set(broken.monitored.numbers), "the package's limits refuse it"
 
 
 @pytest.mark.parametrize("pipeline", ["diffuse_lung", "pneumoconiosis"])
