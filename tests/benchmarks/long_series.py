@@ -5,7 +5,7 @@ Twice: with the distance between analysed slices that the package asks for, and 
 """
 
 import json
-import resource
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import pydicom
 
+from harness.proc import memory_mb
 from harness.studies import context_of
 from models.phantoms.computed_tomography import ChestPhantom, Involvement
 from models.phantoms.computed_tomography.dicom import write_ct_series
@@ -151,7 +152,8 @@ def main() -> None:
     seconds[REST] = time.process_time() - started - sum(seconds.values())
     with watch.counting(WRITE):
         _write(result, instances, folder.parent / f"objects-{how.partition(' ')[0]}")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # Not ru_maxrss, which begins with the memory of the program that started this one.
+    peak = memory_mb(os.getpid(), "VmHWM")
     sys.stdout.write(json.dumps({**seconds, "mebibytes": peak, "analysed": result.values["slices_analysed"]}))
 
 
