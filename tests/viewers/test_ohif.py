@@ -23,6 +23,8 @@ from pydicom import dcmread
 
 from harness.processes import wait_until
 
+pytestmark = pytest.mark.timeout(600)
+
 Points = NDArray[np.float64]
 
 
