@@ -22,6 +22,7 @@ COMMITTED: Mapping[tuple[str, str], Callable[[], nn.Module]] = {
     ("pneumoconiosis-demo", "lungseg"): LungUNet,
     ("pneumoconiosis-demo", "zones"): ZoneProfusion,
     ("diffuse-lung-demo", "patterns"): lambda: PatchResNet(12),
+    ("diffuse-lung-demo", "lungs"): lambda: LungUNet(channels=1),
     ("mammography-demo", "detector"): lambda: MassDetectorGraph(MassDetector()),
 }
 """The network of each graph of the committed packages, by package and graph."""

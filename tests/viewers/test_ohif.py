@@ -36,8 +36,8 @@ def test_outlines_of_the_report_are_drawn_on_their_slices(ohif: Ohif, studies: d
     (listed,) = [each for each in ohif.display_sets() if each["SeriesInstanceUID"] == report.SeriesInstanceUID]
     assert listed["Modality"] == "SR"
     assert not listed["unsupported"]
-    ohif.open_series(report.SeriesInstanceUID)
-    ohif.wait_for_drawn(sum(outline.sop_instance_uid == outlines[0].sop_instance_uid for outline in outlines))
+    first = sum(outline.sop_instance_uid == outlines[0].sop_instance_uid for outline in outlines)
+    ohif.open_drawn(report.SeriesInstanceUID, first)
     for sop_instance_uid in dict.fromkeys(outline.sop_instance_uid for outline in outlines):
         check_drawn(ohif, [outline for outline in outlines if outline.sop_instance_uid == sop_instance_uid])
 
