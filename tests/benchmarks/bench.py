@@ -27,6 +27,8 @@ class Bench:
     repeats: int = 5
     quick: bool = False
     load_seconds: float = 60.0
+    graphs: str = ""
+    """Regular expression over the titles of graphs: which of them are measured."""
     advance: Callable[[str], None] = lambda _text: None
     _runs: "itertools.count[int]" = field(default_factory=itertools.count)
 

@@ -2,6 +2,7 @@
 """Images per second of graphs, of the committed packages and full size, beside PyTorch and the matrix product."""
 
 import os
+import re
 import statistics
 import sys
 import time
@@ -49,26 +50,43 @@ class Subject:
 def measure_graphs(bench: Bench) -> Iterator[Measurement]:
     """Measure each graph, the matrix product in the same turn, so that the machine's noise meets them alike."""
     seconds = QUICK_SECONDS if bench.quick else RUN_SECONDS
-    for subject in subjects(bench.disk):
+    for subject in subjects(bench.disk, bench.graphs):
         yield from _measure(subject, repeats=bench.repeats, seconds=seconds)
         bench.advance(subject.title)
     yield Measurement(name="load of the machine while graphs were measured", value=os.getloadavg()[0], unit="processes")
 
 
-def subjects(folder: Path) -> Iterator[Subject]:
-    """Yield the graphs of the committed packages, then the networks of the published sizes, one at a time."""
+def subjects(folder: Path, pattern: str = "") -> Iterator[Subject]:
+    """Yield the graphs of the committed packages, then the networks of the published sizes, one at a time.
+
+    Only those whose title has a match of the regular expression `pattern`.
+
+    Raises:
+        LookupError: If none has.
+    """
+    asked = 0
     for package in find_packages(default_packages_folder()):
         files = read_package(package)
         for name, graph in files.manifest.graphs.items():
+            title = f"{files.manifest.name} {name}"
+            if not re.search(pattern, title):
+                continue
+            asked += 1
             yield Subject(
-                title=f"{files.manifest.name} {name}",
+                title=title,
                 model=files.contents[graph.file],
                 contract=graph,
                 network=COMMITTED[files.manifest.name, name](),
             )
     for name in FULL_SIZE:
+        title = f"{name}, full size"
+        if not re.search(pattern, title):
+            continue
+        asked += 1
         network, model, contract = full_size(name, folder)
-        yield Subject(title=f"{name}, full size", model=model, contract=contract, network=network)
+        yield Subject(title=title, model=model, contract=contract, network=network)
+    if not asked:
+        raise LookupError(f"--graphs {pattern!r} matches no graph")
 
 
 def _measure(subject: Subject, *, repeats: int, seconds: float) -> Iterator[Measurement]:
