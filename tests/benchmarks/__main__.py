@@ -106,7 +106,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks.json"))
     parser.add_argument("--only", default="", metavar="PATTERN", help="regular expression over the benchmarks' names")
-    parser.add_argument("--graphs", default="", metavar="PATTERN", help="the same over the graphs of benchmark 'graphs'")
+    parser.add_argument(
+        "--graphs", default="", metavar="PATTERN", help="the same over the graphs of benchmark 'graphs'"
+    )
     parser.add_argument("--repeats", type=int, default=0, help="timed runs of each (default 5; quick: 2)")
     parser.add_argument("--quick", action="store_true", help="short runs: for trying out, not for judging")
     parser.add_argument("--load-seconds", type=float, default=60.0, help="length of the steady load (goal 1: 600)")
