@@ -23,7 +23,7 @@ from service.domain.errors import InputError, PackageError
 from service.domain.instance import Instance, sop_instance_uids
 from service.domain.result import Outcome, PackageIdentity, PipelineResult
 from service.domain.study import Refusal
-from service.inference.evidence import Budget, GoldenStudy
+from service.inference.evidence import Budget, GoldenStudy, Precision
 from service.inference.package_files import PackageFiles
 from service.pipelines import PIPELINES
 from service.ports import Package
@@ -42,8 +42,10 @@ class StudyCheck:
     memory_bytes: int
 
 
-def verify_studies(files: PackageFiles, package: Package) -> dict[str, StudyCheck]:
+def verify_studies(files: PackageFiles, package: Package, *, precision: Precision = "float32") -> dict[str, StudyCheck]:
     """Run every golden study, and the first one as noise where the package says that noise is refused.
+
+    `precision` is that of the provider which the package runs on: what may differ depends on it.
 
     Raises
     ------
@@ -51,13 +53,15 @@ def verify_studies(files: PackageFiles, package: Package) -> dict[str, StudyChec
         A study cannot be run, comes to something else, or costs more than the package's budget; or noise was analysed.
     """
     manifest = files.manifest
-    checks = {study.name: _verify_study(files, study, package) for study in manifest.golden_studies}
+    checks = {
+        study.name: _verify_study(files, study, package, precision=precision) for study in manifest.golden_studies
+    }
     if manifest.refuses_noise:
         _verify_noise(files, manifest.golden_studies[0], package)
     return checks
 
 
-def _verify_study(files: PackageFiles, study: GoldenStudy, package: Package) -> StudyCheck:
+def _verify_study(files: PackageFiles, study: GoldenStudy, package: Package, *, precision: Precision) -> StudyCheck:
     where = str(files.folder / study.folder)
     expected = _expected(files, study)
     memory, started = PeakMemory(), time.process_time()
@@ -67,7 +71,7 @@ def _verify_study(files: PackageFiles, study: GoldenStudy, package: Package) -> 
         cpu_seconds=time.process_time() - started,
         memory_bytes=memory.growth(),
     )
-    found = list(islice(differences(record["result"], expected, tolerance=study.tolerance), _SHOWN + 1))
+    found = list(islice(differences(record["result"], expected, tolerance=study.allowed(precision)), _SHOWN + 1))
     if found:
         more = "; and more" if len(found) > _SHOWN else ""
         raise PackageError(

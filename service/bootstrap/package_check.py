@@ -13,6 +13,7 @@ from service.domain.errors import PackageError, WorkerCrashedError, WorkerError,
 from service.inference.listing import PackageCheck, check_package
 from service.inference.package import load_package
 from service.inference.package_files import read_package
+from service.inference.providers import BACKENDS
 from service.inference.signature import UNSIGNED_ALLOWED, SignaturePolicy
 from service.inference.worker_process import WorkerOrder, WorkerProcess
 from service.settings import Provider
@@ -57,7 +58,7 @@ def check_whole(order: CheckOrder) -> WholeCheck:
     if order.quick or not files.manifest.golden_studies:
         return WholeCheck(load=load)
     package = load_package(order.place, provider=order.provider, threads=order.threads, policy=order.policy)
-    studies = verify_studies(files, package)
+    studies = verify_studies(files, package, precision=BACKENDS[package.warm.provider].precision)
     return WholeCheck(load=load, studies=studies, refuses_noise=files.manifest.refuses_noise)
 
 

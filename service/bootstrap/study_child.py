@@ -15,6 +15,7 @@ from service.bootstrap.golden_studies import verify_studies
 from service.bootstrap.packages import PackageChoice, load_choice
 from service.domain.errors import PackageError, WorkerUnavailableError
 from service.inference.package_files import read_package
+from service.inference.providers import BACKENDS
 from service.inference.worker_process import WorkerOrder, WorkerProcess
 
 CHILD: Final = "service.bootstrap.study_child:start"
@@ -46,7 +47,8 @@ def run_studies(choice: PackageChoice) -> tuple[str, ...]:
     if package.identity != files.identity:
         raise PackageError(f"{choice.folder}: the package was replaced while it was read; versions never change")
     unmeasured = files.manifest.model_copy(update={"budget": None})
-    return tuple(verify_studies(replace(files, manifest=unmeasured), package))
+    precision = BACKENDS[package.warm.provider].precision
+    return tuple(verify_studies(replace(files, manifest=unmeasured), package, precision=precision))
 
 
 def start(initial: Mapping[str, Any]) -> Any:

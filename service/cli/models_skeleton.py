@@ -86,6 +86,7 @@ training:
     - {{name: AUC, condition: scanner-shift, value: 0.5, cases: 100}}
 
 # Tensors that every machine must reproduce: at least one for each graph. tolerance is the largest absolute difference.
+# Runs in bf16, too, with tolerance_bf16 here and under golden_studies (docs/model-packages.md).
 golden:
   - {{graph: classifier, file: golden/classifier-00.npz, tolerance: 0.001}}
 

@@ -11,13 +11,15 @@ from service.inference.evidence import Decomposition
 from service.inference.session import Arrays
 
 
-def check_decomposition(entry: Decomposition, outputs: Arrays, *, where: str) -> float:
+def check_decomposition(entry: Decomposition, outputs: Arrays, *, where: str, tolerance: float | None = None) -> float:
     """Return the largest absolute difference of the score from the mean of its map plus the constant.
+
+    `tolerance` takes the place of the entry's, for arithmetic that is coarser than float32.
 
     Raises
     ------
     PackageError
-        The shapes do not fit, or the difference is above the entry's tolerance.
+        The shapes do not fit, or the difference is above the tolerance.
     """
     maps, scores = outputs[entry.map].astype(np.float64), outputs[entry.score].astype(np.float64)
     name = f"{where}: map {entry.map} of score {entry.score}"
@@ -31,10 +33,11 @@ def check_decomposition(entry: Decomposition, outputs: Arrays, *, where: str) ->
         )
     total = means + np.asarray(entry.constant)
     difference = float(np.max(np.abs(total - picked), initial=0.0))
-    if not difference <= entry.tolerance:
+    allowed = entry.tolerance if tolerance is None else tolerance
+    if not difference <= allowed:
         raise PackageError(
             f"{name} is not complete: mean plus constant differs from the score by {difference:.3g}, at most "
-            f"{entry.tolerance:.3g} is allowed; the map does not explain this score"
+            f"{allowed:.3g} is allowed; the map does not explain this score"
         )
     return difference
 

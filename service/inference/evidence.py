@@ -2,7 +2,7 @@
 """What a package shows for itself: golden studies, its budget, what its maps explain, and who promoted it."""
 
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
@@ -14,17 +14,25 @@ LADDER: Final = tuple(PackageStatus)
 DECLARED: Final = frozenset((PackageStatus.DEMONSTRATION, PackageStatus.RESEARCH))
 """What a maker may say of a package alone; every status above needs the promotions that lead to it."""
 LEAST_STUDIES: Final = 2
+Precision = Literal["float32", "bf16"]
+Share = Annotated[float, Field(gt=0, le=0.1)]
 EXPECTED: Final = "expected.json"
 
 
 class GoldenStudy(Strict):
     """A whole study of phantom images under golden/<name>/ and the record that the pipeline must make of it.
 
-    `tolerance` is the largest difference of a number, as a share of it (of 1, for numbers below 1).
+    `tolerance` is the largest difference of a number, as a share of it (of 1, for numbers below 1); `tolerance_bf16` is
+    that where a provider computes in bf16.
     """
 
     name: Slug
-    tolerance: Annotated[float, Field(gt=0, le=0.1)]
+    tolerance: Share
+    tolerance_bf16: Share | None = None
+
+    def allowed(self, precision: Precision) -> float:
+        """Return the tolerance for a provider of that precision; without one for bf16 nothing more is allowed there."""
+        return self.tolerance if precision == "float32" else self.tolerance_bf16 or self.tolerance
 
     @property
     def folder(self) -> str:
@@ -60,7 +68,7 @@ class Decomposition(Strict):
     score: Text
     index: Annotated[int, Field(ge=0)] | None = None
     constant: Annotated[tuple[float, ...], Field(min_length=1, max_length=4096)] = (0.0,)
-    tolerance: Annotated[float, Field(gt=0, le=0.1)] = 1e-3
+    tolerance: Share = 1e-3
 
 
 class Promotion(Strict):

@@ -28,6 +28,7 @@ def check_golden(
     data: bytes,
     *,
     tolerance: float,
+    share: float | None = None,
     where: str,
     maps: Sequence[Decomposition] = (),
     limit_seconds: float = GOLDEN_SECONDS,
@@ -38,19 +39,23 @@ def check_golden(
     ------
     PackageError
         The file is damaged, does not fit the graph, an output differs by more than `tolerance`, one of `maps` does not
-        add up to its score, or the graph takes longer than `limit_seconds`.
+        add up to its score, or the graph takes longer than `limit_seconds`. With `share`, outputs and maps may differ
+        by so much of an output's largest number, or of 1 where that is below 1.
     """
     inputs, expected = golden_arrays(data, where=where)
     outputs = session.run(inputs, limit_seconds=limit_seconds)
-    difference = _largest_difference(outputs, expected, where=where)
-    if not difference <= tolerance:
-        raise PackageError(
-            f"{where}: this machine's outputs differ from the golden ones by {difference:.3g}; at most "
-            f"{tolerance:.3g} is allowed: the graph or this ONNX Runtime is not the validated one"
-        )
+    differences = _differences(outputs, expected, where=where)
+    for name, difference in differences.items():
+        allowed = tolerance if share is None else share * _scale(expected[name])
+        if not difference <= allowed:
+            raise PackageError(
+                f"{where}: this machine's outputs differ from the golden ones by {difference:.3g} ({name}); at most "
+                f"{allowed:.3g} is allowed: the graph or this ONNX Runtime is not the validated one"
+            )
     for entry in maps:
-        check_decomposition(entry, outputs, where=where)
-    return difference
+        relative = None if share is None else share * _scale(expected[entry.score])
+        check_decomposition(entry, outputs, where=where, tolerance=relative)
+    return max(differences.values())
 
 
 def golden_arrays(data: bytes, *, where: str) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
@@ -88,7 +93,8 @@ def _select(arrays: Arrays, prefix: str) -> dict[str, NDArray[Any]]:
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
-def _largest_difference(outputs: Arrays, expected: Arrays, *, where: str) -> float:
+def _differences(outputs: Arrays, expected: Arrays, *, where: str) -> dict[str, float]:
+    """Return the largest absolute difference of each output, the worst first."""
     if set(outputs) != set(expected):
         raise PackageError(
             f"{where}: holds outputs {', '.join(sorted(expected))}, the graph has {', '.join(sorted(outputs))}"
@@ -96,7 +102,12 @@ def _largest_difference(outputs: Arrays, expected: Arrays, *, where: str) -> flo
     for name, array in expected.items():
         if array.shape != outputs[name].shape:
             raise PackageError(f"{where}: output {name} has shape {array.shape}, the graph gives {outputs[name].shape}")
-    return max(_difference(outputs[name], array) for name, array in expected.items())
+    found = {name: _difference(outputs[name], array) for name, array in expected.items()}
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _scale(array: NDArray[Any]) -> float:
+    return max(1.0, float(np.max(np.abs(array.astype(np.float64)), initial=0.0)))
 
 
 def _difference(output: NDArray[Any], expected: NDArray[Any]) -> float:

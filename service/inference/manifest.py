@@ -20,7 +20,15 @@ from service.domain.drift import DriftReference
 from service.domain.errors import PackageError
 from service.domain.reliability import ConformalSet, Limit, Reliability, ScoreCalibration
 from service.domain.result import PackageStatus
-from service.inference.evidence import LEAST_STUDIES, Budget, Decomposition, GoldenStudy, Promotion, ladder_problem
+from service.inference.evidence import (
+    LEAST_STUDIES,
+    Budget,
+    Decomposition,
+    GoldenStudy,
+    Promotion,
+    Share,
+    ladder_problem,
+)
 from service.inference.manifest_reliability import reliability_problem
 from service.inference.manifest_types import Digest, Dimension, Fraction, RelativePath, Slug, Strict, Text, Version
 from service.inference.plain_file import read_file
@@ -132,11 +140,17 @@ class Training(Strict):
 
 
 class Golden(Strict):
-    """Inputs and outputs that this graph must reproduce; `tolerance` is the largest absolute difference."""
+    """Inputs and outputs that this graph must reproduce; `tolerance` is the largest absolute difference.
+
+    `tolerance_bf16` lets providers that compute in bf16 run the package: the largest difference there, as a share of
+    the output's largest number (of 1, where that is below 1). bf16 keeps 8 of 24 bits, so that no absolute number fits
+    all outputs.
+    """
 
     graph: Slug
     file: RelativePath
-    tolerance: Annotated[float, Field(gt=0, le=0.1)]
+    tolerance: Share
+    tolerance_bf16: Share | None = None
 
     @model_validator(mode="after")
     def _in_its_folder(self) -> Self:
@@ -219,6 +233,16 @@ class Manifest(Strict):
             raise ValueError(f"files lists no DICOM file {empty[0]}/*.dcm of the golden study")
         if self.refuses_noise and not self.golden_studies:
             raise ValueError("refuses_noise needs a golden study, whose pixels are replaced by noise")
+        return self
+
+    @model_validator(mode="after")
+    def _bf16_is_shown_everywhere(self) -> Self:
+        shown = [item.tolerance_bf16 is not None for item in (*self.golden, *self.golden_studies)]
+        if any(shown) and not all(shown):
+            raise ValueError(
+                "tolerance_bf16 is given for some of golden and golden_studies; give it for every one, or for none, "
+                "and the package does not run in bf16"
+            )
         return self
 
     @model_validator(mode="after")

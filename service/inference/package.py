@@ -21,7 +21,7 @@ from service.inference.golden import check_golden
 from service.inference.manifest import Manifest
 from service.inference.onnx_file import check_onnx
 from service.inference.package_files import PackageFiles, read_package
-from service.inference.providers import LOST, Order, PassedOver, first_that_works, provider_order
+from service.inference.providers import BACKENDS, LOST, Order, PassedOver, first_that_works, provider_order
 from service.inference.session import Session
 from service.inference.signature import UNSIGNED_ALLOWED, SignaturePolicy
 from service.inference.unlike import verify_noise_is_refused
@@ -168,10 +168,10 @@ class LoadedPackage:
             As `run`.
         """
         try:
-            return verify_golden(self._golden, self._warm.sessions)
+            return verify_golden(self._golden, self._warm.sessions, self._warm.provider)
         except ProviderError as error:
             self._fall_back(error)
-            return verify_golden(self._golden, self._warm.sessions)
+            return verify_golden(self._golden, self._warm.sessions, self._warm.provider)
 
     def _fall_back(self, error: ProviderError) -> None:
         """Go on with the providers that come after the one that failed, after all the checks of loading."""
@@ -250,7 +250,7 @@ def warm_up(files: PackageFiles, how: WarmUp) -> Warm:
 
     def start(provider: Provider) -> Warm:
         sessions = start_sessions(files, provider=provider, how=how)
-        warm = Warm(provider=provider, sessions=sessions, golden_differences=verify_golden(files, sessions))
+        warm = Warm(provider=provider, sessions=sessions, golden_differences=verify_golden(files, sessions, provider))
         verify_noise_is_refused(files, sessions)
         return warm
 
@@ -288,14 +288,16 @@ def _start_session(files: PackageFiles, name: str, *, provider: Provider, how: W
     return Session(model, graph, where=where, provider=provider, threads=how.threads, gpu_memory_bytes=memory)
 
 
-def verify_golden(files: PackageFiles, sessions: Mapping[str, Session]) -> dict[str, float]:
-    """Reproduce all golden tensors; return the largest difference by graph."""
+def verify_golden(files: PackageFiles, sessions: Mapping[str, Session], provider: Provider) -> dict[str, float]:
+    """Reproduce all golden tensors; return the largest absolute difference by graph."""
+    is_reduced = BACKENDS[provider].precision == "bf16"
     largest: dict[str, float] = {}
     for golden in files.manifest.golden:
         difference = check_golden(
             sessions[golden.graph],
             files.contents[golden.file],
             tolerance=golden.tolerance,
+            share=golden.tolerance_bf16 if is_reduced else None,
             maps=[entry for entry in files.manifest.decompositions if entry.graph == golden.graph],
             where=str(files.folder / golden.file),
         )

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 import onnxruntime
 
 from service.domain.errors import DokueiError, PackageError, ProviderError
+from service.inference.evidence import Precision
 from service.settings import Provider
 
 Started = TypeVar("Started")
@@ -42,6 +43,8 @@ class Backend:
     name: str
     extra: str
     is_gpu: bool = False
+    precision: Precision = "float32"
+    """What it multiplies in."""
 
 
 BACKENDS: Final[Mapping[Provider, Backend]] = {
@@ -49,7 +52,7 @@ BACKENDS: Final[Mapping[Provider, Backend]] = {
     "cuda": Backend(name=CUDA, extra="gpu", is_gpu=True),
     "tensorrt": Backend(name=TENSORRT, extra="gpu", is_gpu=True),
     "openvino": Backend(name=OPENVINO, extra="openvino"),
-    "openvino_bf16": Backend(name=OPENVINO, extra="openvino"),
+    "openvino_bf16": Backend(name=OPENVINO, extra="openvino", precision="bf16"),
 }
 
 

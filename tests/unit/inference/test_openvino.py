@@ -6,14 +6,16 @@ python -m venv /tmp/openvino && /tmp/openvino/bin/pip install -e '.[openvino,tes
 """
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
-from tiny_package import IMAGE
+from tiny_package import IMAGE, edit_manifest
 
-from service.domain.errors import ProviderError
+from service.domain.errors import PackageError, ProviderError
 from service.inference import providers
 from service.inference.package import default_packages_folder, find_packages, load_package
 from service.settings import Provider
@@ -47,6 +49,23 @@ def test_bf16_is_used_only_where_it_reproduces_the_golden_outputs(folder: Path) 
         "parity",
         "refused",
     }  # no processor without bf16 says it has it
+
+
+@pytest.mark.skipif(not providers._has_bf16(), reason="this processor does not compute in bf16")
+def test_bf16_runs_a_package_that_allows_for_it_and_is_another_arithmetic(tmp_path: Path) -> None:
+    (folder,) = (path for path in PACKAGES if path.parent.name == "diffuse-lung-demo")
+    allowing = tmp_path / folder.parent.name / folder.name
+    shutil.copytree(folder, allowing)
+
+    def allow(manifest: dict[str, Any]) -> None:
+        for entry in (*manifest["golden"], *manifest["golden_studies"]):
+            entry["tolerance_bf16"] = 0.05
+
+    edit_manifest(allowing, allow)
+    with pytest.raises(PackageError, match="differ from the golden ones"):
+        load_package(folder, provider="openvino_bf16", threads=2)
+    warm = load_package(allowing, provider="openvino_bf16", threads=2).warm
+    assert 1e-3 < warm.golden_differences["lungs"] < 0.05
 
 
 def test_the_precision_hint_is_read(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
