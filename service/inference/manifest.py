@@ -237,8 +237,9 @@ class Manifest(Strict):
 
     @model_validator(mode="after")
     def _bf16_is_shown_everywhere(self) -> Self:
-        shown = [item.tolerance_bf16 is not None for item in (*self.golden, *self.golden_studies)]
-        if any(shown) and not all(shown):
+        tensors = [item.tolerance_bf16 for item in self.golden]
+        shares = [*tensors, *(study.tolerance_bf16 for study in self.golden_studies)]
+        if any(shares) and not all(shares):
             raise ValueError(
                 "tolerance_bf16 is given for some of golden and golden_studies; give it for every one, or for none, "
                 "and the package does not run in bf16"
