@@ -86,6 +86,14 @@ CORNERS = f"""() => {{ {VIEWPORT}
   return [[0, 0], [columns, rows]].map(point => onCanvas(point).map(value => value * ratio));
 }}"""
 
+STATE = f"""() => {{ {VIEWPORT}
+  const sets = [...(grid?.getState().viewports.values() ?? [])].flatMap(each => each.displaySetInstanceUIDs ?? []);
+  const modalities = sets.map(uid => services.displaySetService.getDisplaySetByUID(uid)?.Modality);
+  const annotations = window.cornerstoneTools?.annotation?.state?.getAllAnnotations?.()?.length;
+  return JSON.stringify({{modalities, status: viewport?.viewportStatus, image: ({SHOWN})(), annotations}});
+}}"""
+"""For messages: the modalities of the open series, how far the active viewport is, and what is in it."""
+
 
 @dataclass(frozen=True)
 class Ohif:
@@ -148,7 +156,7 @@ class Ohif:
             with suppress(PlaywrightTimeoutError):
                 self.wait_for_drawn(count, patience_ms=patience_ms)
                 return
-        raise AssertionError(f"{len(self.drawn())} outlines are drawn, not {count}")
+        raise AssertionError(f"{len(self.drawn())} outlines are drawn, not {count}: {self.page.evaluate(STATE)}")
 
     def wait_for_drawn(self, count: int, *, patience_ms: float = PATIENCE_MS) -> None:
         """Wait until exactly so many outlines are drawn."""
