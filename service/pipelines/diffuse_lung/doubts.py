@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from service.domain.reliability import Reliability
 from service.domain.result import Reason
 from service.pipelines.certainty import indeterminate
+from service.pipelines.confidence import ConfidenceTally
 from service.pipelines.conformal import prediction_sets
 from service.pipelines.diffuse_lung.acceptance import Acceptance
 from service.pipelines.diffuse_lung.gates import reason
 from service.pipelines.familiarity import OUT_OF_DISTRIBUTION, unusual_items
 
-CONFIDENCE: Final = ("margin", "divergence")
-"""Outputs of a graph that say, for each patch, how sure it is and how far its members differ."""
+_BETWEEN: Final = "the two likeliest patterns"
 
 
 class PatchTally:
@@ -31,10 +31,10 @@ class PatchTally:
         self._disagreement = reliability.disagreement
         self._sets = reliability.sets_of("pattern")
         self._patches = self._strange = self._unsettled = 0
-        self._sums: dict[str, float] = {}
+        self._confidence = ConfidenceTally()
 
     def add(self, outputs: Mapping[str, NDArray[Any]]) -> None:
-        """Count a batch: probability (N, K), and (N,) for each output that has a limit and each of CONFIDENCE."""
+        """Count a batch: probability (N, K), and (N,) for each output of a limit or of confidence."""
         probability = outputs["probability"]
         count = len(probability)
         self._patches += count
@@ -45,9 +45,7 @@ class PatchTally:
             sets = prediction_sets(wide, method=self._sets.method, quantile=self._sets.quantile)
             unsettled |= sets.sum(axis=1) != 1
         self._unsettled += int(unsettled.sum())
-        for name in CONFIDENCE:
-            if name in outputs:
-                self._sums[name] = self._sums.get(name, 0.0) + float(outputs[name].sum(dtype=np.float64))
+        self._confidence.add(outputs, count=count)
 
     @property
     def strange_share(self) -> float | None:
@@ -58,11 +56,6 @@ class PatchTally:
     def unsettled_share(self) -> float | None:
         """The share of patches without exactly one pattern in their set, or with models that disagree."""
         return self._share(self._unsettled) if self._sets or self._disagreement else None
-
-    @property
-    def confidence(self) -> Mapping[str, float]:
-        """The mean over all patches of each output of CONFIDENCE that the graph has."""
-        return {name: round(total / self._patches, 4) for name, total in self._sums.items() if self._patches}
 
     def _share(self, count: int) -> float:
         return round(count / self._patches, 4) if self._patches else 0.0
@@ -89,19 +82,12 @@ class PatchTally:
     def as_values(self) -> dict[str, float]:
         """Return the shares for the record."""
         shares = {"out_of_distribution_share": self.strange_share, "indeterminate_share": self.unsettled_share}
-        means = {f"mean_{name}": mean for name, mean in self.confidence.items()}
-        return {**{name: share for name, share in shares.items() if share is not None}, **means}
+        known = {name: share for name, share in shares.items() if share is not None}
+        return {**known, **self._confidence.as_values()}
 
     def lines(self) -> tuple[str, ...]:
         """Return the shares for people."""
         strange, unsettled = self.strange_share, self.unsettled_share
         outside = () if strange is None else (f"Lung patches outside the training distribution: {100 * strange:.0f} %",)
         doubted = () if unsettled is None else (f"Lung patches without a settled pattern: {100 * unsettled:.0f} %",)
-        return (*outside, *doubted, *self._confidence_lines())
-
-    def _confidence_lines(self) -> Iterator[str]:
-        means = self.confidence
-        if CONFIDENCE[0] in means:
-            yield f"Confidence: mean margin {means[CONFIDENCE[0]]:.2f} between the two likeliest patterns"
-        if CONFIDENCE[1] in means:
-            yield f"Disagreement of the models: mean divergence {means[CONFIDENCE[1]]:.2f} nats"
+        return (*outside, *doubted, *self._confidence.lines(between=_BETWEEN))

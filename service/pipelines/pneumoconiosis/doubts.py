@@ -3,15 +3,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from service.domain.result import Finding, Reason
 from service.pipelines import familiarity
 from service.pipelines.certainty import calibrate, disagreement_flags, stated_score
-from service.pipelines.familiarity import Distance
+from service.pipelines.confidence import ConfidenceTally
+from service.pipelines.familiarity import Distance, Outputs
 from service.pipelines.pneumoconiosis.profusion_sets import profusion_sets
 from service.pipelines.pneumoconiosis.reading import FilmReading
 from service.ports import Package
+
+_BETWEEN: Final = "1/0 or more and less"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,13 +26,26 @@ class Doubts:
     lines: tuple[str, ...]
 
 
-def doubts_of(reading: FilmReading, package: Package, *, disagreement: Sequence[Distance]) -> Doubts:
-    """Return what calibration, sets and disagreement say of a reading."""
+def doubts_of(reading: FilmReading, package: Package, *, outputs: Outputs, disagreement: Sequence[Distance]) -> Doubts:
+    """Return what calibration, sets and the votes of several members say of a reading.
+
+    Parameters
+    ----------
+    outputs
+        Of the graph that read the zones.
+    """
+    votes = ConfidenceTally()
+    votes.add(outputs, count=len(reading.zones))
     sets = profusion_sets(reading, package.reliability)
     return Doubts(
         flags=(*sets.flags(), *disagreement_flags(disagreement, name="the film")),
-        values={**familiarity.as_values(disagreement), **_calibrated(reading, package), **sets.as_values()},
-        lines=sets.lines(reading),
+        values={
+            **familiarity.as_values(disagreement),
+            **votes.as_values(),
+            **_calibrated(reading, package),
+            **sets.as_values(),
+        },
+        lines=(*sets.lines(reading), *votes.lines(between=_BETWEEN)),
     )
 
 

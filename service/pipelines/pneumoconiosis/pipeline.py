@@ -215,7 +215,8 @@ def _read(
         ]
     )
     sheet = read_sheet(film, lungs, crops, reading, values=values, package=package)
-    doubts = doubts_of(reading, package, disagreement=familiarity.measure(limits.disagreement, ZONES, outputs))
+    disagreement = familiarity.measure(limits.disagreement, ZONES, outputs)
+    doubts = doubts_of(reading, package, outputs=outputs, disagreement=disagreement)
     return Analysis(
         film=film,
         lungs=lungs,

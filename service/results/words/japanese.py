@@ -341,6 +341,10 @@ FORMS: tuple[tuple[str, Say], ...] = (
         lambda m: f"確信度:最有力と次点のパターンの差の平均 {m[1]}",
     ),
     (
+        r"Confidence: mean margin ([\d.]+) between 1/0 or more and less",
+        lambda m: f"確信度:1/0以上と未満の差の平均 {m[1]}",
+    ),
+    (
         r"Disagreement of the models: mean divergence ([\d.]+) nats",
         lambda m: f"モデル間の不一致:ダイバージェンスの平均 {m[1]} nat",
     ),

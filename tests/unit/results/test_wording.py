@@ -74,6 +74,7 @@ LINES = (
     "Lung patches outside the training distribution: 3 %",
     "Lung patches without a settled pattern: 12 %",
     "Confidence: mean margin 0.83 between the two likeliest patterns",
+    "Confidence: mean margin 0.62 between 1/0 or more and less",
     "Disagreement of the models: mean divergence 0.05 nats",
     "Overall profusion is the mean over zones read as 0/1 or more.",
     "Large opacities, pleura and symbols are not read.",

@@ -187,6 +187,17 @@ def test_disagreeing_models_are_a_flag_and_the_score_is_still_there(analyse, pla
     assert result.values["zones_divergence"] == pytest.approx(0.3)
 
 
+def test_the_votes_of_several_readers_say_how_sure_they_are(analyse, plain):
+    result = analyse(UNDECLARED, extra={"zones": {"margin": 0.62, "divergence": 0.054}})
+    told = ("Confidence: mean margin 0.62 between 1/0 or more and less",)
+    told += ("Disagreement of the models: mean divergence 0.05 nats",)
+    silent = analyse(UNDECLARED)
+    assert result.values == {**silent.values, "mean_margin": 0.62, "mean_divergence": 0.054}
+    assert result.summary == (*plain.summary, *told)
+    assert result.heatmaps[0].lines == (*plain.heatmaps[0].lines, *told)
+    assert result.findings == plain.findings
+
+
 def film_at(step, *, spread=1.0):
     """Read six equal zones whose probabilities lie around a step."""
     logits = ((step - np.arange(11) - 0.5) / spread).astype(np.float32)
