@@ -6,7 +6,7 @@ networks fit their training cases, and alpha would measure nothing but that.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -98,6 +98,21 @@ def out_of_fold(
     return result
 
 
+def voters(networks: Collection[str], members: Sequence[Member]) -> tuple[tuple[Member, ...], Tensor]:
+    """Return the members that vote, and their weights float64 (members,), which add up to 1.
+
+    Raises
+    ------
+    ValueError
+        Nobody votes, or weights and networks, by name, are not of the same members.
+    """
+    kept = tuple(member for member in members if member.kept)
+    if not kept or {member.name for member in members} != set(networks):
+        raise ValueError(f"weights are for {describe(members) or 'nobody'}, networks are {', '.join(networks)}")
+    alphas = torch.tensor([member.alpha for member in kept], dtype=torch.float64)
+    return kept, alphas / alphas.sum()
+
+
 class EnsembleGraph(nn.Module):
     """Maps images to (vote, probability, margin, divergence) by the weighted vote of its members.
 
@@ -118,14 +133,11 @@ class EnsembleGraph(nn.Module):
 
     def __init__(self, networks: Mapping[str, nn.Module], members: Sequence[Member]) -> None:
         super().__init__()
-        kept = [member for member in members if member.kept]
-        if not kept or {member.name for member in members} != set(networks):
-            raise ValueError(f"weights are for {describe(members) or 'nobody'}, networks are {', '.join(networks)}")
+        kept, weights = voters(networks, members)
         self.names = tuple(member.name for member in kept)
         self.networks = nn.ModuleList(networks[name] for name in self.names)
-        alphas = torch.tensor([member.alpha for member in kept], dtype=torch.float64)
-        self.register_buffer("weights", alphas / alphas.sum())
-        self.strongest = int(alphas.argmax())
+        self.register_buffer("weights", weights)
+        self.strongest = int(weights.argmax())
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return (vote, probability, margin, divergence)."""

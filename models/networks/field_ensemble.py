@@ -8,7 +8,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from models.ensemble import Member, combine, describe
+from models.ensemble import Member, combine, voters
 from models.networks.depths import Depths
 from models.networks.field import FieldClassifier
 
@@ -39,14 +39,11 @@ class FieldEnsemble(nn.Module):
         self, networks: Mapping[str, FieldClassifier], members: Sequence[Member], *, temperature: float = 1.0
     ) -> None:
         super().__init__()
-        kept = [member for member in members if member.kept]
-        if not kept or {member.name for member in members} != set(networks):
-            raise ValueError(f"weights are for {describe(members) or 'nobody'}, networks are {', '.join(networks)}")
+        kept, weights = voters(networks, members)
         self.members = tuple(members)
         self.networks = nn.ModuleDict({member.name: networks[member.name] for member in kept})
-        alphas = torch.tensor([member.alpha for member in kept], dtype=torch.float64)
-        self.register_buffer("weights", alphas / alphas.sum())
-        self.strongest = kept[int(alphas.argmax())].name
+        self.register_buffer("weights", weights)
+        self.strongest = kept[int(weights.argmax())].name
         self.temperature = temperature
 
     def tempered(self, temperature: float) -> "FieldEnsemble":

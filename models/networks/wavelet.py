@@ -121,7 +121,8 @@ class WaveletFrontEnd(nn.Module):
         if not torch.onnx.is_in_onnx_export() and min(image.shape[2:]) < length - 1 + skip:
             raise ValueError(f"image {tuple(image.shape[2:])} is smaller than {length - 1 + skip} in one axis")
         padded = _mirror(_mirror(image, axis=2, length=length, skip=skip), axis=3, length=length, skip=skip)
-        return nn.functional.conv2d(padded, self.kernel, stride=2, groups=self.channels)
+        with torch.autocast(image.device.type, enabled=False):  # detail is a hundred times weaker than what it is of
+            return nn.functional.conv2d(padded, self.kernel, stride=2, groups=self.channels)
 
 
 def _kernels(wavelet: str, bands: tuple[Band, ...]) -> Tensor:

@@ -13,7 +13,7 @@ import numpy as np
 from models.calibration.graph import WithDistances
 from models.calibration.sections import manifest_sections
 from models.networks.lung_unet import LungUNet
-from models.networks.zone_profusion import ZoneProfusion
+from models.networks.zone_ensemble import ZoneEnsemble, ZoneReader
 from models.packaging import write_package
 from models.recipes.pneumoconiosis_card import LICENCE, description, model_card, with_findings
 from models.recipes.pneumoconiosis_cuts import lower_cuts
@@ -22,6 +22,7 @@ from models.recipes.pneumoconiosis_doubts import Doubts, doubts_of
 from models.recipes.pneumoconiosis_evaluation import FilmReadings, read_films
 from models.recipes.pneumoconiosis_export import export_graphs
 from models.recipes.pneumoconiosis_findings_package import FindingsPart, make_findings
+from models.recipes.pneumoconiosis_members import train_ensemble, votes_table
 from models.recipes.pneumoconiosis_metrics import film_rows, lung_rows, zone_rows
 from models.recipes.pneumoconiosis_recipe import PneumoconiosisRecipe
 from models.recipes.pneumoconiosis_sets import HELD_OUT_LUNGS, Drawn, HeldOutSets, draw, find_lungs, held_out
@@ -33,10 +34,10 @@ _SENSITIVE, _SPECIFIC = 0.95, 0.95
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Networks:
-    """The two networks of a package."""
+    """The lung finder and the zone reader of a package."""
 
     lungs: LungUNet
-    zones: ZoneProfusion
+    zones: ZoneReader
 
 
 def make_package(packages_folder: Path, recipe: PneumoconiosisRecipe, *, source: str, places: Places) -> Path:
@@ -68,8 +69,19 @@ def train(drawn: Drawn, recipe: PneumoconiosisRecipe, *, places: Places) -> Netw
         seed=recipe.seed,
         run=Run(name="lungs", places=places),
     )
-    zones = train_zones(drawn.zones, passes=recipe.fit.zones, seed=recipe.seed, run=Run(name="zones", places=places))
-    return Networks(lungs=lungs, zones=zones)
+    return Networks(lungs=lungs, zones=_train_reader(drawn, recipe, places=places))
+
+
+def _train_reader(drawn: Drawn, recipe: PneumoconiosisRecipe, *, places: Places) -> ZoneReader:
+    if recipe.ensemble:
+        return train_ensemble(drawn.zones, recipe, recipe.ensemble, places=places)
+    return train_zones(
+        drawn.zones,
+        passes=recipe.fit.zones,
+        seed=recipe.seed,
+        run=Run(name="zones", places=places),
+        network=recipe.network,
+    )
 
 
 def pack(
@@ -88,7 +100,7 @@ def pack(
     points = operating_points([read_films(zones, part) for part in drawn.tuning])
     metrics = [*_metrics(networks, recipe, sets, points), *doubts.rows]
     about = _about(recipe, points, doubts, metrics, source=source)
-    card = model_card(metrics, points, recipe, doubts.refused)
+    card = model_card(metrics, points, recipe, doubts.refused, votes=_votes(zones, sets))
     if findings:
         about["parameters"] |= findings.parameters
         about["training"]["metrics"] += findings.metrics
@@ -104,6 +116,12 @@ def pack(
             licence_text=LICENCE,
             model_card=card,
         )
+
+
+def _votes(zones: ZoneReader, sets: HeldOutSets) -> str:
+    if not isinstance(zones, ZoneEnsemble):
+        return ""
+    return votes_table(zones, {"scanner-shift": sets.shifted, "in-domain": sets.in_domain}, sets.films)
 
 
 def _metrics(

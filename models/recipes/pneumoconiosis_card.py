@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from models.calibration.rejection import Rejection, card_table
+from models.networks.wavelet import BANDS
+from models.networks.zone_profusion import PLAIN
 from models.recipes.card_parts import CardPart
 from models.recipes.pneumoconiosis_films import ATTRIBUTION, listed_films
 from models.recipes.pneumoconiosis_lungs import read_masks
-from models.recipes.pneumoconiosis_recipe import PneumoconiosisRecipe
+from models.recipes.pneumoconiosis_recipe import PneumoconiosisRecipe, ZoneNetwork
 
 LICENCE = (Path(__file__).parents[2] / "LICENSE").read_text(encoding="utf-8")
 
@@ -80,16 +82,52 @@ def model_card(
     operating_points: Mapping[str, Mapping[str, Any]],
     recipe: PneumoconiosisRecipe,
     refused: Sequence[Rejection],
+    *,
+    votes: str = "",
 ) -> str:
-    """Return MODEL_CARD.md: the figures under scanner shift come first, because patients are a shift."""
+    """Return MODEL_CARD.md: the figures under scanner shift come first, because patients are a shift.
+
+    Parameters
+    ----------
+    votes
+        Table of the members of an ensemble.
+    """
     rows = "\n".join(_metric(row) for row in metrics)
     points = "\n".join(_point(name, point) for name, point in operating_points.items())
     films = _FILMS.format(**_counts()) if recipe.films else ""
     failures = _FAILURES if recipe.films else _PHANTOM_FAILURES
     doubts = _DOUBTS.format(table=card_table(refused)) if refused else ""
     return _CARD.format(
-        rows=rows, points=points, trained_on=trained_on(recipe), films=films, failures=failures, doubts=doubts
+        rows=rows,
+        points=points,
+        trained_on=trained_on(recipe),
+        films=films,
+        failures=failures,
+        doubts=doubts,
+        reader=_reader(recipe),
+        votes=_VOTES.format(table=votes) if votes else "",
     )
+
+
+def _reader(recipe: PneumoconiosisRecipe) -> str:
+    """Say what the zone reader is made of."""
+    if recipe.ensemble is None:
+        return _ONE_READER.format(**_network(recipe.network))
+    members = [
+        "{name} ({family} over the {bands} of {wavelet})".format(name=name, **_network(member))
+        for name, member in recipe.ensemble.members.items()
+    ]
+    return _READERS.format(members=",\n".join(members), folds=recipe.ensemble.folds)
+
+
+def _network(network: ZoneNetwork) -> dict[str, str]:
+    """Return the words for each part of a reader."""
+    count = len(network.bands)
+    return {
+        "family": "a small VGG" if network.family == PLAIN else network.family,
+        "wavelet": network.wavelet.capitalize(),
+        "bands": "four bands" if count == len(BANDS) else f"band{'s' * (count > 1)} {' and '.join(network.bands)}",
+    }
 
 
 def _counts() -> dict[str, int]:
@@ -181,8 +219,8 @@ ILO standard films.
 ## What it does
 
 `lungseg` finds the right lung, the left lung and the heart on the whole film at 256 x 256. The lungs are cut into six
-zones of equal height. `zones` reads each zone at 0.5 mm per pixel: the picture goes through a Haar transform, whose
-four bands and the mask enter a small VGG; its features are averaged inside the mask alone. Profusion is a cumulative
+zones of equal height. `zones` reads each zone at 0.5 mm per pixel: the picture goes through
+{reader} Profusion is a cumulative
 reading of the ILO 12-point scale, shape a score for each of p q r s t u. The map `cam` averages exactly to the logit of
 "profusion 1/0 or more"; it explains a zone's score and is no detection.
 
@@ -203,7 +241,7 @@ are counted as cases, films for everything that is said of films.
 
 Phantom figures, and those of drawn opacities, must never be printed beside clinical ones.
 
-## Operating points on the film score
+{votes}## Operating points on the film score
 
 | name | threshold | sensitivity | specificity | measured on |
 |---|---|---|---|---|
@@ -212,6 +250,23 @@ Phantom figures, and those of drawn opacities, must never be printed beside clin
 {doubts}## Known failures
 
 {failures}
+"""
+
+_ONE_READER = """a {wavelet} transform, whose {bands} and the mask enter {family}; its features are averaged inside the
+mask alone."""
+
+_READERS = """wavelet transforms, whose bands and the mask enter networks that vote:
+{members}.
+Features are averaged inside the mask alone. Logits and maps are the weighted means of theirs; a weight is SAMME's, from
+the errors in {folds} folds, with all films of a body or patient in one. The graph says too how far they agree."""
+
+_VOTES = """### Members and votes
+
+Each member as if it read alone, with cuts lowered as for all of them together; zones of phantoms are the cases. A hard
+vote has few values, so that its AUC is low for that alone.
+
+{table}
+
 """
 
 _DOUBTS = """## Films unlike those of training

@@ -9,9 +9,9 @@ that right; the order of zones stays as it is.
 from collections.abc import Sequence
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
-from models.networks.zone_profusion import ZoneProfusion
+from models.networks.zone_ensemble import ZoneReader
 from models.recipes.pneumoconiosis_data import ZoneSet
 from models.recipes.pneumoconiosis_evaluation import readings_of, zone_logits
 
@@ -21,7 +21,7 @@ phantoms of category 2 and 3 were read as normal."""
 _STEPS = np.arange(0, 8.01, 0.05, dtype=np.float32)
 
 
-def lower_cuts(network: ZoneProfusion, tuning: Sequence[ZoneSet]) -> float:
+def lower_cuts(network: ZoneReader, tuning: Sequence[ZoneSet]) -> float:
     """Lower all cuts by the least amount that is enough for every tuning set, in place, and return it.
 
     Raises
@@ -29,14 +29,19 @@ def lower_cuts(network: ZoneProfusion, tuning: Sequence[ZoneSet]) -> float:
     ValueError
         No amount up to 8 is enough: the network does not tell normal films from others.
     """
-    amount = max(_enough(network, data) for data in tuning)
-    with torch.no_grad():
-        network.cuts.sub_(amount)
+    amount = max(enough(*zone_logits(network, data), data) for data in tuning)
+    network.lower(amount)
     return amount
 
 
-def _enough(network: ZoneProfusion, data: ZoneSet) -> float:
-    profusion, shape = zone_logits(network, data)
+def enough(profusion: NDArray[np.float32], shape: NDArray[np.float32], data: ZoneSet) -> float:
+    """Return the least amount that is enough for the zones of one set, from their logits (N, 11) and (N, 6).
+
+    Raises
+    ------
+    ValueError
+        See `lower_cuts`.
+    """
     if not readings_of(profusion, shape, data).clear.any():
         return 0.0
     for amount in _STEPS:

@@ -46,7 +46,8 @@ class ZoneSet:
     """Zone crops with their truth.
 
     `tensors` (N, 2, 288, 288) float16, `opacity_mm` (N, 1, 18, 18) mean thickness of opacities in each cell of the
-    network's map, `levels` (N,), `shapes` (N, 6), `films` (N,) number of the film.
+    network's map, `levels` (N,), `shapes` (N, 6), `films` (N,) number of the film, `bodies` (N,) number of the phantom
+    or patient on it: all films of one are of one body.
     """
 
     tensors: Tensor
@@ -54,6 +55,19 @@ class ZoneSet:
     levels: Tensor
     shapes: Tensor
     films: NDArray[np.int64]
+    bodies: NDArray[np.int64]
+
+    def where(self, chosen: NDArray[np.bool_]) -> "ZoneSet":
+        """Return the chosen zones (N,); films and bodies keep their numbers."""
+        some = torch.from_numpy(chosen)
+        return ZoneSet(
+            tensors=self.tensors[some],
+            opacity_mm=self.opacity_mm[some],
+            levels=self.levels[some],
+            shapes=self.shapes[some],
+            films=self.films[chosen],
+            bodies=self.bodies[chosen],
+        )
 
 
 def segmentation_set(seed: int, *, count: int) -> tuple[Tensor, Tensor]:
@@ -95,27 +109,33 @@ def phantom_films(seed: int, *, bodies: int, exposures: int, shifted: bool | Non
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Example:
-    """A film with known disease: where the lungs are, and what lies along each ray (mm of soft tissue)."""
+    """A film with known disease: where the lungs are, and what lies along each ray (mm of soft tissue).
+
+    `body` is the number of the phantom or patient on it.
+    """
 
     film: Film
     lungs: Lungs
     disease: Disease
     opacity_mm: FloatImage
+    body: int
 
 
 def zone_set(seed: int, *, bodies: int, exposures: int, shifted: bool | None) -> ZoneSet:
     """Return all zones of phantom films; the lung borders are as uncertain as a network's."""
     pictures = phantom_films(seed, bodies=bodies, exposures=exposures, shifted=shifted)
-    return as_zone_set(map(_example, pictures), rng=np.random.default_rng([seed, 5]))
+    examples = (_example(picture, body=number // exposures) for number, picture in enumerate(pictures))
+    return as_zone_set(examples, rng=np.random.default_rng([seed, 5]))
 
 
-def _example(picture: Radiograph) -> Example:
+def _example(picture: Radiograph, *, body: int) -> Example:
     right, left, heart = picture.anatomy.masks
     return Example(
         film=Film(pixels=picture.pixels, pixel_mm=PIXEL_MM, to_source=IDENTITY),
         lungs=Lungs(right=right, left=left, heart=heart),
         disease=picture.disease,
         opacity_mm=picture.opacity_mm,
+        body=body,
     )
 
 
@@ -129,6 +149,7 @@ def as_zone_set(examples: Iterable[Example], *, rng: np.random.Generator, border
     levels: list[int] = []
     shapes: list[list[float]] = []
     films: list[int] = []
+    bodies: list[int] = []
     for number, example in enumerate(examples):
         lungs = uncertain(example.lungs, rng, pixels=border_mm / PIXEL_MM)
         cut = list(zone_crops(example.film, lungs, size=CROP))
@@ -139,25 +160,33 @@ def as_zone_set(examples: Iterable[Example], *, rng: np.random.Generator, border
             levels.append(level)
             shapes.append(shape_truth(example.disease, level))
             films.append(number)
+            bodies.append(example.body)
     return ZoneSet(
         tensors=torch.from_numpy(np.stack(crops)),
         opacity_mm=torch.from_numpy(np.stack(opacities)),
         levels=torch.tensor(levels),
         shapes=torch.tensor(shapes),
         films=np.array(films),
+        bodies=np.array(bodies),
     )
 
 
 def joined(sets: Sequence[ZoneSet]) -> ZoneSet:
-    """Return the sets as one; the films keep numbers of their own."""
-    first = np.cumsum([0, *(int(part.films.max()) + 1 for part in sets)])
+    """Return the sets as one; films and bodies of each keep numbers of their own."""
     return ZoneSet(
         tensors=torch.cat([part.tensors for part in sets]),
         opacity_mm=torch.cat([part.opacity_mm for part in sets]),
         levels=torch.cat([part.levels for part in sets]),
         shapes=torch.cat([part.shapes for part in sets]),
-        films=np.concatenate([part.films + start for part, start in zip(sets, first, strict=False)]),
+        films=_renumbered([part.films for part in sets]),
+        bodies=_renumbered([part.bodies for part in sets]),
     )
+
+
+def _renumbered(numbers: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Return all numbers as one array, those of each part above those of the parts before."""
+    first = np.cumsum([0, *(int(part.max()) + 1 for part in numbers)])
+    return np.concatenate([part + start for part, start in zip(numbers, first, strict=False)])
 
 
 def _cells(opacity_mm: FloatImage, crop: ZoneCrop) -> FloatImage:

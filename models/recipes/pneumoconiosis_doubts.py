@@ -2,7 +2,7 @@
 """Adds to a trained zone reader what it can say of its own doubts: distances, calibrated scores, conformal sets."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from models.calibration.distance import TiedGaussian, fit_gaussian, limits
 from models.calibration.graph import depth_features, distance_name
 from models.calibration.rejection import Rejection, metric_rows, rejections
 from models.calibration.scores import calibrate_scores
-from models.networks.zone_profusion import ZoneProfusion
+from models.networks.zone_ensemble import ENSEMBLE_OUTPUTS, ZoneEnsemble, ZoneReader
 from models.recipes.pneumoconiosis_data import ZoneSet
 from models.recipes.pneumoconiosis_evaluation import FilmReadings, read_films
 from models.recipes.pneumoconiosis_metrics import REAL
@@ -25,12 +25,13 @@ from service.pipelines.conformal import step_probabilities
 
 Gaussians = Mapping[str, TiedGaussian]
 GRAPH = "zones"
+DIVERGENCE = "divergence"
 LEVEL = 0.8
 _MOST_FITTED = 1200
 _ZONES = 6
 
 
-def distances_from(network: ZoneProfusion, data: ZoneSet) -> Gaussians:
+def distances_from(network: ZoneReader, data: ZoneSet) -> Gaussians:
     """Fit some of the zones that the network was fitted to, sick and well as two classes."""
     some = slice(None, None, -(-len(data.levels) // _MOST_FITTED))
     classes = (data.levels[some] >= 3).long().numpy()
@@ -38,7 +39,7 @@ def distances_from(network: ZoneProfusion, data: ZoneSet) -> Gaussians:
     return {depth: fit_gaussian(found, classes) for depth, found in features.items()}
 
 
-def film_distances(network: ZoneProfusion, gaussians: Gaussians, data: ZoneSet) -> dict[str, NDArray[np.float64]]:
+def film_distances(network: ZoneReader, gaussians: Gaussians, data: ZoneSet) -> dict[str, NDArray[np.float64]]:
     """Return each film's distance at each depth, (films,): the mean over its zones, as the node judges it."""
     features = depth_features(network, (part.float() for part in torch.split(data.tensors, 32)))
     return {
@@ -47,20 +48,29 @@ def film_distances(network: ZoneProfusion, gaussians: Gaussians, data: ZoneSet) 
     }
 
 
-def distance_limits(network: ZoneProfusion, gaussians: Gaussians, tuning: Sequence[ZoneSet]) -> tuple[Limit, ...]:
+def distance_limits(network: ZoneReader, gaussians: Gaussians, tuning: Sequence[ZoneSet]) -> tuple[Limit, ...]:
     """Choose limits on tuning films, phantoms and real ones together."""
     found = [film_distances(network, gaussians, data) for data in tuning]
     return limits(GRAPH, {name: np.concatenate([each[name] for each in found]) for name in found[0]})
 
 
-def score_curve(network: ZoneProfusion, tuning: Sequence[ZoneSet]) -> ScoreCalibration:
+def disagreement_limits(network: ZoneEnsemble, tuning: Sequence[ZoneSet]) -> tuple[Limit, ...]:
+    """Choose the limit of the members' divergence, a film's mean over its zones, on all tuning films together."""
+    index = ENSEMBLE_OUTPUTS.index(DIVERGENCE)
+    with torch.no_grad():
+        found = [network(part.float())[index] for data in tuning for part in torch.split(data.tensors, 32)]
+    films = torch.cat(found).double().numpy().reshape(-1, _ZONES).mean(axis=1)
+    return limits(GRAPH, {DIVERGENCE: films})
+
+
+def score_curve(network: ZoneReader, tuning: Sequence[ZoneSet]) -> ScoreCalibration:
     """Return the curve from the film's score to the share of such films with 1/0 or more."""
     films = [read_films(network, data) for data in tuning]
     scores, abnormal = (np.concatenate([getattr(each, name) for each in films]) for name in ("score", "abnormal"))
     return calibrate_scores(scores, abnormal, target="film")
 
 
-def profusion_sets(network: ZoneProfusion, tuning: Sequence[ZoneSet]) -> ConformalSet:
+def profusion_sets(network: ZoneReader, tuning: Sequence[ZoneSet]) -> ConformalSet:
     """Return sets of steps for the overall profusion."""
     films = [read_films(network, data) for data in tuning]
     return calibrate_sets(
@@ -81,7 +91,7 @@ def _steps(films: FilmReadings) -> NDArray[np.int64]:
 
 
 def refused(
-    network: ZoneProfusion, gaussians: Gaussians, sets: Mapping[str, ZoneSet], found: Sequence[Limit]
+    network: ZoneReader, gaussians: Gaussians, sets: Mapping[str, ZoneSet], found: Sequence[Limit]
 ) -> tuple[Rejection, ...]:
     """Compare films by kind; the first kind is the usual one. Noise inside the zones of that kind is added."""
     measured = {name: film_distances(network, gaussians, data) for name, data in sets.items()}
@@ -94,12 +104,10 @@ def _noisy(data: ZoneSet) -> ZoneSet:
     tensors = data.tensors.clone()
     random = torch.Generator().manual_seed(1)
     tensors[:, 0] = torch.rand(tensors[:, 0].shape, generator=random).half() * (tensors[:, 1] > 0)
-    return ZoneSet(
-        tensors=tensors, opacity_mm=data.opacity_mm, levels=data.levels, shapes=data.shapes, films=data.films
-    )
+    return replace(data, tensors=tensors)
 
 
-def coverage_rows(network: ZoneProfusion, sets: ConformalSet, held_out: Mapping[str, ZoneSet]) -> list[dict[str, Any]]:
+def coverage_rows(network: ZoneReader, sets: ConformalSet, held_out: Mapping[str, ZoneSet]) -> list[dict[str, Any]]:
     """Return rows of training.metrics: how often the film's set holds the truth, and how large it is, by condition."""
     rows: list[dict[str, Any]] = []
     for condition, data in held_out.items():
@@ -124,11 +132,12 @@ class Doubts:
 
 
 def doubts_of(
-    zones: ZoneProfusion, asked: Calibration, fitted: ZoneSet, tuning: Sequence[ZoneSet], sets: HeldOutSets
+    zones: ZoneReader, asked: Calibration, fitted: ZoneSet, tuning: Sequence[ZoneSet], sets: HeldOutSets
 ) -> Doubts:
     """Fit distances, a curve and sets, as far as the recipe asks for them."""
     gaussians = distances_from(zones, fitted) if asked.distances else {}
     limits = distance_limits(zones, gaussians, tuning) if asked.distances else ()
+    disagreement = disagreement_limits(zones, tuning) if asked.distances and isinstance(zones, ZoneEnsemble) else ()
     conformal = profusion_sets(zones, tuning) if asked.scores else None
     kinds = {"phantoms, usual": sets.in_domain, "phantoms, scanner shift": sets.shifted}
     real = {} if sets.films is None else {"real films, plain and drawn into": sets.films}
@@ -140,6 +149,7 @@ def doubts_of(
             calibration=(score_curve(zones, tuning),) if asked.scores else (),
             conformal=(conformal,) if conformal else (),
             out_of_distribution=limits,
+            disagreement=disagreement,
         ),
         rows=[*(coverage_rows(zones, conformal, covered) if conformal else ()), *metric_rows(rejected)],
         refused=rejected,

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import stats
 
-from models.networks.zone_profusion import ZoneProfusion
+from models.networks.zone_ensemble import ZoneReader
 from models.recipes.pneumoconiosis_data import ZoneSet
 from service.pipelines.pneumoconiosis.lungs import ZONES
 from service.pipelines.pneumoconiosis.reading import ABNORMAL, AFFECTED, FilmReading, read_film, read_zone
@@ -43,7 +43,7 @@ class FilmReadings:
         return self.step >= ABNORMAL
 
 
-def read_films(network: ZoneProfusion, data: ZoneSet) -> FilmReadings:
+def read_films(network: ZoneReader, data: ZoneSet) -> FilmReadings:
     """Read every film of the set."""
     return readings_of(*zone_logits(network, data), data)
 
@@ -66,7 +66,7 @@ def readings_of(profusion: NDArray[np.float32], shape: NDArray[np.float32], data
 
 
 @torch.no_grad()
-def zone_logits(network: ZoneProfusion, data: ZoneSet) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def zone_logits(network: ZoneReader, data: ZoneSet) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return profusion logits (N, 11) and shape logits (N, 6)."""
     parts = [network(part.float())[:2] for part in torch.split(data.tensors, 32)]
     profusion, shape = (torch.cat(column).numpy() for column in zip(*parts, strict=True))

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from models.networks.lung_unet import LungUNet
-from models.networks.zone_profusion import ZoneProfusion
+from models.networks.zone_ensemble import ZoneReader
 from models.recipes.pneumoconiosis_data import ZoneSet
 from models.recipes.pneumoconiosis_evaluation import FilmReadings, Rate, rate, read_films
 from models.recipes.pneumoconiosis_training import auc, lung_dice, read_zones, zone_metrics
@@ -17,7 +17,7 @@ REAL = "real-films"
 _ORGANS = ("right lung", "left lung", "heart")
 
 
-def zone_rows(network: ZoneProfusion, data: ZoneSet, *, condition: str) -> list[Row]:
+def zone_rows(network: ZoneReader, data: ZoneSet, *, condition: str) -> list[Row]:
     """Measure phantom films and their zones."""
     films = read_films(network, data)
     rows = [

@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The data of a pneumoconiosis recipe: phantoms, and real films where the recipe names them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from models.networks.lung_unet import LungUNet
 from models.recipes.pneumoconiosis_data import ZoneSet, joined, segmentation_set, zone_set
-from models.recipes.pneumoconiosis_film_zones import Versions, film_zone_set, readable
+from models.recipes.pneumoconiosis_film_zones import Versions, film_zone_set, is_readable
 from models.recipes.pneumoconiosis_films import (
     LIST,
     ListedFilm,
@@ -63,18 +62,31 @@ def draw(recipe: PneumoconiosisRecipe) -> Drawn:
     MissingFilmsError
         The recipe names real films and they are not there, or its list is another one.
     """
-    paths = film_paths(recipe.films) if recipe.films else {}
+    zones, tuning = draw_zones(recipe)
     films, masks = segmentation_set(recipe.seed, count=recipe.data.films)
+    if recipe.films:
+        taught_films, taught_masks = _taught(film_paths(recipe.films), recipe.films)
+        films, masks = torch.cat([films, taught_films]), torch.cat([masks, taught_masks])
+    return Drawn(lung_films=films, lung_masks=masks, zones=zones, tuning=tuning)
+
+
+def draw_zones(recipe: PneumoconiosisRecipe) -> tuple[ZoneSet, tuple[ZoneSet, ...]]:
+    """Return what the zone reader is fitted to, and what its thresholds are chosen on, as `draw` does.
+
+    Raises
+    ------
+    MissingFilmsError
+        See `draw`.
+    """
+    paths = film_paths(recipe.films) if recipe.films else {}
     zones = [zone_set(recipe.seed, bodies=recipe.data.bodies, exposures=recipe.data.exposures, shifted=None)]
     held_out = recipe.held_out
     tuning = [zone_set(TUNING, bodies=held_out.bodies, exposures=held_out.exposures, shifted=None)]
     if recipe.films:
-        taught_films, taught_masks = _taught(paths, recipe.films)
-        films, masks = torch.cat([films, taught_films]), torch.cat([masks, taught_masks])
         versions = Versions(clean=recipe.films.clean, overlaid=recipe.films.overlaid)
-        zones.append(film_zone_set(taught_normals(paths, "training"), seed=FILMS_TRAINING, versions=versions))
-        tuning.append(film_zone_set(taught_normals(paths, "tuning"), seed=FILMS_TUNING, versions=TUNING_VERSIONS))
-    return Drawn(lung_films=films, lung_masks=masks, zones=joined(zones), tuning=tuple(tuning))
+        zones.append(film_zone_set(*_normals(paths, "training"), seed=FILMS_TRAINING, versions=versions))
+        tuning.append(film_zone_set(*_normals(paths, "tuning"), seed=FILMS_TUNING, versions=TUNING_VERSIONS))
+    return joined(zones), tuple(tuning)
 
 
 def film_paths(films: Films) -> dict[str, Path]:
@@ -106,10 +118,21 @@ def _taught(paths: Mapping[str, Path], films: Films) -> tuple[Tensor, Tensor]:
 
 def taught_normals(paths: Mapping[str, Path], split: str) -> list[Pair]:
     """Return the normal films of a split with their taught masks."""
+    return _normals(paths, split)[0]
+
+
+def _normals(paths: Mapping[str, Path], split: str) -> tuple[list[Pair], list[int]]:
+    """Return the normal films of a split with their taught masks, and their patients."""
     masks = read_masks()
     films = [film for film in listed_films() if film.normal and film.split == split and film.image in masks]
     read = ((film, read_film(paths[film.image], film)) for film in films)
-    return readable([(picture, _on_film(picture, masks[film.image])) for film, picture in read])
+    return _readable([(film.patient, (picture, _on_film(picture, masks[film.image]))) for film, picture in read])
+
+
+def _readable(films: Iterable[tuple[int, Pair]]) -> tuple[list[Pair], list[int]]:
+    """Return the films whose contrast can be read, and their patients."""
+    kept = [(patient, pair) for patient, pair in films if is_readable(*pair)]
+    return [pair for _, pair in kept], [patient for patient, _ in kept]
 
 
 def _on_film(film: Film, masks: NDArray[np.bool_]) -> Lungs:
@@ -120,7 +143,7 @@ def _on_film(film: Film, masks: NDArray[np.bool_]) -> Lungs:
     return Lungs(right=right, left=left & ~right, heart=heart)
 
 
-def held_back_films(recipe: PneumoconiosisRecipe, network: LungUNet) -> ZoneSet | None:
+def held_back_films(recipe: PneumoconiosisRecipe, network: nn.Module) -> ZoneSet | None:
     """Return normal PA films of patients that were held back, plain and with diseases, cut by the network's own masks.
 
     None without real films.
@@ -129,9 +152,11 @@ def held_back_films(recipe: PneumoconiosisRecipe, network: LungUNet) -> ZoneSet 
         return None
     paths = film_paths(recipe.films)
     films = [film for film in listed_films() if is_held_back(film)]
-    pictures = (read_film(paths[film.image], film) for film in films)
-    pairs = [(picture, found) for picture in pictures if plausible(found := find_lungs(picture, network))]
-    return film_zone_set(readable(pairs), seed=FILMS_HELD_BACK, versions=TUNING_VERSIONS, border_mm=0.0)
+    pictures = ((film.patient, read_film(paths[film.image], film)) for film in films)
+    pairs = [
+        (patient, (picture, found)) for patient, picture in pictures if plausible(found := find_lungs(picture, network))
+    ]
+    return film_zone_set(*_readable(pairs), seed=FILMS_HELD_BACK, versions=TUNING_VERSIONS, border_mm=0.0)
 
 
 def is_held_back(film: ListedFilm) -> bool:
@@ -140,14 +165,14 @@ def is_held_back(film: ListedFilm) -> bool:
 
 
 @torch.no_grad()
-def find_lungs(film: Film, network: LungUNet) -> Lungs:
+def find_lungs(film: Film, network: nn.Module) -> Lungs:
     """Return the lungs as the pipeline finds them."""
     boxed, to_film = segmentation_input(film.pixels)
     found = network(torch.from_numpy(boxed))[0].numpy()
     return lungs_from(found, to_film, shape=(film.pixels.shape[0], film.pixels.shape[1]))
 
 
-def held_out(recipe: PneumoconiosisRecipe, lungs: LungUNet) -> HeldOutSets:
+def held_out(recipe: PneumoconiosisRecipe, lungs: nn.Module) -> HeldOutSets:
     """Draw the phantoms and read the films that nothing was trained or chosen on."""
     bodies, exposures = recipe.held_out.bodies, recipe.held_out.exposures
     return HeldOutSets(

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.networks.lung_unet import LungUNet
+from models.networks.zone_ensemble import ZoneReader
 from models.networks.zone_profusion import THRESHOLDS, ZoneProfusion
 from models.phantoms.chest_radiograph.opacities import SHAPES
 from models.recipes.film_augmentation import augment_films
 from models.recipes.pneumoconiosis_data import ZoneSet
-from models.recipes.pneumoconiosis_recipe import ZonePass
+from models.recipes.pneumoconiosis_recipe import ZoneNetwork, ZonePass
 from models.recipes.zone_augmentation import augment_zones
 from models.training.fit import Places, fit
 from models.training.fit_settings import FitSettings
@@ -61,26 +62,31 @@ def _dice_loss(logits: Tensor, masks: Tensor) -> Tensor:
     return 1 - ((2 * common + 50) / (shown.sum(dim=(2, 3)) + masks.sum(dim=(2, 3)) + 50)).mean()
 
 
-def train_zones(data: ZoneSet, *, passes: Sequence[ZonePass], seed: int, run: Run) -> ZoneProfusion:
+def train_zones(
+    data: ZoneSet, *, passes: Sequence[ZonePass], seed: int, run: Run, network: ZoneNetwork
+) -> ZoneProfusion:
     """Train the zone reader: cumulative logits for profusion, multilabel for shapes where there is disease.
 
     A second head, dropped afterwards, learns how much opacity lies in each cell: phantoms and overlays know it, and it
     tells the network what to look for long before the zone's level would. Early passes may look at parts of zones
-    alone, at a third of the cost.
+    alone, at a third of the cost. What reads the features stays at full precision, whatever the settings say.
     """
     torch.manual_seed(seed)
-    network = ZoneProfusion()
-    opacity = nn.Conv2d(network.shape.in_features, 1, 1)
-    both = nn.ModuleList([network, opacity])
+    reader = network.build()
+    opacity = nn.Conv2d(reader.shape.in_features, 1, 1)
+    both = nn.ModuleList([reader, opacity])
     steps = (data.levels[:, None] > torch.arange(THRESHOLDS)[None, :]).float()
 
     def loss_of(index: Tensor, random: RandomSource, *, part: tuple[int, int]) -> Tensor:
         zones, truth = augment_zones(
             data.tensors[index].float(), data.opacity_mm[index], part=part, generator=random.torch
         )
-        features = network.features(zones.contiguous(memory_format=torch.channels_last))
-        profusion, shape, _, _ = network.read(features, zones[:, 1:])
-        local = functional.mse_loss(opacity(features), torch.log1p(10 * truth))
+        features = reader.features(zones.contiguous(memory_format=torch.channels_last)).float()
+        with torch.autocast("cpu", enabled=False):
+            profusion, shape, _, _ = reader.read(features, zones[:, 1:])
+            found = opacity(features)
+        cells = functional.avg_pool2d(truth, truth.shape[3] // found.shape[3])
+        local = functional.mse_loss(found, torch.log1p(10 * cells))
         diseased = (data.levels[index] >= 3).float()[:, None]
         shapes = functional.binary_cross_entropy_with_logits(shape, data.shapes[index], weight=diseased)
         return functional.binary_cross_entropy_with_logits(profusion, steps[index]) + 0.5 * shapes + 2 * local
@@ -95,7 +101,7 @@ def train_zones(data: ZoneSet, *, passes: Sequence[ZonePass], seed: int, run: Ru
             seed=seed + number,
             places=run.places,
         )
-    return network
+    return reader
 
 
 @torch.no_grad()
@@ -107,7 +113,7 @@ def lung_dice(network: LungUNet, films: Tensor, masks: Tensor) -> NDArray[np.flo
 
 
 @torch.no_grad()
-def read_zones(network: ZoneProfusion, data: ZoneSet) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def read_zones(network: ZoneReader, data: ZoneSet) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return profusion probabilities (N, 11) and shape probabilities (N, 6)."""
     parts = [network(part.float())[:2] for part in torch.split(data.tensors, 32)]
     profusion, shape = (torch.cat(column).sigmoid().double().numpy() for column in zip(*parts, strict=True))

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_CELL = 16
+CELL_PX = 16
 """Pixels of a crop under one cell of the network's map."""
 _ROWS = slice(48, 240)
 """Rows of a crop that hold nearly every zone; the rest would only cost time."""
@@ -19,7 +19,7 @@ def augment_zones(
     `part` is (rows, columns) in cells, up to (12, 18). Whoever reads a part must know the answer for the zone from it:
     opacities are spread evenly over a zone, in phantoms and overlays alike.
     """
-    zones, opacity_mm = zones[:, :, _ROWS], opacity_mm[:, :, _ROWS.start // _CELL : _ROWS.stop // _CELL]
+    zones, opacity_mm = zones[:, :, _ROWS], opacity_mm[:, :, _ROWS.start // CELL_PX : _ROWS.stop // CELL_PX]
     zones, opacity_mm = _part(zones, opacity_mm, part, generator)
     if torch.rand((), generator=generator) < 0.5:
         zones, opacity_mm = zones.flip(3), opacity_mm.flip(3)
@@ -36,7 +36,7 @@ def _part(
     room = [have - want for have, want in zip(opacity_mm.shape[2:], part, strict=True)]
     top, left = (int(torch.randint(gap // 4, gap - gap // 4 + 1, (), generator=generator)) for gap in room)
     rows, columns = slice(top, top + part[0]), slice(left, left + part[1])
-    pixels = (slice(rows.start * _CELL, rows.stop * _CELL), slice(columns.start * _CELL, columns.stop * _CELL))
+    pixels = (slice(rows.start * CELL_PX, rows.stop * CELL_PX), slice(columns.start * CELL_PX, columns.stop * CELL_PX))
     return zones[:, :, pixels[0], pixels[1]], opacity_mm[:, :, rows, columns]
 
 

@@ -146,7 +146,8 @@ class _Run:
         total = 0.0
         for step, index in enumerate(self._batches(weights)):
             self.optimiser.zero_grad()
-            loss = loss_of(index, self.random)
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
+                loss = loss_of(index, self.random)
             total += self._finite(float(loss.detach()), step)
             torch.autograd.backward(loss)
             self.optimiser.step()

@@ -21,6 +21,7 @@ from models.networks.classifier import build_classifier  # noqa: E402
 from models.networks.lung_unet import LungUNet  # noqa: E402
 from models.networks.mass_detector import MassDetector, MassDetectorGraph  # noqa: E402
 from models.networks.patch_resnet import PatchResNet  # noqa: E402
+from models.networks.zone_ensemble import ZoneEnsemble  # noqa: E402
 from models.networks.zone_profusion import ZoneProfusion  # noqa: E402
 
 
@@ -86,6 +87,11 @@ def _ensemble():
     return EnsembleGraph(networks, members)
 
 
+def _zone_ensemble():
+    networks = {"plain": ZoneProfusion(), "diagonal": ZoneProfusion(family="densenet121-small", bands=("cD",))}
+    return ZoneEnsemble(networks, [Member(name=name, error=0.2, alpha=1.4) for name in networks])
+
+
 NETWORKS = {
     "patches": (lambda: PatchResNet(4), _images(1, 48, 48)),
     "tempered": (lambda: Tempered(PatchResNet(4), 1.7), _images(1, 48, 48)),
@@ -95,6 +101,7 @@ NETWORKS = {
     "explained": (lambda: AverageExplained(build_classifier("densenet121-small", 3)), _images(1, 48, 48)),
     "classifier": (lambda: build_classifier("vgg16-small", 3), _images(1, 48, 48)),
     "ensemble": (_ensemble, _images(1, 48, 48)),
+    "zones that vote": (_zone_ensemble, _zones),
 }
 
 

@@ -93,3 +93,11 @@ def test_refuses_what_it_cannot_do() -> None:
         WaveletFrontEnd("haar", bands=("cA", "cX"))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"image \(6, 32\) is smaller than 7"):
         WaveletFrontEnd("db4")(torch.zeros(1, 1, 6, 32))
+
+
+def test_bands_keep_their_precision_where_a_fit_computes_with_less() -> None:
+    image = torch.from_numpy(0.5 + 0.01 * _noise(1, 1, 32, 32))
+    front_end = WaveletFrontEnd()
+    with torch.autocast("cpu", torch.bfloat16):
+        bands = front_end(image)
+    assert torch.equal(bands, front_end(image))

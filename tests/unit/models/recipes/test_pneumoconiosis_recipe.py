@@ -228,6 +228,7 @@ def film_set(levels: list[list[int]], *, opacity: float = 1.0) -> ZoneSet:
         levels=flat,
         shapes=torch.zeros((len(flat), 6)),
         films=np.repeat(np.arange(len(levels)), 6),
+        bodies=np.repeat(np.arange(len(levels)) // 2, 6),
     )
 
 
@@ -244,6 +245,7 @@ def test_joined_sets_keep_their_films_apart():
     both = joined([film_set([[0] * 6, [1] * 6]), film_set([[2] * 6])])
     assert both.films.tolist() == [0] * 6 + [1] * 6 + [2] * 6
     assert both.levels.tolist() == [0] * 6 + [1] * 6 + [2] * 6
+    assert both.bodies.tolist() == [0] * 12 + [1] * 6
 
 
 def readings(clear: list[float], sick: list[float]) -> FilmReadings:

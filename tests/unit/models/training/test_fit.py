@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("torch", reason="needs the optional extra `train`")
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from models.training.balance import class_weights, sample_weights
@@ -19,6 +20,7 @@ from models.training.random_source import RandomSource
 
 COUNT = 22
 SETTINGS = FitSettings(epochs=4, batch=5, peak_rate=0.02, channels_last=True)
+COARSE = SETTINGS.model_copy(update={"precision": "bfloat16"})
 
 
 class KilledError(Exception):
@@ -68,6 +70,20 @@ def test_one_seed_is_one_result_and_another_seed_another() -> None:
     torch.randn(7)  # what happened before must not matter
     assert same(first, run()[0])
     assert not same(first, run(seed=4)[0])
+
+
+def test_less_precision_is_another_result_with_weights_as_precise_as_ever() -> None:
+    exact, coarse, again = (run(settings=s)[0] for s in (SETTINGS, COARSE, COARSE))
+    assert same(coarse, again)
+    assert not same(exact, coarse)
+    assert all(coarse[name].dtype == value.dtype for name, value in exact.items())
+    for name, value in exact.items():
+        assert torch.allclose(coarse[name].float(), value.float(), atol=0.15), name
+
+
+def test_an_unknown_precision_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ValidationError, match=r"'float32' or 'bfloat16'.*input_value='float16'"):
+        FitSettings.model_validate({**SETTINGS.model_dump(), "precision": "float16"})
 
 
 @pytest.mark.parametrize("batch", [0, 2, 4, 7, 15])
