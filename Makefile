@@ -60,6 +60,7 @@ models: setup-test ## train the demonstration packages again; pneumoconiosis nee
 	$(BIN)/python -m models.train models/recipes/mammography.yaml --out models/packages
 	$(BIN)/python -m models.repack --out models/packages
 	for package in models/packages/*/*/; do $(BIN)/python -m models.drift $$package || exit 1; done
+	for package in models/packages/*/*/; do $(BIN)/python -m models.audit $$package --write || [ $$? = 1 ] || exit 1; done
 
 chaos: setup-test peers ## kill, cut, fill, drain and starve the node (hours; CHAOS="--quick --only cut"); writes build/chaos.json
 	$(BIN)/python -m tests.chaos --out build/chaos.json $(CHAOS)

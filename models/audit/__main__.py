@@ -108,7 +108,7 @@ def _checks(model: bytes, subject: Subject, samples: Samples, *, others: dict[st
     members = {"this package": explain} | {name: Explainer(other, subject) for name, other in others.items()}
     return (
         check_randomisation(model, subject, images=samples.inputs, targets=targets),
-        *check_deletion(explain, samples, targets),
+        *check_deletion(explain, samples, targets, sigma_px=subject.low_pass_px),
         check_repeatability(members, samples, targets),
         check_pointing(maps, samples),
         check_energy(maps, samples, masked=subject.masked),

@@ -19,6 +19,8 @@ NAMES = ("deletion", "insertion")
 SIGNIFICANT = 0.05
 FEWEST = 6
 """Samples that a signed-rank test needs before it can find anything at 5 %."""
+_HALF = 0.5
+"""Score from which something was found."""
 _RANDOM_ORDERS = 4
 _STEPS = 12
 
@@ -32,19 +34,24 @@ class _Areas:
 
 
 def check_deletion(
-    explain: Explain, samples: Samples, targets: Targets, *, seed: int = 0, sigma_px: float = 8.0
+    explain: Explain, samples: Samples, targets: Targets, *, seed: int = 0, sigma_px: float
 ) -> tuple[Check, Check]:
     """Compare the map's order with random orders, deleting (the area must be smaller) and inserting (larger).
 
-    Only samples with a score of 0.5 or more take part: where nothing was found there is nothing to take away.
+    Only samples with a score of 0.5 or more take part: where nothing was found there is nothing to take away. Nor is
+    there where the picture with everything taken away scores as much: then no check is made.
     """
     found = explain(samples.inputs, targets)
-    chosen = np.flatnonzero(found.scores >= 0.5)
+    chosen = np.flatnonzero(found.scores >= _HALF)
     if len(chosen) < FEWEST:
         reason = f"only {len(chosen)} of {len(found.scores)} samples score 0.5 or more, {FEWEST} are needed"
         return not_made(NAMES[0], reason), not_made(NAMES[1], reason)
     images = samples.inputs[chosen]
-    blurred = _low_pass(images, samples.masks[chosen], sigma_px=sigma_px)
+    blurred = low_passed(images, samples.masks[chosen], sigma_px=sigma_px)
+    left = float(explain(blurred, targets[chosen]).scores.mean())
+    if left >= _HALF:
+        reason = f"the low-pass picture alone scores {left:.2f} on average, so that nothing is taken away by it"
+        return not_made(NAMES[0], reason), not_made(NAMES[1], reason)
     cells = by_cell(samples.masks[chosen], found.maps.shape[1:]) > 0
     rng = np.random.default_rng(seed)
     ranks = [_ranks(found.maps[chosen], cells)]
@@ -60,7 +67,8 @@ def _areas(areas: list[NDArray[np.float64]]) -> _Areas:
     return _Areas(ordered=areas[0], random=np.mean(areas[1:], axis=0))
 
 
-def _low_pass(images: Images, masks: NDArray[np.bool_], *, sigma_px: float) -> Images:
+def low_passed(images: Images, masks: NDArray[np.bool_], *, sigma_px: float) -> Images:
+    """Return the images with channel 0 smoothed inside the masks."""
     smooth = images.copy()
     for target, image, mask in zip(smooth, images, masks, strict=True):
         target[0] = in_mask_low_pass(image[0], mask, sigma_px=sigma_px)

@@ -9,6 +9,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from models.recipes.mammography_data import SPACING_MM
+from service.pipelines.mammography.sectors import SMOOTHED_MM
+
 Images = NDArray[np.float32]
 Maps = NDArray[np.float64]
 Targets = NDArray[np.int64]
@@ -35,7 +38,8 @@ class Subject:
 
     The logits are (N,) or (N, K), the map (N, 1, h, w) or (N, K, h, w). `logit` is the one logit that the map of one
     channel explains; None where every logit has a map of its own. Channel 0 of the input is the image; it alone is
-    altered. `masked` says that channel 1 is the anatomy's mask.
+    altered. `masked` says that channel 1 is the anatomy's mask. `low_pass_px` is the standard deviation of the low-pass
+    that takes a finding away: a narrower one leaves it there, blurred.
     """
 
     graph: str
@@ -45,6 +49,7 @@ class Subject:
     link: Link
     logit: int | None = None
     masked: bool = False
+    low_pass_px: float = 8.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +121,14 @@ SUBJECTS: Mapping[str, Subject] = {
     ),
     "diffuse_lung": Subject(graph="patterns", image="patches", logits="logits", map="cam", link="softmax"),
     "mammography": Subject(
-        graph="detector", image="image", logits="image_logit", map="raw_cam", link="sigmoid", logit=0, masked=True
+        graph="detector",
+        image="image",
+        logits="image_logit",
+        map="raw_cam",
+        link="sigmoid",
+        logit=0,
+        masked=True,
+        low_pass_px=SMOOTHED_MM / SPACING_MM,
     ),
 }
 """What the packages of each pipeline explain."""

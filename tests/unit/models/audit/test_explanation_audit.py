@@ -16,12 +16,12 @@ torch = pytest.importorskip("torch", reason="needs the optional extra `train`")
 from harness.shipped import shipped  # noqa: E402
 from models.audit.__main__ import main  # noqa: E402
 from models.audit.checks import similarity  # noqa: E402
-from models.audit.deletion import check_deletion  # noqa: E402
+from models.audit.deletion import check_deletion, low_passed  # noqa: E402
 from models.audit.localisation import check_energy, check_pointing  # noqa: E402
 from models.audit.randomisation import check_randomisation, randomised, trained_layers  # noqa: E402
 from models.audit.repeatability import check_repeatability  # noqa: E402
 from models.audit.report import HEADING, with_section  # noqa: E402
-from models.audit.samples import golden_samples  # noqa: E402
+from models.audit.samples import golden_samples, phantom_samples  # noqa: E402
 from models.audit.subject import SUBJECTS, Explainer, Samples, Subject  # noqa: E402
 from models.export import export_onnx  # noqa: E402
 from models.networks.classifier import build_classifier  # noqa: E402
@@ -74,7 +74,7 @@ def _explainer(folder: Path, twist: str = "") -> Explainer:
 def test_deletion_insertion_and_pointing_tell_a_map_from_its_negative(tmp_path: Path, twist: str, passed: bool) -> None:
     explain, samples = _explainer(tmp_path, twist), _samples()
     targets = explain.targets(samples.inputs)
-    deletion, insertion = check_deletion(explain, samples, targets)
+    deletion, insertion = check_deletion(explain, samples, targets, sigma_px=8.0)
     pointing = check_pointing(explain(samples.inputs, targets).maps, samples)
     assert [deletion.passed, insertion.passed, pointing.passed] == [passed] * 3, (deletion, insertion, pointing)
     assert pointing.values["hits"] == (1.0 if passed else 0.0)
@@ -163,10 +163,32 @@ def test_trainings_that_agree_repeat_and_one_alone_cannot(tmp_path: Path) -> Non
 def test_too_few_findings_are_no_test_of_deletion(tmp_path: Path) -> None:
     explain, samples = _explainer(tmp_path), _samples()
     few = Samples(inputs=samples.inputs[:3], masks=samples.masks[:3], truth=None, origin="three blobs")
-    checks = check_deletion(explain, few, explain.targets(few.inputs))
+    checks = check_deletion(explain, few, explain.targets(few.inputs), sigma_px=8.0)
     assert [check.passed for check in checks] == [None, None]
     assert "only 3 of 3 samples score 0.5 or more, 6 are needed" in checks[0].sentence
     assert check_pointing(explain(few.inputs, np.zeros(3, dtype=np.int64)).maps, few).passed is None
+
+
+def test_a_low_pass_that_leaves_the_finding_there_is_no_test_of_deletion(tmp_path: Path) -> None:
+    explain, samples = _explainer(tmp_path), _samples()
+    checks = check_deletion(explain, samples, explain.targets(samples.inputs), sigma_px=0.3)
+    assert [check.passed for check in checks] == [None, None]
+    assert "the low-pass picture alone scores" in checks[0].sentence
+
+
+def test_the_low_pass_of_a_view_takes_its_mass_away() -> None:
+    """One of 8 pixels, which serves zones and patches, leaves masses there, and a map seems to be worth nothing."""
+    subject = SUBJECTS["mammography"]
+    package = read_package(shipped("mammography-demo"))
+    explain = Explainer(package.contents[package.manifest.graphs[subject.graph].file], subject, batch=1)
+    samples = phantom_samples("mammography", subject, count=2)
+    targets = explain.targets(samples.inputs)
+    scores = [
+        explain(low_passed(samples.inputs, samples.masks, sigma_px=width), targets).scores
+        for width in (8.0, subject.low_pass_px)
+    ]
+    assert scores[0].min() > 0.5
+    assert scores[1].max() < 0.5
 
 
 def test_a_missing_tensor_is_named(tmp_path: Path) -> None:
