@@ -207,25 +207,26 @@ def test_members_disagree_more_than_usual_above_the_99th_percentile_of_tuning_fi
     assert limit.threshold == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_package(tmp_path_factory.mktemp("packages"), recipe(effort="quick"), source="r.yaml", places=QUIET)
-
-
-@pytest.fixture(scope="module")
-def package(folder: Path) -> LoadedPackage:
-    return load_package(folder)
-
-
 @pytest.mark.timeout(600)
-def test_the_quick_effort_makes_a_package_whose_card_tells_of_every_member(
-    folder: Path, package: LoadedPackage
-) -> None:
+def test_the_quick_effort_makes_a_package_of_every_member_and_the_node_tells_of_their_votes(tmp_path: Path) -> None:
+    """One test: the package takes a minute, and each worker would make one of its own."""
+    folder = make_package(tmp_path / "packages", recipe(effort="quick"), source="r.yaml", places=QUIET)
+    package = load_package(folder)
+    check_graph(package)
+    check_card((folder / "MODEL_CARD.md").read_text())
+    check_reading(package, tmp_path)
+
+
+def check_graph(package: LoadedPackage) -> None:
+    """It has every output, and the map adds up."""
     zones = zone_set(8, bodies=1, exposures=1, shifted=None).tensors.float().numpy()
     outputs = package.run("zones", {"zones": zones})
     assert set(outputs) == set(ENSEMBLE_OUTPUTS)
     np.testing.assert_allclose(outputs["cam"].mean(axis=(1, 2, 3)), outputs["profusion_logits"][:, ABNORMAL], atol=1e-4)
-    card = (folder / "MODEL_CARD.md").read_text()
+
+
+def check_card(card: str) -> None:
+    """It tells of every member, unseen scanners first."""
     names = recipe().readers
     assert len(names) == 4
     assert all(card.count(f"\n| {name} |") == 1 for name in names)
@@ -248,8 +249,8 @@ class LungsOfAnother:
         return (self._other if graph == "lungseg" else self._package).run(graph, inputs)
 
 
-@pytest.mark.timeout(600)
-def test_the_node_says_how_sure_the_votes_are_and_how_far_they_agree(package: LoadedPackage, tmp_path: Path) -> None:
+def check_reading(package: LoadedPackage, tmp_path: Path) -> None:
+    """The node says how sure the votes are, and how far they agree."""
     body = anatomy(12, shape=(840, 760), pitch_mm=0.5)
     disease = Disease(levels=dict.fromkeys(ZONES, 8), primary="q", secondary="q")
     pixels = stored(radiograph(body, disease=disease, seed=1))
