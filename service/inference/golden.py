@@ -18,6 +18,12 @@ from service.inference.session import Arrays, Session
 MAX_UNPACKED_BYTES: Final = 1 << 28
 GOLDEN_SECONDS: Final = 120.0
 """Longest that one graph may take on one golden input, on a busy machine."""
+NOT_VALIDATED: Final = "the graph or this ONNX Runtime is not the validated one"
+NOT_IN_BF16: Final = (
+    "bf16 differs from float32 by more than this package's maker allows (tolerance_bf16, if it has any); name "
+    "'openvino' or 'cpu' in inference.provider, or get a package that was validated in bf16"
+)
+"""Why outputs may differ, and what to do."""
 _MAGIC: Final = b"PK\x03\x04"
 _INPUTS: Final = "inputs/"
 _OUTPUTS: Final = "outputs/"
@@ -29,6 +35,7 @@ def check_golden(
     *,
     tolerance: float,
     share: float | None = None,
+    cause: str = NOT_VALIDATED,
     where: str,
     maps: Sequence[Decomposition] = (),
     limit_seconds: float = GOLDEN_SECONDS,
@@ -40,7 +47,7 @@ def check_golden(
     PackageError
         The file is damaged, does not fit the graph, an output differs by more than `tolerance`, one of `maps` does not
         add up to its score, or the graph takes longer than `limit_seconds`. With `share`, outputs and maps may differ
-        by so much of an output's largest number, or of 1 where that is below 1.
+        by so much of an output's largest number, or of 1 where that is below 1. `cause` is what the message says then.
     """
     inputs, expected = golden_arrays(data, where=where)
     outputs = session.run(inputs, limit_seconds=limit_seconds)
@@ -50,7 +57,7 @@ def check_golden(
         if not difference <= allowed:
             raise PackageError(
                 f"{where}: this machine's outputs differ from the golden ones by {difference:.3g} ({name}); at most "
-                f"{allowed:.3g} is allowed: the graph or this ONNX Runtime is not the validated one"
+                f"{allowed:.3g} is allowed: {cause}"
             )
     for entry in maps:
         relative = None if share is None else share * _scale(expected[entry.score])

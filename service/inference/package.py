@@ -17,7 +17,7 @@ from service.domain.event import Event, InferenceFinished, ProviderPassedOver
 from service.domain.reliability import Reliability
 from service.domain.result import PackageIdentity
 from service.domain.screening import Performance
-from service.inference.golden import check_golden
+from service.inference.golden import NOT_IN_BF16, NOT_VALIDATED, check_golden
 from service.inference.manifest import Manifest
 from service.inference.onnx_file import check_onnx
 from service.inference.package_files import PackageFiles, read_package
@@ -298,6 +298,7 @@ def verify_golden(files: PackageFiles, sessions: Mapping[str, Session], provider
             files.contents[golden.file],
             tolerance=golden.tolerance,
             share=golden.tolerance_bf16 if is_reduced else None,
+            cause=NOT_IN_BF16 if is_reduced else NOT_VALIDATED,
             maps=[entry for entry in files.manifest.decompositions if entry.graph == golden.graph],
             where=str(files.folder / golden.file),
         )
