@@ -18,18 +18,20 @@ from models.packaging import GraphSource, write_package
 from models.recipes.mammography_calibration import GRAPH, exam_coverage, output_names, with_distances
 from models.recipes.mammography_card import CLUSTERS_ALLOWED, DESCRIPTION, DISPLAY_ALLOWED, LICENCE, classes, model_card
 from models.recipes.mammography_data import CANVAS, MARKED, SPACING_MM, Sample, draw_samples
+from models.recipes.mammography_distortions import make_detector
+from models.recipes.mammography_distortions import source as distortions_source
 from models.recipes.mammography_evaluation import Evaluation, KindMarks, highest_specific
 from models.recipes.mammography_fine import TRAINED, TRAINED_COUNTS, draw_fine
 from models.recipes.mammography_fine_evaluation import FineGraphs
 from models.recipes.mammography_fine_package import fine_metrics, fine_parameters, fine_sources, sensitivities
 from models.recipes.mammography_fine_training import fine_settings, marked_patches, train_clusters, train_second_look
 from models.recipes.mammography_grounds import draw_grounds
-from models.recipes.mammography_measures import Measured, measure
+from models.recipes.mammography_measures import NOTHING, Beside, Measured, measure
 from models.recipes.mammography_recipe import MammographyRecipe
 from models.recipes.mammography_training import marked_crops, train
 from models.training.fit import Places
 from models.training.split import kept_out
-from service.pipelines.mammography.kinds import DETECTOR_CLASSES, DISPLAY_POINT
+from service.pipelines.mammography.kinds import DETECTOR_CLASSES, DISPLAY_POINT, DISTORTIONS
 
 _GOLDEN_SEED = 20260
 _FINE_SEED = 21_000
@@ -41,8 +43,11 @@ def make_package(packages_folder: Path, recipe: MammographyRecipe, *, source: st
     samples = draw_samples(recipe.seed, recipe.data.exams, shift=recipe.data.scanner_spread)
     fitted, validation = split_exams(samples, recipe)
     detectors = train(fitted, validation, recipe, places=places)
-    fine = train_fine(detectors, recipe, places=places) if recipe.fine is not None else None
-    return pack(packages_folder, detectors, fitted, validation, recipe=recipe, source=source, fine=fine)
+    beside = Beside(
+        distortions=make_detector(recipe, places=places) if recipe.distortions is not None else None,
+        fine=train_fine(detectors, recipe, places=places) if recipe.fine is not None else None,
+    )
+    return pack(packages_folder, detectors, fitted, validation, recipe=recipe, source=source, beside=beside)
 
 
 def train_fine(detectors: Sequence[MassDetector], recipe: MammographyRecipe, *, places: Places) -> FineGraphs:
@@ -78,20 +83,20 @@ def pack(
     *,
     recipe: MammographyRecipe,
     source: str,
-    fine: FineGraphs | None = None,
+    beside: Beside = NOTHING,
 ) -> Path:
     """Calibrate and measure the graphs on phantoms that they have not seen, export them and write the package."""
     bare = MassDetectorGraph(*detectors).eval()
     graph = with_distances(bare, fitted).eval() if recipe.calibration.distances else bare
-    measured = measure(graph, validation, recipe, fine)
+    measured = measure(graph, validation, recipe, beside)
     with tempfile.TemporaryDirectory() as scratch:
         export = _export(graph, Path(scratch) / "detector.onnx")
-        finer = {} if fine is None else fine_sources(fine, recipe, Path(scratch))
+        added = _sources(beside, recipe, Path(scratch))
         about = _about(recipe, measured, source=source)
         return write_package(
             packages_folder,
             about,
-            graphs={GRAPH: _source(export, output_names(graph)), **finer},
+            graphs={GRAPH: _source(export, output_names(graph)), **added},
             licence_text=LICENCE,
             model_card=model_card(
                 about["training"]["metrics"],
@@ -101,6 +106,11 @@ def pack(
                 refusals=measured.refusals,
             ),
         )
+
+
+def _sources(beside: Beside, recipe: MammographyRecipe, folder: Path) -> dict[str, GraphSource]:
+    strands = {} if beside.distortions is None else {DISTORTIONS: distortions_source(beside.distortions, folder)}
+    return strands if beside.fine is None else {**strands, **fine_sources(beside.fine, recipe, folder)}
 
 
 def _export(graph: nn.Module, path: Path) -> Export:
@@ -149,6 +159,7 @@ def _about(recipe: MammographyRecipe, measured: Measured, *, source: str) -> dic
             "percentiles": [1.0, 99.0],
             "cam_full_scale": round(float(np.median(tuning.cam_peaks[tuning.image_labels])), 3),
             DETECTOR_CLASSES: list(MARKED),
+            **({} if recipe.distortions is None else {DISTORTIONS: True}),
             **({} if recipe.fine is None else fine_parameters(recipe.fine)),
         },
         "training": {
@@ -158,14 +169,23 @@ def _about(recipe: MammographyRecipe, measured: Measured, *, source: str) -> dic
             "metrics": [
                 *_metrics(measured.shifted, exams.shifted, "scanner-shift"),
                 *_coverage(measured, exams.shifted, "scanner-shift"),
+                *_strands(measured, "scanner-shift"),
                 *([] if measured.fine is None else fine_metrics(measured.fine.shifted, "scanner-shift")),
                 *_metrics(measured.inside, exams.inside, "in-domain"),
                 *_coverage(measured, exams.inside, "in-domain"),
+                *_strands(measured, "in-domain"),
                 *([] if measured.fine is None else fine_metrics(measured.fine.inside, "in-domain")),
                 *metric_rows(measured.refusals),
             ],
         },
     }
+
+
+def _strands(measured: Measured, condition: str) -> Sequence[dict[str, Any]]:
+    if measured.distortions is None:
+        return ()
+    marks = measured.distortions.shifted if condition == "scanner-shift" else measured.distortions.inside
+    return sensitivities("distortion", marks, condition)
 
 
 def _operating_points(measured: Measured) -> dict[str, Any]:
@@ -175,6 +195,9 @@ def _operating_points(measured: Measured) -> dict[str, Any]:
         _point_name(kind): _display(marks, measured.inside.marks[kind], allowed=DISPLAY_ALLOWED)
         for kind, marks in measured.tuning.marks.items()
     }
+    if measured.distortions is not None:
+        strands = measured.distortions
+        points[_point_name("distortion")] = _display(strands.tuning, strands.inside, allowed=DISPLAY_ALLOWED)
     if measured.fine is not None:
         own, other = measured.fine.tuning.clusters, measured.fine.inside.clusters
         points[_point_name("cluster")] = _display(own, other, allowed=CLUSTERS_ALLOWED)

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from models.calibration.rejection import Rejection, card_table
-from models.recipes.mammography_data import MARKED
-from models.recipes.mammography_recipe import FineFit, MammographyRecipe
+from models.recipes.mammography_data import MARKED, SPACING_MM
+from models.recipes.mammography_recipe import DistortionFit, FineFit, MammographyRecipe
 from models.training.scanner_shift_settings import ScannerShift
 from service.domain.reliability import Reliability
 from service.pipelines.mammography.kinds import KINDS, KindName
@@ -53,12 +53,16 @@ _TITLES: Mapping[KindName, str] = {
 
 
 def classes(recipe: MammographyRecipe) -> list[dict[str, Any]]:
-    """Return what the package looks for: the channels of the detector's heat, then clusters where there is a graph."""
-    kinds = MARKED if recipe.fine is None else (*MARKED, "cluster")
+    """Return what the package looks for: the channels of the detector's heat, then what graphs beside it mark."""
     return [
         {"name": kind, "code": {"value": KINDS[kind].single.value, "scheme": "SCT"}, "title": _TITLES[kind]}
-        for kind in kinds
+        for kind in (*MARKED, *_added(recipe))
     ]
+
+
+def _added(recipe: MammographyRecipe) -> tuple[KindName, ...]:
+    sections: Mapping[KindName, object] = {"distortion": recipe.distortions, "cluster": recipe.fine}
+    return tuple(kind for kind, section in sections.items() if section is not None)
 
 
 def model_card(
@@ -82,10 +86,15 @@ def model_card(
         trained=recipe.data.scanner_spread,
         overlap=f" {_overlap(recipe)}" if recipe.fit is not None else "",
         members=_members(recipe),
-        unlooked=", nor are clusters of calcifications" if recipe.fine is None else "",
-        missed="calcifications" if recipe.fine is None else "single calcifications",
-        sought="a mass" if recipe.fine is None else "a mass or a cluster",
-        closer="" if recipe.fine is None else _closer(recipe.fine),
+        unlooked=_unlooked(recipe),
+        missed=_missed(recipe),
+        sought=" or ".join(["a mass", *(f"a {kind}" for kind in _added(recipe))]),
+        closer="".join(
+            [
+                "" if recipe.distortions is None else _strands(recipe.distortions),
+                "" if recipe.fine is None else _closer(recipe.fine),
+            ]
+        ),
         detector=_detector(recipe),
         points_of=_points_of(recipe),
         curves=f"| score | method | cases | with a lesion |\n|---|---|---|---|\n{curves}\n"
@@ -93,6 +102,25 @@ def model_card(
         else "Not made.\n",
         refusals=card_table(refusals) if refusals else "Not made.\n",
     )
+
+
+def _unlooked(recipe: MammographyRecipe) -> str:
+    """Say what is not looked for, as the end of the sentence on masses."""
+    names = {"distortion": "architectural distortions", "cluster": "clusters of calcifications"}
+    left = [name for kind, name in names.items() if kind not in _added(recipe)]
+    return f"; {' and '.join(left)} are not looked for" if left else ""
+
+
+def _missed(recipe: MammographyRecipe) -> str:
+    """Say what is missed, in the order of how much."""
+    strands = "Distortions in dense tissue" if recipe.distortions is not None else "Architectural distortions"
+    specks = "single calcifications" if recipe.fine is not None else "calcifications"
+    return f"{strands}, small masses in dense tissue and {specks}"
+
+
+def _strands(settings: DistortionFit) -> str:
+    crops = settings.views * settings.crops_per_view * settings.marks.epochs
+    return _DISTORTIONS.format(views=settings.views, crops=crops, size=settings.crop_px * SPACING_MM)
 
 
 def _closer(settings: FineFit) -> str:
@@ -141,13 +169,18 @@ def _point(name: str, point: Mapping[str, Any]) -> str:
     return f"| {name} | {point['threshold']:.3f} | {found} | {point['measured_on']} |"
 
 
+_DISTORTIONS = """
+A graph of its own marks architectural distortions at 0.4 mm; a view's score is the higher of the detector's and of its
+highest distortion, which the map does not show. It works in units of the local contrast, and was trained on {crops}
+crops of {size:g} mm from {views} further phantom views, with lesions and a scanner drawn anew for each.
+"""
 _CLUSTERS = """
-A second graph marks clusters of calcifications at 0.1 mm; a view's score is the higher of the detector's and of its
+A graph of its own marks clusters of calcifications at 0.1 mm; a view's score is the higher of the detector's and of its
 highest cluster. It takes out the tissue, works in units of the picture's own grain, and was trained on {crops} crops of
 {size:g} mm from {views} further phantom views, with calcifications and a scanner drawn anew for each.
 """
 _LOOKED = """
-A third looks once more at the {marks} highest marks of a view and gives each a malignancy score: a lesion, or a benign
+Another looks once more at the {marks} highest marks of a view and gives each a malignancy score: a lesion, or a benign
 mark or tissue? It was trained on marks of {exams} further phantom exams, in which every lesion counts as malignant.
 That score stands beside a mark and hides none.
 """
@@ -164,7 +197,7 @@ have seen no image of a patient, no real scanner, no implant, no surgery, no tom
 ## What it does
 
 {members} one view at 0.4 mm per pixel, fully convolutional. Marks of masses are peaks of
-a heat map; architectural distortions are not looked for{unlooked}.
+a heat map{unlooked}.
 The view score is the global average of a class activation map, which is shown; the map explains the score and is no
 detection. A breast's score is the noisy-or of its views, the exam's the higher of both breasts. The scores themselves
 are no probabilities.
@@ -202,7 +235,7 @@ Views above the limit of one depth; the limits are the 99th percentile of views 
 {refusals}
 ## Known failures
 
-Architectural distortions, small masses in dense tissue and {missed} are missed. Lymph nodes, skin folds,
+{missed} are missed. Lymph nodes, skin folds,
 scars, clips and markers of real images were never seen and may be marked. Masses at the chest wall or below the
 pectoral muscle are missed.
 """

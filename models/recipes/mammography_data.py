@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Phantom mammograms as the detector sees them: drawn at 0.4 mm and normalised as the node does it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -29,13 +29,12 @@ SPACING_MM = 0.4
 Place = tuple[float, float, float]
 """Column, row and radius, in pixels."""
 MARKED: tuple[Kind, ...] = ("mass",)
-"""What the detector at 0.4 mm looks for, in the order of its channels; clusters are the finer one's.
-
-Distortions are drawn and not looked for: a class that starts from nothing takes a longer fit than the recipe's.
-"""
+"""What the detector at 0.4 mm looks for, in the order of its channels; distortions and clusters are of other graphs."""
 MOST_SPECKS = 7
 SHARES: Mapping[Kind, float] = MappingProxyType({"mass": 0.6, "distortion": 0.2, "cluster": 0.2})
 """How often a lesion is of which kind."""
+COUNTS = (0.5, 0.4, 0.1)
+"""Chances of no, one and two lesions in a breast."""
 _DRAW: Mapping[Kind, Callable[[Breast, int], Lesion]] = MappingProxyType(
     {"mass": random_lesion, "distortion": random_distortion, "cluster": random_cluster}
 )
@@ -59,7 +58,11 @@ class Sample:
     @property
     def is_marked(self) -> bool:
         """Whether there is anything that the detector at 0.4 mm looks for."""
-        return any(self.of_kind(kind) for kind in MARKED)
+        return self.bears(MARKED)
+
+    def bears(self, kinds: Iterable[str]) -> bool:
+        """Return whether there is a lesion of one of the kinds."""
+        return any(self.of_kind(kind) for kind in kinds)
 
     @property
     def targets(self) -> NDArray[np.float64]:
@@ -72,15 +75,23 @@ class Sample:
         return {"mass": self.masses, "distortion": self.distortions, "cluster": self.clusters}[kind]
 
 
-def draw_samples(first_seed: int, exams: int, *, shift: float = 1.0) -> list[Sample]:
+def draw_samples(
+    first_seed: int,
+    exams: int,
+    *,
+    shift: float = 1.0,
+    shares: Mapping[Kind, float] = SHARES,
+    counts: tuple[float, ...] = COUNTS,
+) -> list[Sample]:
     """Draw the four views of each exam; every second breast bears a lesion."""
-    return [sample for seed in range(first_seed, first_seed + exams) for sample in _draw_exam(seed, shift=shift)]
+    seeds = range(first_seed, first_seed + exams)
+    return [sample for seed in seeds for sample in _draw_exam(seed, shift=shift, shares=shares, counts=counts)]
 
 
-def _draw_exam(seed: int, *, shift: float) -> list[Sample]:
+def _draw_exam(seed: int, *, shift: float, shares: Mapping[Kind, float], counts: tuple[float, ...]) -> list[Sample]:
     rng = np.random.default_rng([seed, 71])
     scanner = random_scanner(rng, shift=shift)
-    breasts = [with_lesions(random_breast(side, seed), rng) for side in SIDES]
+    breasts = [with_lesions(random_breast(side, seed), rng, shares=shares, counts=counts) for side in SIDES]
     return [
         sample_of(f"{seed}-{breast.side}", draw_view(breast, view, scanner=scanner))
         for breast in breasts
@@ -93,7 +104,7 @@ def with_lesions(
     rng: np.random.Generator,
     *,
     shares: Mapping[Kind, float] = SHARES,
-    counts: tuple[float, ...] = (0.5, 0.4, 0.1),
+    counts: tuple[float, ...] = COUNTS,
 ) -> Breast:
     """Return the breast with lesions and single calcifications; `counts` are the chances of 0, 1, 2 ... lesions."""
     count = int(rng.choice(len(counts), p=counts))

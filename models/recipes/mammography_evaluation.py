@@ -16,6 +16,7 @@ from service.pipelines.mammography.scores import breast_scores, sigmoid
 Scores = NDArray[np.float64]
 _OWN = 7
 """Outputs of the detector's own."""
+_BOTH = (*MARKED, "distortion")
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -43,7 +44,7 @@ class KindMarks:
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Evaluation:
-    """Marks by kind, and views by truth: whether they bear anything that the detector looks for.
+    """Marks of the detector by kind, and views by truth: whether they bear anything that is looked for.
 
     `distances` holds those outputs of the graph, by name, that come after the detector's own.
     """
@@ -85,16 +86,20 @@ class Evaluation:
         return area_under_curve(*self.breast_scores())
 
 
-def evaluate(graph: nn.Module, samples: Sequence[Sample], *, names: Sequence[str]) -> Evaluation:
+def evaluate(
+    graph: nn.Module, samples: Sequence[Sample], *, names: Sequence[str], distortions: nn.Module | None = None
+) -> Evaluation:
     """Run the detector on views and match its marks with the lesions of their kind.
 
-    `names` are those of the graph's outputs, the detector's own first.
+    `names` are those of the graph's outputs, the detector's own first. With a graph of `distortions` the score of a
+    view is the higher of both, and a view with a distortion is abnormal.
     """
     marks, logits, peaks, distances = [], [], [], []
     for sample in samples:
-        outputs = _run(graph, sample)
+        outputs = run(graph, sample)
         marks.append(outputs[3][0])
-        logits.append(sigmoid(float(outputs[4][0])))
+        strands = 0.0 if distortions is None else float(run(distortions, sample)[3][0, :, 4].max(initial=0.0))
+        logits.append(max(sigmoid(float(outputs[4][0])), strands))
         peaks.append(float(outputs[5].max()))
         distances.append([float(output[0]) for output in outputs[_OWN:]])
     return Evaluation(
@@ -104,7 +109,7 @@ def evaluate(graph: nn.Module, samples: Sequence[Sample], *, names: Sequence[str
         },
         views=len(samples),
         image_scores=np.array(logits),
-        image_labels=np.array([sample.is_marked for sample in samples]),
+        image_labels=np.array([sample.bears(MARKED if distortions is None else _BOTH) for sample in samples]),
         breasts=tuple(sample.breast for sample in samples),
         cam_peaks=np.array(peaks),
         distances=dict(zip(names[_OWN:], np.array(distances).T, strict=True)),
@@ -123,7 +128,8 @@ def kind_marks(marks: Sequence[NDArray[np.float32]], lesions: Sequence[Sequence[
 
 
 @torch.no_grad()
-def _run(graph: nn.Module, sample: Sample) -> list[NDArray[np.float32]]:
+def run(graph: nn.Module, sample: Sample) -> list[NDArray[np.float32]]:
+    """Return the outputs of a graph at 0.4 mm for one view."""
     outputs = graph(torch.from_numpy(sample.image.astype(np.float32))[None])
     return [np.asarray(output.numpy(), dtype=np.float32) for output in outputs]
 

@@ -62,11 +62,17 @@ class FineEvaluation:
 
 
 def evaluate_fine(
-    detector: nn.Module, graphs: FineGraphs, samples: Iterable[FineSample], settings: FineFit, *, names: Sequence[str]
+    detector: nn.Module,
+    graphs: FineGraphs,
+    samples: Iterable[FineSample],
+    settings: FineFit,
+    *,
+    names: Sequence[str],
+    distortions: nn.Module | None = None,
 ) -> FineEvaluation:
     """Run the graphs on views, which are looked at once, one after the other.
 
-    `names` are those of the outputs of `detector`, the one at 0.4 mm.
+    `names` are those of the outputs of `detector`, the one at 0.4 mm; `distortions` is the graph beside it.
     """
     marks, lesions, looked, canvases = [], [], [], []
     for sample in samples:
@@ -77,7 +83,7 @@ def evaluate_fine(
             looked.append(marked_patches(detector, graphs.clusters, [sample], look_settings(settings)))
     return FineEvaluation(
         clusters=kind_marks(marks, lesions),
-        views=_with_clusters(evaluate(detector, canvases, names=names), marks, lesions),
+        views=_with_clusters(evaluate(detector, canvases, names=names, distortions=distortions), marks, lesions),
         mark_scores=np.concatenate([np.zeros(0), *(each.scores for each in looked)]),
         look_scores=np.concatenate([np.zeros(0), *(_looked(graphs.second_look, each) for each in looked)]),
         truth=np.concatenate([np.zeros(0, np.bool_), *(each.truth for each in looked)]),

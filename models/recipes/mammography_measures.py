@@ -3,11 +3,13 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 
 from torch import nn
 
 from models.calibration.rejection import Rejection
+from models.networks.distortion_detector import DistortionDetectorGraph
 from models.recipes.mammography_calibration import (
     exam_calibration,
     exam_sets,
@@ -18,6 +20,7 @@ from models.recipes.mammography_calibration import (
     view_limits,
 )
 from models.recipes.mammography_data import Sample, draw_samples
+from models.recipes.mammography_distortions import DistortionsMeasured, measure_distortions
 from models.recipes.mammography_evaluation import Evaluation, evaluate
 from models.recipes.mammography_fine import MEASURED, MEASURED_COUNTS, FineSample, draw_fine
 from models.recipes.mammography_fine_evaluation import FineEvaluation, FineGraphs, evaluate_fine
@@ -45,6 +48,17 @@ class ExamsMeasured:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """Graphs beside the detector."""
+
+    distortions: DistortionDetectorGraph | None = None
+    fine: FineGraphs | None = None
+
+
+NOTHING = Beside()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
     """What phantoms that the fit has not seen say: tuning for thresholds and curves, the others for the model card.
 
@@ -57,6 +71,7 @@ class Measured:
     shifted: Evaluation
     reliability: Reliability
     refusals: tuple[Rejection, ...]
+    distortions: DistortionsMeasured | None = None
     fine: FineMeasured | None = None
 
     @property
@@ -69,7 +84,7 @@ class Measured:
 
 
 def measure(
-    graph: nn.Module, validation: Sequence[Sample], recipe: MammographyRecipe, fine: FineGraphs | None
+    graph: nn.Module, validation: Sequence[Sample], recipe: MammographyRecipe, beside: Beside = NOTHING
 ) -> Measured:
     """Measure the graphs on phantoms that no fit draws.
 
@@ -79,31 +94,37 @@ def measure(
     usual = draw_samples(90_000, held_out.exams // 2)
     further = draw_samples(90_500, held_out.exams // 2, shift=held_out.scanner_spread)
     views = draw_samples(91_000, held_out.exams)
-    tuning, inside = evaluate(graph, [*usual, *further], names=names), evaluate(graph, views, names=names)
-    shifted = evaluate(graph, draw_samples(92_000, held_out.exams, shift=held_out.scanner_spread), names=names)
+    read = partial(evaluate, graph, names=names, distortions=beside.distortions)
+    tuning, inside = read([*usual, *further]), read(views)
+    shifted = read(draw_samples(92_000, held_out.exams, shift=held_out.scanner_spread))
     found = view_limits(evaluate(graph, [*usual, *validation], names=names)) if recipe.calibration.distances else ()
-    finer = None if fine is None else _measured_fine(graph, fine, recipe)
+    strands = None if beside.distortions is None else measure_distortions(beside.distortions, recipe)
+    finer = None if beside.fine is None else _measured_fine(graph, beside, beside.fine, recipe)
     exams = tuning if finer is None else finer.tuning.views
     return Measured(
         tuning=tuning,
         inside=inside,
         shifted=shifted,
         reliability=Reliability(
-            calibration=_curves(tuning, exams, finer) if recipe.calibration.scores else (),
+            calibration=_curves(tuning, exams, strands, finer) if recipe.calibration.scores else (),
             conformal=exam_sets(exams, level=level) if level is not None else (),
             out_of_distribution=found,
         ),
         refusals=refused(inside, shifted, evaluate(graph, noisy(views[::4]), names=names), found),
+        distortions=strands,
         fine=finer,
     )
 
 
-def _curves(tuning: Evaluation, exams: Evaluation, fine: FineMeasured | None) -> tuple[ScoreCalibration, ...]:
+def _curves(
+    tuning: Evaluation, exams: Evaluation, distortions: DistortionsMeasured | None, fine: FineMeasured | None
+) -> tuple[ScoreCalibration, ...]:
+    strands = [] if distortions is None else [mark_calibration([distortions.tuning], target="distortion")]
     clusters = [] if fine is None else [mark_calibration([fine.tuning.clusters], target="cluster")]
-    return (mark_calibration(tuning.marks.values(), target="mark"), *clusters, exam_calibration(exams))
+    return (mark_calibration(tuning.marks.values(), target="mark"), *strands, *clusters, exam_calibration(exams))
 
 
-def _measured_fine(graph: nn.Module, fine: FineGraphs, recipe: MammographyRecipe) -> FineMeasured:
+def _measured_fine(graph: nn.Module, beside: Beside, fine: FineGraphs, recipe: MammographyRecipe) -> FineMeasured:
     settings, spread, names = fine_settings(recipe), recipe.held_out.scanner_spread, output_names(graph)
     exams, half = settings.held_out, settings.held_out // 2
 
@@ -111,7 +132,7 @@ def _measured_fine(graph: nn.Module, fine: FineGraphs, recipe: MammographyRecipe
         return draw_fine(first_seed, count, shift=shift, shares=MEASURED, counts=MEASURED_COUNTS)
 
     def of(samples: Iterable[FineSample]) -> FineEvaluation:
-        return evaluate_fine(graph, fine, samples, settings, names=names)
+        return evaluate_fine(graph, fine, samples, settings, names=names, distortions=beside.distortions)
 
     return FineMeasured(
         tuning=of(chain(drawn(90_000, exams - half, 1.0), drawn(90_500, half, spread))),

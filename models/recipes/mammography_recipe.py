@@ -50,6 +50,22 @@ class Fit(Strict):
     copies: Annotated[int, Field(ge=1, le=8)] = 1
 
 
+class DistortionFit(Strict):
+    """A detector of distortions beside that of masses, on the same picture at 0.4 mm.
+
+    `marks` is fitted to crops of `crop_px` pixels of `views` phantom views, `crops_per_view` of each in an epoch;
+    lesions and scanners are drawn anew for every crop. `scanner_shift` changes the crops further. `held_out` exams each
+    set thresholds and measure, in domain and under shift.
+    """
+
+    views: Count
+    marks: FitSettings
+    crop_px: Annotated[int, Field(ge=64, le=320, multiple_of=32)] = 192
+    crops_per_view: Count = 40
+    scanner_shift: ScannerShift | None = None
+    held_out: Annotated[int, Field(ge=2)]
+
+
 class SecondLookFit(Strict):
     """The second look, fitted to patches of `patch_px` around marks of both detectors on `exams` phantom exams.
 
@@ -100,7 +116,7 @@ class HeldOut(Strict):
 
 
 class MammographyRecipe(Recipe):
-    """A lesion detector of the pipeline mammography, and its finer graphs where there are to be any.
+    """A lesion detector of the pipeline mammography, and graphs beside it where there are to be any.
 
     Without `fit` the detector keeps the weights of `network.start` to the last bit.
     """
@@ -110,6 +126,7 @@ class MammographyRecipe(Recipe):
     data: Data
     augmentation: Augmentation = Augmentation()
     fit: Fit | None = None
+    distortions: DistortionFit | None = None
     fine: FineFit | None = None
     calibration: Calibration = Calibration()
     held_out: HeldOut

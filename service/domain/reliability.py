@@ -24,7 +24,7 @@ LEAST_POSITIVES: Final = 200
 SCORE_TARGETS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
         "pneumoconiosis": frozenset({"zone", "film"}),
-        "mammography": frozenset({"mark", "cluster", "exam"}),
+        "mammography": frozenset({"mark", "distortion", "cluster", "exam"}),
         "diffuse_lung": frozenset({"study"}),
     }
 )

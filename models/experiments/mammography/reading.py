@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from models.recipes.mammography_fine import DrawnView, breast_of
 from service.pipelines.mammography.canvas import place
-from service.pipelines.mammography.closer import look_closer
-from service.pipelines.mammography.kinds import KindName, declared_kinds, detector_kinds
-from service.pipelines.mammography.marks import DetectedMark, decoded
+from service.pipelines.mammography.kinds import KindName, added_kinds, declared_kinds
+from service.pipelines.mammography.marks import DetectedMark
+from service.pipelines.mammography.reading import marks_of
 from service.pipelines.mammography.scores import breast_scores, exam_score, sigmoid
 from service.ports import Package
 
@@ -50,12 +50,9 @@ def read_view(drawn: DrawnView, package: Package) -> ReadView:
     shape, percentiles = tuple(package.parameters["canvas"]), tuple(package.parameters["percentiles"])
     canvas = place(breast.grey, breast.mask, shape=shape, percentiles=percentiles)
     outputs = package.run(GRAPH, {"image": canvas.tensor[None]})
-    to_radiograph = canvas.to_picture.then(breast.to_radiograph)
-    kinds, rows = detector_kinds(package.parameters), outputs["marks"][0]
-    found = tuple(decoded(rows, to_radiograph, shape=drawn.radiograph.pixels.shape, kinds=kinds))
-    marks = look_closer(drawn.radiograph, breast, found, package)
-    clusters = (mark.score for mark in marks if mark.kind == "cluster")
-    return ReadView(drawn=drawn, marks=marks, score=max((sigmoid(float(outputs["image_logit"][0])), *clusters)))
+    marks = marks_of(outputs["marks"][0], drawn.radiograph, breast, canvas, package)
+    added = (mark.score for mark in marks if mark.kind in added_kinds(package.parameters))
+    return ReadView(drawn=drawn, marks=marks, score=max((sigmoid(float(outputs["image_logit"][0])), *added)))
 
 
 def read_exams(views: Iterable[DrawnView], package: Package) -> Iterator[list[ReadView]]:

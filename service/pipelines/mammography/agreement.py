@@ -13,9 +13,9 @@ from service.pipelines.mammography.reading import ViewReading
 def share_in_marks(reading: ViewReading, *, thresholds: Mapping[KindName, float]) -> float | None:
     """Return the share in [0, 1] of the map's sum within the marks shown; None without marks or without a map.
 
-    The map is that of the detector, and so are the marks: clusters are another graph's.
+    The map is that of the detector, and so are the marks: not those of graphs beside it.
     """
-    marks = [mark for mark in shown_marks(reading, thresholds) if mark.kind != "cluster"]
+    marks = [mark for mark in shown_marks(reading, thresholds) if mark.kind not in reading.added_kinds]
     total = float(reading.attention.sum())
     if not marks or total <= 0:
         return None

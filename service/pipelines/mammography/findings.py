@@ -9,7 +9,7 @@ from service.codes import code as any_code
 from service.domain.image import Box
 from service.domain.result import Finding, Measurement, Presence, Region, RenderingIntent
 from service.pipelines.certainty import stated_score
-from service.pipelines.mammography.kinds import KINDS, KindName, kind_of
+from service.pipelines.mammography.kinds import KINDS, KindName, added_kinds, kind_of
 from service.pipelines.mammography.marks import DetectedMark
 from service.pipelines.mammography.reading import ViewReading
 from service.pipelines.mammography.views import SIDE_NAMES
@@ -59,8 +59,8 @@ def candidates_of(
 def as_stated(findings: Sequence[Finding], package: Package) -> tuple[Finding, ...]:
     """Return the findings with calibrated scores of marks, where there are any that may be shown.
 
-    A view without a mark keeps its score: that is no mark's. Clusters come from another graph and have a curve of
-    their own; where the package has none, their scores stay as they are.
+    A view without a mark keeps its score: that is no mark's. What graphs beside the detector mark has curves of its
+    own; where the package has none, those scores stay as they are.
     """
     return tuple(_stated(finding, package) for finding in findings)
 
@@ -68,7 +68,8 @@ def as_stated(findings: Sequence[Finding], package: Package) -> tuple[Finding, .
 def _stated(finding: Finding, package: Package) -> Finding:
     if finding.score is None or finding.presence is not Presence.PRESENT:
         return finding
-    target = "cluster" if kind_of(finding.finding) == "cluster" else "mark"
+    kind = kind_of(finding.finding)
+    target = kind if kind in added_kinds(package.parameters) else "mark"
     score, calibrated = stated_score(package, target, finding.score)
     return replace(finding, score=score, calibrated=calibrated)
 

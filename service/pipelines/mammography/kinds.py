@@ -14,6 +14,8 @@ DISPLAY_POINT = "display"
 """Name of the operating point that decides which marks are shown; `display-<kind>` where a kind has its own."""
 CLUSTERS: Final = "calcifications"
 """Key of the manifest's parameters, and name of the graph, of the detector of calcification clusters."""
+DISTORTIONS: Final = "distortions"
+"""Key of the manifest's parameters, and name of the graph, that marks distortions on the detector's own picture."""
 SECOND_LOOK: Final = "second_look"
 """Key of the manifest's parameters, and name of the graph, of the second look at the highest marks."""
 DETECTOR_CLASSES: Final = "detector_classes"
@@ -72,10 +74,15 @@ def detector_kinds(parameters: Mapping[str, Any]) -> tuple[KindName, ...]:
     return tuple(parameters.get(DETECTOR_CLASSES, ("mass",)))
 
 
+def added_kinds(parameters: Mapping[str, Any]) -> tuple[KindName, ...]:
+    """Return what graphs beside the detector mark: nothing of it is in the map that explains the detector's score."""
+    graphs: Mapping[str, KindName] = {DISTORTIONS: "distortion", CLUSTERS: "cluster"}
+    return tuple(kind for key, kind in graphs.items() if key in parameters)
+
+
 def declared_kinds(package: Package) -> tuple[KindName, ...]:
     """Return every kind of mark that the package looks for."""
-    found = detector_kinds(package.parameters)
-    return (*found, "cluster") if CLUSTERS in package.parameters else found
+    return (*detector_kinds(package.parameters), *added_kinds(package.parameters))
 
 
 def display_thresholds(package: Package) -> dict[KindName, float]:

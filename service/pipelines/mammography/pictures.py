@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The heatmap of a view: the upright picture as it lies, the map of its score, and the detector's boxes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from service.domain.result import Heatmap, Mark
 from service.imaging.resample import resample_box
 from service.pipelines.mammography.agreement import share_in_marks
 from service.pipelines.mammography.findings import Thresholds, shown_marks
-from service.pipelines.mammography.kinds import KINDS
+from service.pipelines.mammography.kinds import KINDS, KindName
 from service.pipelines.mammography.marks import DetectedMark
 from service.pipelines.mammography.reading import ViewReading
 from service.pipelines.mammography.sectors import sector_line
@@ -18,6 +19,11 @@ from service.pipelines.mammography.views import SIDE_NAMES
 
 MAX_ROWS = 1024
 LEGEND = "Colour: what raised the view score (class activation map). Boxes: detector marks. A map is no detection."
+
+_RAISES: Mapping[KindName, str] = MappingProxyType(
+    {"distortion": "A distortion raises", "cluster": "Calcifications raise"}
+)
+"""What graphs beside the detector mark."""
 
 
 def heatmaps_of(readings: Sequence[ViewReading], *, thresholds: Thresholds) -> tuple[Heatmap, ...]:
@@ -50,7 +56,7 @@ def _heatmap(reading: ViewReading, *, key: str, thresholds: Thresholds) -> Heatm
         lines=(
             f"{SIDE_NAMES[reading.side].capitalize()} {reading.view}: view score {reading.score:.2f}",
             *_counted(marks, thresholds),
-            *_clusters(reading),
+            *_raised(reading),
             *_agreement(reading, thresholds),
             *([] if reading.sectors is None else [sector_line(reading.sectors)]),
         ),
@@ -75,10 +81,11 @@ def _counted(marks: Sequence[DetectedMark], thresholds: Thresholds) -> Iterator[
         yield "In brackets: malignancy score of a second look, no probability"
 
 
-def _clusters(reading: ViewReading) -> Iterator[str]:
+def _raised(reading: ViewReading) -> Iterator[str]:
     """Say what the map cannot show."""
     if reading.score > reading.map_score:
-        yield f"Calcifications raise the view score; the map explains {reading.map_score:.2f} of it"
+        highest = max((mark for mark in reading.marks if mark.kind in reading.added_kinds), key=lambda mark: mark.score)
+        yield f"{_RAISES[highest.kind]} the view score; the map explains {reading.map_score:.2f} of it"
 
 
 def _agreement(reading: ViewReading, thresholds: Thresholds) -> Iterator[str]:

@@ -20,7 +20,13 @@ from service.pipelines.certainty import disagreement_flags
 from service.pipelines.mammography.anatomy import BreastPicture, find_breast
 from service.pipelines.mammography.canvas import Canvas, place, unplace
 from service.pipelines.mammography.closer import look_closer
-from service.pipelines.mammography.kinds import detector_kinds, display_thresholds
+from service.pipelines.mammography.kinds import (
+    DISTORTIONS,
+    KindName,
+    added_kinds,
+    detector_kinds,
+    display_thresholds,
+)
 from service.pipelines.mammography.landmarks import Landmarks, find_landmarks
 from service.pipelines.mammography.marks import DetectedMark, clipped, decoded
 from service.pipelines.mammography.scores import sigmoid
@@ -36,7 +42,8 @@ GRAPH = "detector"
 class ViewReading:
     """What was read from one view.
 
-    `score` is the higher of `map_score`, which the detector's map explains, and the highest score of a cluster.
+    `score` is the higher of `map_score`, which the detector's map explains, and the highest score of a mark of
+    `added_kinds`, which graphs beside the detector mark.
     `breast_box` and the boxes of `marks` are in pixels of `radiograph`; `attention` in [0, 1] is the class activation
     map at the network's pixel spacing, turned back as the radiograph lies; `marks` are in descending order of score;
     `distances` are those for which the package has limits. `nipple` is in pixels of `radiograph`, that
@@ -49,6 +56,7 @@ class ViewReading:
     score: float
     map_score: float
     marks: tuple[DetectedMark, ...]
+    added_kinds: tuple[KindName, ...]
     breast_box: Box
     attention: NDArray[np.float32]
     area_cm2: float
@@ -117,13 +125,15 @@ def read_view(instance: Instance, package: Package) -> ViewReading | Reason:
     spacing = float(parameters["pixel_spacing_mm"])
     landmarks = find_landmarks(breast.grey, breast.mask, view=view_of(instance), spacing_mm=spacing)
     map_score = sigmoid(float(outputs["image_logit"][0]))
-    marks = _marks(outputs["marks"][0], radiograph, breast, canvas, package)
+    added = added_kinds(parameters)
+    marks = marks_of(outputs["marks"][0], radiograph, breast, canvas, package)
     reading = ViewReading(
         instance=instance,
         radiograph=radiograph,
-        score=max((map_score, *(mark.score for mark in marks if mark.kind == "cluster"))),
+        score=max((map_score, *(mark.score for mark in marks if mark.kind in added))),
         map_score=map_score,
         marks=marks,
+        added_kinds=added,
         breast_box=clipped(breast.to_radiograph.box(_box_of(breast)), radiograph.pixels.shape),
         attention=_attention(outputs["raw_cam"][0, 0], breast, canvas, parameters=parameters),
         area_cm2=area_cm2(breast.mask, (spacing, spacing)),
@@ -143,7 +153,7 @@ def read_view(instance: Instance, package: Package) -> ViewReading | Reason:
 def _has_marks(reading: ViewReading, package: Package) -> bool:
     """Say whether the detector has anything to show: other views would cost as much, and it would explain nothing."""
     points = display_thresholds(package)
-    return any(mark.kind != "cluster" and mark.score >= points[mark.kind] for mark in reading.marks)
+    return any(mark.kind not in reading.added_kinds and mark.score >= points[mark.kind] for mark in reading.marks)
 
 
 def _explained(reading: ViewReading, canvas: Canvas, package: Package) -> ViewReading:
@@ -166,14 +176,16 @@ def _flags(canvas: Canvas, name: str) -> tuple[Reason, ...]:
     return (Reason(code="breast_exceeds_field", message=message),)
 
 
-def _marks(
+def marks_of(
     rows: NDArray[np.float32], radiograph: Radiograph, breast: BreastPicture, canvas: Canvas, package: Package
 ) -> tuple[DetectedMark, ...]:
-    """Return the detector's marks and what the package's finer graphs add to them, in descending order."""
-    to_radiograph = canvas.to_picture.then(breast.to_radiograph)
-    kinds = detector_kinds(package.parameters)
-    found = tuple(decoded(rows, to_radiograph, shape=radiograph.pixels.shape, kinds=kinds))
-    return look_closer(radiograph, breast, found, package)
+    """Return the detector's marks and what the package's other graphs add to them, in descending order."""
+    to_radiograph, shape = canvas.to_picture.then(breast.to_radiograph), radiograph.pixels.shape
+    found = [*decoded(rows, to_radiograph, shape=shape, kinds=detector_kinds(package.parameters))]
+    if DISTORTIONS in package.parameters:
+        strands = package.run(DISTORTIONS, {"image": canvas.tensor[None]})["marks"][0]
+        found += decoded(strands, to_radiograph, shape=shape, kinds=("distortion",))
+    return look_closer(radiograph, breast, sorted(found, key=lambda mark: -mark.score), package)
 
 
 def _box_of(breast: BreastPicture) -> Box:

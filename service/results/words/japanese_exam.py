@@ -110,6 +110,10 @@ EXAM_FORMS: tuple[tuple[str, Say], ...] = (
         r"Calcifications raise the view score; the map explains (\S+) of it",
         lambda m: f"石灰化により撮影方向のスコアが上がっています;マップが説明するのは{m[1]}です",
     ),
+    (
+        r"A distortion raises the view score; the map explains (\S+) of it",
+        lambda m: f"構築の乱れにより撮影方向のスコアが上がっています;マップが説明するのは{m[1]}です",
+    ),
     (r"(Right|Left) (\S+): view score (\S+)", lambda m: f"{_SIDES[m[1].lower()]} {m[2]}:撮影方向のスコア{m[3]}"),
     (r"Marks with score (\S+) or more: (\d+)", lambda m: f"スコア{m[1]}以上の印:{m[2]}"),
     (

@@ -212,6 +212,56 @@ def test_the_curve_of_the_detectors_marks_says_nothing_of_clusters(tmp_path, wit
     assert (cluster.score, cluster.calibrated) == (pytest.approx(chance), with_own)
 
 
+class Strands(BrightestSpot):
+    """A detector of masses, and a graph beside it that marks a distortion 20 pixels from the middle of the picture."""
+
+    parameters: Mapping[str, Any] = {**BrightestSpot.parameters, "distortions": True}
+    operating_points: Mapping[str, float] = {"display": 0.5, "display-distortion": 0.3, "triage": 0.5}
+
+    def __init__(self, *, distortion: float) -> None:
+        self.distortion = distortion
+        self.picture = np.zeros(0)
+
+    def run(self, graph: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if graph == "detector":
+            self.picture = inputs["image"]
+            return super().run(graph, inputs)
+        assert graph == "distortions"
+        assert np.array_equal(inputs["image"], self.picture), "both see one picture"
+        row, column = inputs["image"].shape[2] // 2, 60
+        mark = [[column - 15, row - 15, column + 15, row + 15, self.distortion, 0]]
+        return {"marks": np.array([mark], np.float32)}
+
+
+def test_a_graph_of_its_own_marks_distortions_and_the_map_knows_nothing_of_them(tmp_path):
+    path = write(tmp_path)
+    usual, raised = (analyse([path], Strands(distortion=score)) for score in (0.4, 0.95))
+    assert declared_kinds(Strands(distortion=0.4)) == ("mass", "distortion")
+    found = present(usual)
+    assert set(found) == {"129793001", "129792006"}
+    x0, y0, x1, y1 = found["129792006"].region.bounds
+    assert (x1 - x0, y1 - y0) == pytest.approx((30, 30), abs=0.1), "pixels of 0.4 mm"
+    assert found["129792006"].label == "Architectural distortion candidate, left CC, score 0.40"
+    assert usual.values["views"][0]["score"] == pytest.approx(sigmoid(2), abs=1e-4)
+    assert raised.values["views"][0]["score"] == pytest.approx(0.95, abs=1e-4)
+    said = "A distortion raises the view score; the map explains 0.88 of it"
+    assert said in raised.heatmaps[0].lines
+    assert said not in usual.heatmaps[0].lines
+    assert JAPANESE.line(said) != said
+    without = analyse([path], BrightestSpot())
+    share = next(line for line in without.heatmaps[0].lines if line.startswith("Share of the map"))
+    assert share in usual.heatmaps[0].lines, "of the detector's marks alone"
+
+
+def test_the_curve_of_the_detectors_marks_says_nothing_of_a_distortion_of_another_graph(tmp_path):
+    package = Strands(distortion=0.4)
+    package.identity = replace(package.identity, status=PackageStatus.RESEARCH)
+    package.reliability = Reliability(calibration=(curve("mark", -2.0),))
+    found = present(analyse([write(tmp_path)], package))
+    assert found["129793001"].calibrated
+    assert (found["129792006"].score, found["129792006"].calibrated) == (pytest.approx(0.4), False)
+
+
 def test_an_older_package_has_masses_alone(tmp_path):
     package = BrightestSpot()
     assert declared_kinds(package) == ("mass",)
