@@ -12,6 +12,7 @@ from torch import nn
 
 from models.export import export_onnx
 from models.networks.classifier import build_classifier
+from models.networks.distortion_detector import DistortionDetector, DistortionDetectorGraph
 from models.networks.lung_unet import LungUNet
 from models.networks.mass_detector import MassDetector, MassDetectorGraph
 from models.networks.patch_resnet import PatchResNet
@@ -24,6 +25,7 @@ COMMITTED: Mapping[tuple[str, str], Callable[[], nn.Module]] = {
     ("diffuse-lung-demo", "patterns"): lambda: PatchResNet(12),
     ("diffuse-lung-demo", "lungs"): lambda: LungUNet(channels=1),
     ("mammography-demo", "detector"): lambda: MassDetectorGraph(MassDetector()),
+    ("mammography-demo", "distortions"): lambda: DistortionDetectorGraph(DistortionDetector()),
 }
 """The network of each graph of the committed packages, by package and graph."""
 FULL_SIZE = ("vgg16", "vgg19", "resnet50", "densenet121")

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from service.codes import Code, sct
+from service.domain.errors import PackageError
 from service.ports import Package
 
 KindName = Literal["mass", "distortion", "cluster"]
@@ -81,8 +82,21 @@ def added_kinds(parameters: Mapping[str, Any]) -> tuple[KindName, ...]:
 
 
 def declared_kinds(package: Package) -> tuple[KindName, ...]:
-    """Return every kind of mark that the package looks for."""
-    return (*detector_kinds(package.parameters), *added_kinds(package.parameters))
+    """Return every kind of mark that the package looks for.
+
+    Raises
+    ------
+    PackageError
+        Two graphs look for one kind.
+    """
+    found, added = detector_kinds(package.parameters), added_kinds(package.parameters)
+    twice = [kind for kind in added if kind in found]
+    if twice:
+        raise PackageError(
+            f"parameters.{DETECTOR_CLASSES}: {twice[0]} is a channel of the detector, and parameters.{DISTORTIONS} names a "
+            "graph for it; give one of them alone"
+        )
+    return (*found, *added)
 
 
 def display_thresholds(package: Package) -> dict[KindName, float]:

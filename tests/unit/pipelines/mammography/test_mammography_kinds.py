@@ -17,6 +17,7 @@ from models.phantoms.dicom import PhantomStudy
 from models.phantoms.mammogram.breast import Lesion, random_breast
 from models.phantoms.mammogram.files import StoredAs, write_mg_view
 from models.phantoms.mammogram.view import draw_view
+from service.domain.errors import PackageError
 from service.domain.image import IDENTITY, Radiograph
 from service.domain.reliability import CalibrationMethod, Reliability, ScoreCalibration
 from service.domain.result import Finding, Outcome, PackageStatus, PipelineResult, Presence, RunKind
@@ -260,6 +261,13 @@ def test_the_curve_of_the_detectors_marks_says_nothing_of_a_distortion_of_anothe
     found = present(analyse([write(tmp_path)], package))
     assert found["129793001"].calibrated
     assert (found["129792006"].score, found["129792006"].calibrated) == (pytest.approx(0.4), False)
+
+
+def test_two_graphs_for_one_kind_are_refused():
+    package = Strands(distortion=0.4)
+    package.parameters = {**Strands.parameters, "detector_classes": ["mass", "distortion"]}
+    with pytest.raises(PackageError, match=r"detector_classes: distortion is a channel.*give one of them alone"):
+        declared_kinds(package)
 
 
 def test_an_older_package_has_masses_alone(tmp_path):
