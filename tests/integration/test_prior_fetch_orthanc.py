@@ -11,10 +11,13 @@ from pydicom import dcmread
 from pydicom.uid import generate_uid
 
 from harness.dcmtk import dcmsend
+from harness.members import Cluster, MemberProgram
 from harness.node import NodeProgram
 from harness.orthanc import Orthanc
 from harness.phantom import PhantomStudy
+from harness.postgres import PostgresServer
 from harness.processes import free_port, wait_until
+from service.domain.member import Role
 
 pytestmark = pytest.mark.peers
 
@@ -129,6 +132,42 @@ def test_the_older_film_comes_from_the_pacs_and_is_compared_with(
     orthanc.store_to("dokuei", [orthanc.find(uid) or "" for uid in map(sop_of, old)])
     wait_until(lambda: len(results_in(orthanc, study_of(old))) > 0, seconds=240, what="no result of the older film")
     assert jobs_of(node)[1][0] == 0
+
+
+def test_members_fetch_an_older_film_between_them(
+    start_orthanc: StartOrthanc, postgres: PostgresServer, phantom_study: PhantomStudy, tmp_path: Path
+) -> None:
+    """Whoever asks the archive, the study comes to the receiver, and a worker compares."""
+    port = free_port()
+    orthanc = start_orthanc(modalities={"dokuei": ("DOKUEI", port)})
+    old, new = films(phantom_study, tmp_path / "m", "20220315", "20240610")
+    for path in old:
+        orthanc.upload(path)
+    changes = {"node": {"host": "127.0.0.1", "port": port}, "priors": PRIORS, "inference": {"workers": 1}}
+    members = [
+        MemberProgram(
+            tmp_path / "members",
+            role,
+            role.value,
+            pacs=(orthanc.ae_title, orthanc.dicom_port),
+            database_url=url,
+            changes=changes,
+        )
+        for url in [postgres.database()]
+        for role in (Role.RECEIVER, Role.WORKER, Role.SENDER)
+    ]
+    receiver = members[0]
+    receiver.port, receiver.called = port, type(receiver.called)(port=port)
+    cluster = Cluster(members)
+    try:
+        cluster.start()
+        assert dcmsend(receiver.called, new).returncode == 0
+        compared = "Since 2022-03-15: profusion"
+        wait_until(lambda: said_in(orthanc, study_of(new), compared), seconds=200, what="nothing was compared")
+        assert results_in(orthanc, study_of(old)) == []
+        assert [outcome for member in members for outcome in settled(member)] == ["comparable"]
+    finally:
+        cluster.stop()
 
 
 def sop_of(path: Path) -> str:
