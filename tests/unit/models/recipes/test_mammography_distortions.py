@@ -23,7 +23,7 @@ from models.recipes.mammography_distortions import (
     train_distortions,
 )
 from models.recipes.mammography_evaluation import area_under_curve, evaluate
-from models.recipes.mammography_grounds import DISTORTIONS, draw_ground, draw_grounds, fresh_crops
+from models.recipes.mammography_grounds import DISTORTIONS, Ground, draw_ground, draw_grounds, fresh_crops
 from models.recipes.mammography_recipe import MammographyRecipe
 from models.training.fit import Places
 from models.training.recipe_file import parse_recipe, read_document
@@ -36,8 +36,8 @@ ALWAYS = replace(DISTORTIONS, chances={"distortion": 1.0})
 @pytest.fixture(scope="module")
 def recipe() -> MammographyRecipe:
     document = read_document(RECIPE)
-    marks = {"epochs": 3, "batch": 8, "peak_rate": 0.01}
-    document["distortions"] = {"views": 2, "marks": marks, "crop_px": 96, "crops_per_view": 32, "held_out": 2}
+    marks = {"epochs": 1, "batch": 8, "peak_rate": 0.01}
+    document["distortions"] = {"views": 2, "marks": marks, "crop_px": 64, "crops_per_view": 16, "held_out": 2}
     return parse_recipe(document, MammographyRecipe, source="test")
 
 
@@ -109,17 +109,21 @@ def test_the_detector_learns_and_one_seed_is_one_result(recipe, grounds):
     assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True))
 
 
-def test_it_learns_to_tell_strands_from_none(grounds):
+def test_it_learns_to_tell_strands_from_none():
+    full = np.ones((208, 208), np.bool_)
+    values = {"attenuation": 1.9, "edge": 3.0, "fade": 1.0}
+    planes = {name: np.full((208, 208), value, np.float16) for name, value in values.items()}
+    grounds = [Ground(**planes, mask=full, deep=full, thickest=3.0, pitch_mm=0.4)] * 2
     document = read_document(RECIPE)
-    marks = {"epochs": 8, "batch": 16, "peak_rate": 0.01}
-    document["distortions"] = {"views": 2, "marks": marks, "crop_px": 128, "crops_per_view": 80, "held_out": 2}
+    marks = {"epochs": 6, "batch": 8, "peak_rate": 0.01}
+    document["distortions"] = {"views": 2, "marks": marks, "crop_px": 96, "crops_per_view": 64, "held_out": 2}
     recipe = parse_recipe(document, MammographyRecipe, source="test")
     graph = DistortionDetectorGraph(train_distortions(grounds, recipe, places=QUIET)).eval()
-    batch = fresh_crops(grounds * 60, np.random.default_rng(7), size=128, stride=8, contents=DISTORTIONS)
+    batch = fresh_crops(grounds * 60, np.random.default_rng(7), size=96, stride=8, contents=DISTORTIONS)
     with torch.no_grad():
         highest = graph(batch.image)[0].amax(dim=(1, 2, 3)).numpy()
     bears = batch.weight.sum(dim=(1, 2, 3)).numpy() > 0
-    assert area_under_curve(highest, bears) > 0.6
+    assert area_under_curve(highest, bears) > 0.65
 
 
 class Middle(torch.nn.Module):
