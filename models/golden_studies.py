@@ -23,6 +23,7 @@ from models.phantoms.chest_radiograph.pleura import CLEAR_PLEURA, Pleura, SidePl
 from models.phantoms.computed_tomography import ChestPhantom, Involvement
 from models.phantoms.computed_tomography.dicom import write_ct_series
 from models.phantoms.dicom import PhantomStudy, write_dx
+from models.phantoms.mammogram.breast import Side
 from models.phantoms.mammogram.files import write_mg_exam
 
 Draw = Callable[[Path], object]
@@ -51,9 +52,9 @@ def _ct(folder: Path, *, seed: int, involvements: tuple[Involvement, ...] = ()) 
     write_ct_series(folder, phantom, study=PhantomStudy(seed=f"golden-ct-{seed}"))
 
 
-def _mammograms(folder: Path, *, seed: int, mass_in: str | None = None) -> None:
+def _mammograms(folder: Path, *, seed: int, mass_in: Side | None = None, distortion_in: Side | None = None) -> None:
     study = PhantomStudy(seed=f"golden-mg-{seed}", patient_sex="F")
-    write_mg_exam(folder, study=study, seed=seed, mass_in="L" if mass_in == "L" else None)
+    write_mg_exam(folder, study=study, seed=seed, mass_in=mass_in, distortion_in=distortion_in)
 
 
 _DUST = Disease(levels={"RU": 9, "LU": 8, "RM": 7, "LM": 7, "RL": 4, "LL": 4}, primary="q", secondary="q")
@@ -71,7 +72,10 @@ GOLDEN: Mapping[str, Mapping[str, Draw]] = MappingProxyType(
             "mass": partial(_film, seed=65, disease=_MASS, pleura=_PLEURA),
         },
         "diffuse_lung": {"honeycombing": partial(_ct, seed=63, involvements=_BASAL), "clear": partial(_ct, seed=64)},
-        "mammography": {"mass": partial(_mammograms, seed=200, mass_in="L"), "clear": partial(_mammograms, seed=194)},
+        "mammography": {
+            "lesions": partial(_mammograms, seed=200, mass_in="L", distortion_in="R"),
+            "clear": partial(_mammograms, seed=194),
+        },
     }
 )
 """By pipeline, then by the study's name."""

@@ -18,7 +18,16 @@ from pydicom.uid import (
 
 from models.phantoms.dicom import PhantomStudy, coded, new_image, save, set_pixels
 from models.phantoms.mammogram.acquisition import Scanner, raw_counts
-from models.phantoms.mammogram.breast import SIDES, VIEWS, Breast, Side, ViewName, random_breast, random_lesion
+from models.phantoms.mammogram.breast import (
+    SIDES,
+    VIEWS,
+    Breast,
+    Side,
+    ViewName,
+    random_breast,
+    random_distortion,
+    random_lesion,
+)
 from models.phantoms.mammogram.fields import Field
 from models.phantoms.mammogram.view import PhantomView, draw_view
 
@@ -71,20 +80,22 @@ def write_mg_exam(
     study: PhantomStudy,
     seed: int,
     mass_in: Side | None = None,
+    distortion_in: Side | None = None,
     pitch_mm: float = 0.1,
     stored: StoredAs | None = None,
     scanner: Scanner | None = None,
     for_processing: bool = False,
 ) -> tuple[WrittenView, ...]:
-    """Write the four standard views of a woman, with a mass in one breast or none; R before L, CC before MLO.
+    """Write the four standard views of a woman, with a mass or a distortion in a breast; R before L, CC before MLO.
 
     With `for_processing` each view gets its For Processing sibling, in files named `*-raw.dcm` that are not returned.
     """
     written = []
     for side in SIDES:
         breast = random_breast(side, seed)
-        if side == mass_in:
-            breast = replace(breast, lesions=(random_lesion(breast, seed),))
+        masses = (random_lesion(breast, seed),) if side == mass_in else ()
+        distortions = (random_distortion(breast, seed),) if side == distortion_in else ()
+        breast = replace(breast, lesions=(*masses, *distortions))
         for view in VIEWS:
             picture = draw_view(breast, view, pitch_mm=pitch_mm, scanner=scanner)
             path = folder / f"{side.lower()}-{view.lower()}.dcm"
