@@ -449,7 +449,7 @@ DEFAULT_RULES: tuple[dict[str, Any], ...] = (
 DEFAULT_PIPELINES: dict[str, dict[str, str]] = {
     "pneumoconiosis": {"package": "pneumoconiosis-demo", "version": "0.2.0"},
     "diffuse_lung": {"package": "diffuse-lung-demo", "version": "0.3.0"},
-    "mammography": {"package": "mammography-demo", "version": "0.2.0"},
+    "mammography": {"package": "mammography-demo", "version": "0.3.0"},
 }
 
 
