@@ -66,12 +66,12 @@ class StoredAs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenView:
-    """A written file and its masses as (column, row, radius) in stored pixels."""
+    """A written file and its lesions as (column, row, radius) in stored pixels."""
 
     path: Path
     side: Side
     view: ViewName
-    masses: tuple[tuple[float, float, float], ...]
+    lesions: tuple[tuple[float, float, float], ...]
 
 
 def write_mg_exam(
@@ -126,8 +126,8 @@ def write_mg_view(
     _set_mammography(dataset, breast, view, stored=stored)
     _set_grey_scale(dataset, stored)
     save(dataset, path, changes=stored.changes)
-    masses = tuple((pixels.shape[1] - x if mirrored else x, y, radius) for x, y, radius in picture.lesions)
-    return WrittenView(path=path, side=breast.side, view=view, masses=masses)
+    lesions = tuple((pixels.shape[1] - x if mirrored else x, y, radius) for x, y, radius in picture.lesions)
+    return WrittenView(path=path, side=breast.side, view=view, lesions=lesions)
 
 
 def _new_dataset(study: PhantomStudy, stored: StoredAs, *, breast: Breast, view: ViewName) -> Any:

@@ -78,7 +78,7 @@ def test_an_exam_has_the_four_views_with_orientations_of_their_side(tmp_path):
         ["A", "R"],
         ["A", "FR"],
     ]
-    assert [len(view.masses) for view in written] == [0, 0, 1, 1]
+    assert [len(view.lesions) for view in written] == [0, 0, 1, 1]
     assert len({header.SOPInstanceUID for header in headers}) == 4
     assert {header.StudyInstanceUID for header in headers} == {PhantomStudy(seed="exam").study_instance_uid}
     assert headers[0].pixel_array[:, -1].any()

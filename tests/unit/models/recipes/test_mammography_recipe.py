@@ -19,6 +19,7 @@ from models.train import main
 from models.training.recipe_file import RecipeError, parse_recipe, read_document
 from models.training.scanner_shift_settings import ScannerShift
 from service.inference.package import load_package
+from service.pipelines.mammography.kinds import declared_kinds
 
 RECIPES = Path(__file__).parents[4] / "models" / "recipes"
 
@@ -30,7 +31,11 @@ def test_the_recipe_makes_a_package_that_loads_around_the_detector_that_there_is
     folder = Path(capsys.readouterr().out.strip())
     package = load_package(folder)
     assert package.identity.name == "mammography-demo"
-    assert set(package.operating_points) == {"display", "triage"}
+    assert set(package.operating_points) == {"display", "display-distortion", "triage"}
+    assert set(package.manifest.graphs) == {"detector", "distortions"}
+    assert declared_kinds(package) == ("mass", "distortion")
+    assert [label.name for label in package.manifest.classes] == ["mass", "distortion"]
+    assert "marks architectural distortions" in (folder / "MODEL_CARD.md").read_text()
     assert package.parameters["detector_classes"] == list(MARKED)
     assert package.manifest.training.metrics[0].condition == "scanner-shift"
     start = read_start(RECIPES / "mammography_start.npz")

@@ -35,7 +35,7 @@ def analyse(written: tuple[WrittenView, ...], package: LoadedPackage) -> Pipelin
 def is_hit(finding, written: tuple[WrittenView, ...]) -> bool:
     x0, y0, x1, y1 = finding.region.bounds
     (view,) = [view for view in written if from_file(view.path).sop_instance_uid == finding.region.sop_instance_uid]
-    return any(np.hypot((x0 + x1) / 2 - x, (y0 + y1) / 2 - y) < radius for x, y, radius in view.masses)
+    return any(np.hypot((x0 + x1) / 2 - x, (y0 + y1) / 2 - y) < radius for x, y, radius in view.lesions)
 
 
 @pytest.mark.parametrize(("seed", "side"), [(9, "L"), (7, "R")])
@@ -57,7 +57,7 @@ def test_a_normal_exam_has_no_marks(tmp_path, package):
     result = analyse(written, package)
     assert result.outcome is Outcome.NO_FINDINGS
     assert {finding.presence for finding in result.findings} == {Presence.ABSENT}
-    assert len(result.findings) == 4
+    assert len(result.findings) == 8, "no mass and no distortion, on each of four views"
     assert result.triage is not None
     assert not result.triage.above_operating_point
     assert result.headline.startswith("Mammography: no marks, exam score 0.")
@@ -103,6 +103,19 @@ def test_the_detector_is_the_one_that_every_recipe_starts_from():
     found = folded_weights((FOLDER / "graphs" / "detector.onnx").read_bytes())
     assert found.keys() == start.keys()
     assert all(np.array_equal(weights, start[name]) for name, weights in found.items())
+
+
+def test_a_distortion_is_marked_where_it_is_and_the_other_breast_is_clear(tmp_path, package):
+    written = write_mg_exam(tmp_path, study=PhantomStudy(seed="strands"), seed=200, distortion_in="R")
+    result = analyse(written, package)
+    marks = [finding for finding in result.findings if finding.presence is Presence.PRESENT]
+    assert {mark.finding.value for mark in marks} == {"129792006"}
+    assert all(is_hit(mark, written) for mark in marks)
+    right = {from_file(view.path).sop_instance_uid for view in written if view.side == "R"}
+    assert {mark.region.sop_instance_uid for mark in marks} <= right
+    raised = [line for heatmap in result.heatmaps for line in heatmap.lines if line.startswith("A distortion raises")]
+    assert raised
+    assert result.values["breasts"]["R"] > result.values["breasts"]["L"]
 
 
 def test_the_map_adds_up_to_the_view_score(package):

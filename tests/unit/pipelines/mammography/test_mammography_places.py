@@ -63,7 +63,7 @@ def test_the_mark_lands_on_the_mass_in_stored_pixels(tmp_path, side, view, store
     assert result.headline == f"Mammography: 1 mark ({side_name} {view}), exam score 0.88"
     (mark,) = [finding for finding in result.findings if finding.presence is Presence.PRESENT]
     x0, y0, x1, y1 = mark.region.bounds
-    ((x, y, radius),) = written.masses
+    ((x, y, radius),) = written.lesions
     assert x0 < x < x1
     assert y0 < y < y1
     assert np.hypot((x0 + x1) / 2 - x, (y0 + y1) / 2 - y) < radius
@@ -80,7 +80,7 @@ def test_the_mark_lands_on_the_mass_of_a_picture_stored_on_its_side(tmp_path):
     dataset.save_as(written.path)
     result = analyse(written.path)
     x0, y0, x1, y1 = result.findings[0].region.bounds
-    ((x, y, radius),) = written.masses
+    ((x, y, radius),) = written.lesions
     assert np.hypot((x0 + x1) / 2 - y, (y0 + y1) / 2 - x) < radius
     assert result.heatmaps[0].base.shape == (1024, 768)
     assert result.heatmaps[0].patient_orientation == ("A", "F")
@@ -95,7 +95,7 @@ def test_the_heatmap_lies_as_the_picture_is_stored(tmp_path, mirrored):
     assert heatmap.patient_orientation == (("A", "F") if mirrored else ("P", "F"))
     assert bool(heatmap.base[:, :100].mean() > heatmap.base[:, -100:].mean()) is mirrored
     scale = 1024 / 2400
-    ((x, y, _),) = written.masses
+    ((x, y, _),) = written.lesions
     row, column = np.unravel_index(np.argmax(heatmap.overlay), heatmap.overlay.shape)
     assert np.hypot(column - x * scale, row - y * scale) < 40
     ((mark,),) = [heatmap.marks]
