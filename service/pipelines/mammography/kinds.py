@@ -93,8 +93,8 @@ def declared_kinds(package: Package) -> tuple[KindName, ...]:
     twice = [kind for kind in added if kind in found]
     if twice:
         raise PackageError(
-            f"parameters.{DETECTOR_CLASSES}: {twice[0]} is a channel of the detector, and parameters.{DISTORTIONS} names a "
-            "graph for it; give one of them alone"
+            f"parameters.{DETECTOR_CLASSES}: {twice[0]} is a channel of the detector, and parameters.{DISTORTIONS} "
+            "names a graph for it; give one of them alone"
         )
     return (*found, *added)
 
