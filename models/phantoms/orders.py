@@ -17,7 +17,7 @@ from models.phantoms.head.dicom import write_head_series
 from models.phantoms.lesion import draw_lesion, random_lesion_phantom
 from models.phantoms.lesion.files import write_lesion_pair, write_lesion_series
 from models.phantoms.lesion.kinds import LesionPhantom, sized
-from models.phantoms.mammogram.breast import VIEWS, Breast, Lesion, random_breast, random_lesion
+from models.phantoms.mammogram.breast import VIEWS, Breast, Lesion, random_breast, random_distortion, random_lesion
 from models.phantoms.variants.plans import ChestCtPlan, MammogramPlan, Plan, RadiographPlan, Written, nobody
 from service.domain.errors import ConfigurationError
 
@@ -74,7 +74,10 @@ def hrct_plan(seed: int, options: Options) -> Plan:
 
 
 def mammogram_plan(seed: int, options: Options) -> Plan:
-    """Plan an exam: `mass_mm`, `spicules` and `calcifications` in `breast` ("L" or "R"), `view` for one view alone."""
+    """Plan an exam: `mass_mm`, `spicules` and `calcifications` in `breast` ("L" or "R"), `view` for one view alone.
+
+    Spicules without a mass are an architectural distortion.
+    """
     side = known("breast", options.get("breast") or "L", ("L", "R"))
     views = VIEWS if not options.get("view") else (known("view", options["view"], VIEWS),)
     left, right = random_breast("L", seed), random_breast("R", seed)
@@ -88,15 +91,20 @@ def mammogram_plan(seed: int, options: Options) -> Plan:
 
 def _with_lesion(breast: Breast, seed: int, options: Options) -> Breast:
     mass, grains, spicules = (options.get(name) for name in ("mass_mm", "calcifications", "spicules"))
-    if not mass and not grains:
+    count = int(_between("calcifications", grains or 0, 0, 60))
+    strands = int(_between("spicules", spicules or 0, 0, 40))
+    if strands and not mass:
+        distortion = replace(random_distortion(breast, seed), spicules=strands, calcifications=count)
+        return replace(breast, lesions=(distortion,))
+    if not mass and not count:
         return breast
     lesion: Lesion = random_lesion(breast, seed)
     lesion = replace(
         lesion,
         radius_mm=_between("mass-mm", mass or 6.0, 3, 60) / 2,
         density_per_cm=lesion.density_per_cm if mass else 0.02,
-        calcifications=int(_between("calcifications", grains or 0, 0, 60)),
-        spicules=int(_between("spicules", spicules or 0, 0, 40)),
+        calcifications=count,
+        spicules=strands,
     )
     return replace(breast, lesions=(lesion,))
 

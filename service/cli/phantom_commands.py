@@ -100,7 +100,9 @@ def mammogram(
     seed: Seed = 1,
     count: Count = 1,
     mass_mm: Annotated[float, typer.Option(help="Diameter of a mass; 0 for none.")] = 0.0,
-    spicules: Annotated[int, typer.Option(help="Strands that radiate from the mass; 0 leaves it lobulated.")] = 0,
+    spicules: Annotated[
+        int, typer.Option(help="Strands that radiate from the mass (none: lobulated), or alone: a distortion.")
+    ] = 0,
     calcifications: Annotated[int, typer.Option(help="Grains of a cluster of calcifications; 0 for none.")] = 0,
     breast: Annotated[str, typer.Option(help="L or R: which breast has them.")] = "L",
     view: Annotated[str | None, typer.Option(help="CC or MLO alone; both if absent.")] = None,
@@ -109,9 +111,11 @@ def mammogram(
     listing: List = False,
     as_json: Json = False,
 ) -> None:
-    """Write the four standard mammograms (MG, For Presentation, 0.1 mm) of a woman, with or without a mass.
+    """Write the four standard mammograms (MG, For Presentation, 0.1 mm) of a woman, with or without a lesion.
 
     dokuei phantom mammogram --mass-mm 14 --spicules 12 --breast R --preview
+
+    dokuei phantom mammogram --spicules 22 --view CC    # an architectural distortion
     """
     options = {"mass_mm": mass_mm, "spicules": spicules, "calcifications": calcifications, "breast": breast}
     common = {"out": out, "seed": seed, "count": count, "variant": variant, "preview": preview}

@@ -16,6 +16,9 @@ from models.phantoms.mammogram.breast import (
 )
 from models.phantoms.mammogram.files import StoredAs, write_mg_exam, write_mg_view
 from models.phantoms.mammogram.view import draw_view
+from models.phantoms.orders import mammogram_plan
+from models.phantoms.variants.plans import MammogramPlan
+from service.domain.errors import ConfigurationError
 
 LESION = Lesion(depth_mm=40, lateral_mm=10, superior_mm=5, radius_mm=7, density_per_cm=0.5, seed=3)
 
@@ -141,3 +144,18 @@ def test_single_calcifications_are_drawn_only_where_they_are_asked_for():
     gain = specked - plain
     assert 5 <= (gain > 0.03).sum() < 200
     assert np.array_equal(plain, draw_view(breast, "CC", pitch_mm=0.2).signal)
+
+
+def test_strands_alone_are_a_distortion_and_a_mass_with_strands_is_a_mass():
+    def kinds(**options: int) -> list[tuple[str, ...]]:
+        plan = mammogram_plan(3, {"breast": "R", **options})
+        assert isinstance(plan, MammogramPlan)
+        assert plan.left.lesions == ()
+        return [lesion.kinds for lesion in plan.right.lesions]
+
+    assert kinds() == []
+    assert kinds(spicules=22) == [("distortion",)]
+    assert kinds(spicules=22, calcifications=8) == [("distortion", "cluster")]
+    assert kinds(spicules=12, mass_mm=14) == [("mass",)]
+    with pytest.raises(ConfigurationError, match="--spicules is 41; 0 to 40 can be drawn"):
+        kinds(spicules=41)
