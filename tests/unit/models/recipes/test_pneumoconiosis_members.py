@@ -38,6 +38,8 @@ from service.pipelines.pneumoconiosis.lungs import Film, Lungs
 
 RECIPE = Path(pneumoconiosis_members.__file__).with_name("pneumoconiosis_ensemble.yaml")
 QUIET = Places(progress=False)
+TWO = ("vgg16-diagonal", "densenet121")
+"""Members of the package of the tests: one of a single band, and one of all with another head."""
 PLAIN_ZONES = [{"part": [9, 12], "settings": {"epochs": 1, "batch": 6, "peak_rate": 0.004}}]
 
 
@@ -208,9 +210,12 @@ def test_members_disagree_more_than_usual_above_the_99th_percentile_of_tuning_fi
 
 
 @pytest.mark.timeout(600)
-def test_the_quick_effort_makes_a_package_of_every_member_and_the_node_tells_of_their_votes(tmp_path: Path) -> None:
-    """One test: the package takes a minute, and each worker would make one of its own."""
-    folder = make_package(tmp_path / "packages", recipe(effort="quick"), source="r.yaml", places=QUIET)
+def test_the_quick_effort_makes_a_package_and_the_node_tells_of_their_votes(tmp_path: Path) -> None:
+    """One test: the package takes half a minute, and each worker would make one of its own. Two of the four members."""
+    ensemble = read_document(RECIPE)["ensemble"]
+    two = {name: ensemble["members"][name] for name in TWO}
+    made = recipe(effort="quick", ensemble={**ensemble, "members": two})
+    folder = make_package(tmp_path / "packages", made, source="r.yaml", places=QUIET)
     package = load_package(folder)
     check_graph(package)
     check_card((folder / "MODEL_CARD.md").read_text())
@@ -227,9 +232,7 @@ def check_graph(package: LoadedPackage) -> None:
 
 def check_card(card: str) -> None:
     """It tells of every member, unseen scanners first."""
-    names = recipe().readers
-    assert len(names) == 4
-    assert all(card.count(f"\n| {name} |") == 1 for name in names)
+    assert all(card.count(f"\n| {name} |") == 1 for name in TWO)
     assert "| weighted mean of the logits, which is read |" in card
     assert card.index("scanner-shift: AUC") < card.index("in-domain: AUC")
     assert "vgg16-diagonal (vgg16-small over the band cD of Haar)" in card
@@ -265,7 +268,7 @@ def check_reading(package: LoadedPackage, tmp_path: Path) -> None:
     assert not result.refusals
     margin, divergence = result.values["mean_margin"], result.values["mean_divergence"]
     assert 0 < margin <= 1
-    assert 0 < divergence < math.log(4)
+    assert 0 < divergence < math.log(len(TWO))
     told = (
         f"Confidence: mean margin {margin:.2f} between 1/0 or more and less",
         f"Disagreement of the models: mean divergence {divergence:.2f} nats",
