@@ -100,9 +100,7 @@ def mammogram(
     seed: Seed = 1,
     count: Count = 1,
     mass_mm: Annotated[float, typer.Option(help="Diameter of a mass; 0 for none.")] = 0.0,
-    spicules: Annotated[
-        int, typer.Option(help="Strands that radiate from the mass; alone, a distortion.")
-    ] = 0,
+    spicules: Annotated[int, typer.Option(help="Strands that radiate from the mass; alone, a distortion.")] = 0,
     calcifications: Annotated[int, typer.Option(help="Grains of a cluster of calcifications; 0 for none.")] = 0,
     breast: Annotated[str, typer.Option(help="L or R: which breast has them.")] = "L",
     view: Annotated[str | None, typer.Option(help="CC or MLO alone; both if absent.")] = None,

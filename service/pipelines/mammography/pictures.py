@@ -24,6 +24,7 @@ _RAISES: Mapping[KindName, str] = MappingProxyType(
     {"distortion": "A distortion raises", "cluster": "Calcifications raise"}
 )
 """What graphs beside the detector mark."""
+_PLURALS: Mapping[KindName, str] = MappingProxyType({"distortion": "distortions", "cluster": "calcifications"})
 
 
 def heatmaps_of(readings: Sequence[ViewReading], *, thresholds: Thresholds) -> tuple[Heatmap, ...]:
@@ -56,7 +57,7 @@ def _heatmap(reading: ViewReading, *, key: str, thresholds: Thresholds) -> Heatm
         lines=(
             f"{SIDE_NAMES[reading.side].capitalize()} {reading.view}: view score {reading.score:.2f}",
             *_counted(marks, thresholds),
-            *_raised(reading),
+            *_raised(reading, thresholds),
             *_agreement(reading, thresholds),
             *([] if reading.sectors is None else [sector_line(reading.sectors)]),
         ),
@@ -81,11 +82,13 @@ def _counted(marks: Sequence[DetectedMark], thresholds: Thresholds) -> Iterator[
         yield "In brackets: malignancy score of a second look, no probability"
 
 
-def _raised(reading: ViewReading) -> Iterator[str]:
-    """Say what the map cannot show."""
+def _raised(reading: ViewReading, thresholds: Thresholds) -> Iterator[str]:
+    """Say what the map cannot show, and where no box shows it either: who reads of a distortion looks for its box."""
     if reading.score > reading.map_score:
         highest = max((mark for mark in reading.marks if mark.kind in reading.added_kinds), key=lambda mark: mark.score)
-        yield f"{_RAISES[highest.kind]} the view score; the map explains {reading.map_score:.2f} of it"
+        is_shown = highest.score >= thresholds[highest.kind]
+        what = _RAISES[highest.kind] if is_shown else f"A place below the threshold of {_PLURALS[highest.kind]} raises"
+        yield f"{what} the view score; the map explains {reading.map_score:.2f} of it"
 
 
 def _agreement(reading: ViewReading, thresholds: Thresholds) -> Iterator[str]:

@@ -111,6 +111,14 @@ EXAM_FORMS: tuple[tuple[str, Say], ...] = (
         lambda m: f"石灰化により撮影方向のスコアが上がっています;マップが説明するのは{m[1]}です",
     ),
     (
+        r"A place below the threshold of distortions raises the view score; the map explains (\S+) of it",
+        lambda m: f"閾値未満の構築の乱れ候補により撮影方向のスコアが上がっています;マップが説明するのは{m[1]}です",
+    ),
+    (
+        r"A place below the threshold of calcifications raises the view score; the map explains (\S+) of it",
+        lambda m: f"閾値未満の石灰化候補により撮影方向のスコアが上がっています;マップが説明するのは{m[1]}です",
+    ),
+    (
         r"A distortion raises the view score; the map explains (\S+) of it",
         lambda m: f"構築の乱れにより撮影方向のスコアが上がっています;マップが説明するのは{m[1]}です",
     ),

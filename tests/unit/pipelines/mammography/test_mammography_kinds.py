@@ -254,6 +254,17 @@ def test_a_graph_of_its_own_marks_distortions_and_the_map_knows_nothing_of_them(
     assert share in usual.heatmaps[0].lines, "of the detector's marks alone"
 
 
+@pytest.mark.parametrize("kind", ["distortions", "calcifications"])
+def test_a_score_below_the_threshold_is_not_told_as_a_finding(tmp_path, kind):
+    package = Strands(distortion=0.95) if kind == "distortions" else Finer(cluster=0.95)
+    package.operating_points = {"display": 0.97, "triage": 0.5}
+    (heatmap,) = analyse([write(tmp_path)], package).heatmaps
+    said = f"A place below the threshold of {kind} raises the view score; the map explains 0.88 of it"
+    assert said in heatmap.lines
+    assert not heatmap.marks
+    assert JAPANESE.line(said) != said
+
+
 def test_the_curve_of_the_detectors_marks_says_nothing_of_a_distortion_of_another_graph(tmp_path):
     package = Strands(distortion=0.4)
     package.identity = replace(package.identity, status=PackageStatus.RESEARCH)
