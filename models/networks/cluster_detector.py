@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.networks.heat_map import Residual, convolution, peaks
+from models.networks.heat_map import HeatMapGraph, Residual, convolution
 
 CLUSTER_STRIDE = 16
 _TISSUE = ((8, 1), (16, 3))
@@ -87,17 +87,8 @@ class ClusterDetector(nn.Module):
         return self.heat(features), box[:, :2].sigmoid(), box[:, 2:]
 
 
-class ClusterDetectorGraph(nn.Module):
-    """The detector as it is exported: returns heat (N, 1, h, w) in [0, 1], offset, size and marks (N, K, 6)."""
+class ClusterDetectorGraph(HeatMapGraph):
+    """The detector as it is exported."""
 
     def __init__(self, detector: ClusterDetector, marks: int = 20) -> None:
-        super().__init__()
-        self.detector, self.marks = detector, marks
-
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Return (heat, offset, size, marks); a mark is x0, y0, x1, y1 in input pixels, its score, and 0."""
-        logits, offset, log_size = self.detector(image)
-        inside = functional.avg_pool2d(image[:, 1:], CLUSTER_STRIDE) > 0.5
-        heat, size = logits.sigmoid() * inside, log_size.exp()
-        marks = peaks(heat, offset, size, count=self.marks, stride=CLUSTER_STRIDE)
-        return heat, offset, size, marks
+        super().__init__(detector, stride=CLUSTER_STRIDE, marks=marks)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.networks.heat_map import Residual, convolution, peaks
+from models.networks.heat_map import HeatMapGraph, Residual, convolution
 
 DISTORTION_STRIDE = 8
 _DETAILS = ((1, 8), (4, 32))
@@ -83,17 +83,8 @@ class DistortionDetector(nn.Module):
         return self.heat(features), box[:, :2].sigmoid(), box[:, 2:]
 
 
-class DistortionDetectorGraph(nn.Module):
-    """The detector as it is exported: returns heat (N, 1, h, w) in [0, 1], offset, size and marks (N, K, 6)."""
+class DistortionDetectorGraph(HeatMapGraph):
+    """The detector as it is exported."""
 
     def __init__(self, detector: DistortionDetector, marks: int = 20) -> None:
-        super().__init__()
-        self.detector, self.marks = detector, marks
-
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Return (heat, offset, size, marks); a mark is x0, y0, x1, y1 in input pixels, its score, and 0."""
-        logits, offset, log_size = self.detector(image)
-        inside = functional.avg_pool2d(image[:, 1:], DISTORTION_STRIDE) > 0.5
-        heat, size = logits.sigmoid() * inside, log_size.exp()
-        marks = peaks(heat, offset, size, count=self.marks, stride=DISTORTION_STRIDE)
-        return heat, offset, size, marks
+        super().__init__(detector, stride=DISTORTION_STRIDE, marks=marks)

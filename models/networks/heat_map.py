@@ -33,6 +33,27 @@ def _at(maps: Tensor, cell: Tensor) -> Tensor:
     return maps.flatten(2).gather(2, picked).transpose(1, 2)
 
 
+class HeatMapGraph(nn.Module):
+    """A heat-map detector of one class as it is exported, with its peaks picked: for networks beside that of masses.
+
+    `detector` maps an image and its mask (N, 2, H, W) to heat logits, offset and log size in cells of `stride` pixels.
+    """
+
+    def __init__(self, detector: nn.Module, *, stride: int, marks: int) -> None:
+        super().__init__()
+        self.detector, self.stride, self.marks = detector, stride, marks
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Return (heat, offset, size, marks); a mark is x0, y0, x1, y1 in input pixels, its score, and 0.
+
+        Heat (N, 1, h, w) is in [0, 1] and 0 outside the mask; marks are (N, K, 6).
+        """
+        logits, offset, log_size = self.detector(image)
+        inside = functional.avg_pool2d(image[:, 1:], self.stride) > 0.5
+        heat, size = logits.sigmoid() * inside, log_size.exp()
+        return heat, offset, size, peaks(heat, offset, size, count=self.marks, stride=self.stride)
+
+
 def convolution(features: int, out: int, *, size: int = 3, stride: int = 1, dilation: int = 1) -> nn.Sequential:
     """Return a convolution with batch normalisation and ReLU; the picture keeps its size, divided by the stride."""
     padding = dilation * (size // 2)

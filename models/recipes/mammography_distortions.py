@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.export import export_onnx
 from models.networks.distortion_detector import DISTORTION_STRIDE, DistortionDetector, DistortionDetectorGraph
 from models.packaging import GraphSource
 from models.phantoms.mammogram.breast import Kind
 from models.recipes.mammography_data import SPACING_MM, Sample, draw_samples
 from models.recipes.mammography_evaluation import KindMarks, kind_marks, run
 from models.recipes.mammography_grounds import DISTORTIONS, Ground, draw_grounds, fresh_crops
+from models.recipes.mammography_heat_maps import heat_map_source
 from models.recipes.mammography_recipe import DistortionFit, MammographyRecipe
 from models.recipes.mammography_targets import crops
 from models.recipes.mammography_training import augmented, mark_loss
@@ -28,7 +28,6 @@ MEASURED: Mapping[Kind, float] = MappingProxyType({"distortion": 0.5, "mass": 0.
 """Lesions of the views that the detector is measured on: half of the masses have strands, and are none."""
 MEASURED_COUNTS = (0.4, 0.4, 0.2)
 _SEED = 24_000
-_OUTPUTS = ("heat", "offset", "size", "marks")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,24 +115,12 @@ def source(graph: DistortionDetectorGraph, folder: Path) -> GraphSource:
     samples = draw_samples(93_200, 6, shares={"distortion": 1.0}, counts=(0.0, 1.0))[::8]
     views = [_Strands(sample) for sample in samples]
     windows = crops(views, np.random.default_rng(20260), size=192, stride=DISTORTION_STRIDE).image.numpy()
-    maps = {name: {2: f"{name}_rows", 3: f"{name}_columns"} for name in ("image", "heat", "offset", "size")}
-    export = export_onnx(
+    return heat_map_source(
         graph,
         folder / f"{GRAPH}.onnx",
-        examples=[{"image": window[None]} for window in windows],
-        output_names=_OUTPUTS,
-        free_axes=maps,
-        tolerance=1e-4,
-    )
-    return GraphSource(
-        path=export.path,
-        golden=export.golden,
-        tolerance=1e-2,
-        tensors={
-            "image": {"channels": ["grey inside the breast", "breast mask"], "value_range": [0.0, 1.0]},
-            "heat": {"description": "chance of a distortion's centre in each 8-pixel cell"},
-            "marks": {"description": "x0, y0, x1, y1 in canvas pixels, score, 0"},
-        },
+        windows,
+        heat="chance of a distortion's centre in each 8-pixel cell",
+        marks="x0, y0, x1, y1 in canvas pixels, score, 0",
     )
 
 

@@ -15,6 +15,7 @@ from models.recipes.mammography_evaluation import KindMarks
 from models.recipes.mammography_fine import FINE_MM, FINE_PERCENTILES, MEASURED, FineSample, draw_fine
 from models.recipes.mammography_fine_evaluation import FineEvaluation, FineGraphs
 from models.recipes.mammography_fine_training import fine_settings, look_settings
+from models.recipes.mammography_heat_maps import heat_map_source
 from models.recipes.mammography_recipe import FineFit, MammographyRecipe
 from service.pipelines.mammography.fine import patch_around
 from service.pipelines.mammography.kinds import CLUSTERS, SECOND_LOOK
@@ -22,7 +23,6 @@ from service.pipelines.mammography.kinds import CLUSTERS, SECOND_LOOK
 RATES = (0.125, 0.25, 0.5, 1.0)
 _GOLDEN_SEED = 93_100
 _WINDOW_PX = 256
-_CLUSTER_OUTPUTS = ("heat", "offset", "size", "marks")
 _GOLDEN = 3
 _ASKED = {"patch_px", "marks"}
 _Placed = tuple[FineSample, tuple[float, float]]
@@ -51,24 +51,12 @@ def _clusters(graph: ClusterDetectorGraph, lesions: Sequence[_Placed], folder: P
         np.stack([patch_around(plane, place, size=_WINDOW_PX) for plane in sample.image]).astype(np.float32)
         for sample, place in lesions
     ]
-    maps = {name: {2: f"{name}_rows", 3: f"{name}_columns"} for name in ("image", "heat", "offset", "size")}
-    export = export_onnx(
+    return heat_map_source(
         graph,
         folder / f"{CLUSTERS}.onnx",
-        examples=[{"image": window[None]} for window in windows],
-        output_names=_CLUSTER_OUTPUTS,
-        free_axes=maps,
-        tolerance=1e-4,
-    )
-    return GraphSource(
-        path=export.path,
-        golden=export.golden,
-        tolerance=1e-2,
-        tensors={
-            "image": {"channels": ["grey inside the breast", "breast mask"], "value_range": [0.0, 1.0]},
-            "heat": {"description": "chance of a cluster's centre in each 16-pixel cell"},
-            "marks": {"description": "x0, y0, x1, y1 in pixels, score, 0"},
-        },
+        windows,
+        heat="chance of a cluster's centre in each 16-pixel cell",
+        marks="x0, y0, x1, y1 in pixels, score, 0",
     )
 
 
